@@ -1,0 +1,1 @@
+"""Training-free fusion methods, one file a family."""

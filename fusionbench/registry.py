@@ -1,0 +1,241 @@
+"""Name -> (plugin, fact sheet). One file adds one plugin; nothing else is edited.
+
+A plugin module calls ``REGISTRY.register(facts)`` on a class or function. The modules of the registry's home packages
+are imported on first look-up, never at start-up, so that ``fusionbench --help`` stays quick; packages of strangers join
+through an entry point of the registry's group, single files and modules through :meth:`Registry.load`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import inspect
+import pkgutil
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from fusionbench.errors import InputError
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._+@/-]*")
+
+
+class Facts(Protocol):
+    """What every fact sheet has: a name; the rest is the registry's own affair."""
+
+    @property
+    def name(self) -> str: ...
+
+
+F = TypeVar("F", bound=Facts)
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+@dataclasses.dataclass(frozen=True)
+class Plugin(Generic[F]):
+    """One registered thing: its fact sheet and what makes it (a class, or a function)."""
+
+    facts: F
+    factory: Callable[..., Any]
+
+    @property
+    def settings(self) -> dict[str, inspect.Parameter]:
+        """The keyword-only parameters of the factory, by name: what ``name:key=value`` may set."""
+        parameters = inspect.signature(self.factory).parameters.values()
+        return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY and p.name != "generator"}
+
+
+class Registry(Generic[F]):
+    """A lazily filled table of plugins of one kind."""
+
+    def __init__(self, kind: str, homes: tuple[str, ...], group: str) -> None:
+        self.kind = kind
+        self.homes = homes
+        self.group = group
+        self.unavailable: dict[str, str] = {}
+        self._plugins: dict[str, Plugin[F]] = {}
+        self._discovered = False
+
+    def register(self, facts: F) -> Callable[[C], C]:
+        """Decorator: enter a class or function under ``facts.name``.
+
+        Raises ValueError for a malformed name or one that something else already holds.
+        """
+        if not _NAME.fullmatch(facts.name):
+            raise ValueError(f"{self.kind} name {facts.name!r} must be lower case letters, digits and . _ + @ / -")
+
+        def enter(factory: C) -> C:
+            held = self._plugins.get(facts.name)
+            if held is not None and _origin(held.factory) != _origin(factory):
+                raise ValueError(
+                    f"{self.kind} {facts.name!r} is already registered by {_origin(held.factory)}; "
+                    f"{_origin(factory)} must take another name"
+                )
+            self._plugins[facts.name] = Plugin(facts, factory)
+            return factory
+
+        return enter
+
+    def names(self) -> list[str]:
+        """All registered names, sorted."""
+        self._discover()
+        return sorted(self._plugins)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __contains__(self, name: object) -> bool:
+        self._discover()
+        return name in self._plugins
+
+    def __getitem__(self, name: str) -> Plugin[F]:
+        """The plugin of that name; an unknown name raises InputError with the nearest known ones."""
+        self._discover()
+        try:
+            return self._plugins[name]
+        except KeyError:
+            raise InputError(self._unknown(name)) from None
+
+    def parse(self, spec: str) -> tuple[Plugin[F], dict[str, Any]]:
+        """``"laplacian:levels=5"`` -> (plugin, {"levels": 5}).
+
+        Values are converted to the annotated type of the setting. Raises InputError for an unknown name or setting (the
+        valid ones are named) or a value that is not of the setting's type.
+        """
+        name, _, rest = spec.partition(":")
+        plugin = self[name]
+        values: dict[str, Any] = {}
+        hints = typing.get_type_hints(_callable(plugin.factory)) if rest else {}
+        for item in filter(None, rest.split(",")):
+            key, equals, text = item.partition("=")
+            key = key.strip().replace("-", "_")
+            if key not in plugin.settings:
+                valid = ", ".join(plugin.settings) or "none"
+                raise InputError(f"{self.kind} {name!r} has no setting {key!r}; its settings are: {valid}")
+            if not equals:
+                raise InputError(f"setting {key!r} of {self.kind} {name!r} needs a value: {name}:{key}=VALUE")
+            try:
+                values[key] = convert(text.strip(), hints.get(key, str))
+            except ValueError as error:
+                raise InputError(f"{self.kind} {name!r}: setting {key}={text!r}: {error}") from None
+        return plugin, values
+
+    def load(self, module: str) -> list[str]:
+        """Import a stranger's plugin module (dotted name, or path of a .py file); return the names that it added.
+
+        Raises InputError when it cannot be found or imported.
+        """
+        before = set(self.names())
+        import_module(module)
+        return sorted(set(self._plugins) - before)
+
+    def _discover(self) -> None:
+        if self._discovered:
+            return
+        self._discovered = True
+        for home in self.homes:
+            package = importlib.import_module(home)
+            for module in pkgutil.iter_modules(package.__path__, home + "."):
+                if not module.name.rpartition(".")[2].startswith("_"):
+                    self._import(module.name, lambda name=module.name: importlib.import_module(name))
+        for entry in importlib.metadata.entry_points(group=self.group):
+            self._import(entry.name, entry.load)
+
+    def _import(self, name: str, load: Callable[[], object]) -> None:
+        # One broken plugin must not take the others down: it is listed with the reason instead.
+        try:
+            load()
+        except ImportError as error:
+            self.unavailable[name] = str(error)
+
+    def _unknown(self, name: str) -> str:
+        known = self.names()
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known)}"
+        for module, reason in self.unavailable.items():
+            if name in module.split("."):
+                hint = f"it could not be loaded: {reason}"
+        return f"unknown {self.kind} {name!r}; {hint}"
+
+
+def import_module(module: str) -> types.ModuleType:
+    """Import a dotted module name or the path of a .py file, once.
+
+    Raises InputError when it does not exist or fails to import.
+    """
+    path = Path(module)
+    try:
+        if path.suffix != ".py":
+            return importlib.import_module(module)
+        if not path.is_file():
+            raise InputError(f"{module}: no such plugin file; give the path of a .py file or a dotted module name")
+        name = f"fusionbench_plugin_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+        if name in sys.modules:
+            return sys.modules[name]
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise InputError(f"{module}: not a Python module; give the path of a .py file")
+        loaded = importlib.util.module_from_spec(spec)
+        sys.modules[name] = loaded
+        try:
+            spec.loader.exec_module(loaded)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        return loaded
+    except InputError:
+        raise
+    except Exception as error:  # whatever a stranger's module raises at import is their input at fault
+        raise InputError(f"{module}: cannot be imported ({type(error).__name__}: {error}); fix it and try again") from error
+
+
+def convert(text: str, kind: Any) -> Any:
+    """Text -> a value of an annotated type: bool, int, float, str, Path, Literal, and optional or union forms of these.
+
+    Raises ValueError with what was expected.
+    """
+    origin = typing.get_origin(kind)
+    if origin is typing.Literal:
+        for choice in typing.get_args(kind):
+            if str(choice) == text:
+                return choice
+        raise ValueError(f"expected one of {', '.join(map(str, typing.get_args(kind)))}")
+    if origin in (typing.Union, types.UnionType):
+        for member in typing.get_args(kind):
+            if member is types.NoneType:
+                if text.lower() == "none":
+                    return None
+                continue
+            try:
+                return convert(text, member)
+            except ValueError:
+                continue
+        raise ValueError(f"expected {kind}")
+    if kind is bool:
+        if text.lower() in ("true", "yes", "on", "1"):
+            return True
+        if text.lower() in ("false", "no", "off", "0"):
+            return False
+        raise ValueError("expected true or false")
+    if kind in (int, float, str, Path):
+        try:
+            return kind(text)
+        except ValueError:
+            raise ValueError(f"expected a value of type {kind.__name__}") from None
+    raise ValueError(f"settings of type {kind} cannot be given as text")
+
+
+def _callable(factory: Callable[..., Any]) -> Callable[..., Any]:
+    return factory.__init__ if inspect.isclass(factory) else inspect.unwrap(factory)
+
+
+def _origin(factory: Callable[..., Any]) -> str:
+    return f"{factory.__module__}.{factory.__qualname__}"
