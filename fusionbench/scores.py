@@ -1,0 +1,256 @@
+"""Scores on disk, and nothing else: one CSV and one JSON a (dataset, task, method), plus a journal while a run is on.
+
+::
+
+    RESULTS/scores/metrics.json                   fact sheets of the metrics and the profiles, for readers of the tables
+    RESULTS/scores/DATASET/TASK/METHOD.csv        pair, one column a metric id[, error]
+    RESULTS/scores/DATASET/TASK/METHOD.json       facts, settings, seed, versions, and a record a pair
+    RESULTS/scores/DATASET/TASK/METHOD.journal    one JSON line a finished pair; folded into the two above at the end
+    RESULTS/fused/DATASET/TASK/METHOD/ID.png      the 8-bit luminance that is scored (rgb/ID.png: for people)
+
+A journal line is appended and flushed as soon as a pair is done, so a killed run loses the pair in hand at most; a line
+torn by the kill is passed over. Numbers are written with ``repr``, so that reading them back is exact.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fusionbench.errors import InputError
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Key:
+    """Which table: ``harvard``, ``pet-mri``, ``laplacian@levels=5``."""
+
+    dataset: str
+    task: str
+    method: str
+
+    def csv(self, results: Path) -> Path:
+        return results / "scores" / self.dataset / self.task / f"{self.method}.csv"
+
+    def json(self, results: Path) -> Path:
+        return self.csv(results).with_name(f"{self.method}.json")
+
+    def journal(self, results: Path) -> Path:
+        return self.csv(results).with_name(f"{self.method}.journal")
+
+    def fused(self, results: Path) -> Path:
+        return results / "fused" / self.dataset / self.task / self.method
+
+
+@dataclasses.dataclass
+class Table:
+    """All that is known of one method on one task.
+
+    ``about``: the JSON's head (method facts, settings, seed, versions ...). ``pairs``: pair -> record; a record holds what
+    the engine put there (fingerprints, seconds, case, ``error``) and ``scores``, metric id -> float (NaN where undefined).
+    """
+
+    key: Key
+    about: dict[str, Any] = dataclasses.field(default_factory=dict)
+    pairs: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The title shown to people."""
+        return str(self.about.get("method", {}).get("title") or self.key.method)
+
+    @property
+    def control(self) -> bool:
+        return bool(self.about.get("method", {}).get("control", False))
+
+    def frame(self) -> pd.DataFrame:
+        """Scores as a table: index ``pair`` (sorted), a float column a metric id; failed pairs are rows of NaN."""
+        rows = {pair: record.get("scores", {}) for pair, record in sorted(self.pairs.items())}
+        frame = pd.DataFrame.from_dict(rows, orient="index", dtype=float)
+        frame.index.name = "pair"
+        return frame
+
+    def errors(self) -> dict[str, str]:
+        """Pair -> reason, for pairs on which the method failed."""
+        return {pair: record["error"] for pair, record in sorted(self.pairs.items()) if "error" in record}
+
+
+def read_table(results: Path, key: Key) -> Table:
+    """The table of a key, with whatever its journal adds; empty when there is none.
+
+    Raises InputError naming the file when one is damaged or the CSV and JSON disagree.
+    """
+    table = Table(key)
+    path = key.json(results)
+    if path.exists():
+        content = _read_json(path)
+        table.about = content["about"]
+        table.pairs = {pair: dict(record) for pair, record in content["pairs"].items()}
+        _read_csv(key.csv(results), table)
+    for line in _journal_lines(key.journal(results)):
+        if "about" in line:
+            table.about = line["about"]
+        else:
+            merge_record(table.pairs, line["pair"], line["record"])
+    return table
+
+
+def merge_record(pairs: dict[str, dict[str, Any]], pair: str, record: Mapping[str, Any]) -> None:
+    """Enter a record: one of a new fused image replaces the old one, one of new scores is added to it."""
+    old = pairs.get(pair)
+    if old is None or old.get("fused") != record.get("fused") or old.get("image") != record.get("image"):
+        pairs[pair] = dict(record)
+        return
+    scores = {**old.get("scores", {}), **record.get("scores", {})}
+    pairs[pair] = {**old, **record, "scores": scores}
+
+
+def write_table(results: Path, table: Table) -> None:
+    """Write CSV, then JSON, each atomically, then drop the journal: the same bytes for the same content."""
+    columns = sorted({metric for record in table.pairs.values() for metric in record.get("scores", {})})
+    errors = any("error" in record for record in table.pairs.values())
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["pair", *columns, *(["error"] if errors else [])])
+    for pair, record in sorted(table.pairs.items()):
+        values = [_number(record.get("scores", {}).get(metric)) for metric in columns]
+        writer.writerow([pair, *values, *([record.get("error", "")] if errors else [])])
+    text = buffer.getvalue()
+    records = {pair: {k: v for k, v in record.items() if k != "scores"} for pair, record in sorted(table.pairs.items())}
+    head = {"format": FORMAT, "csv_sha256": hashlib.sha256(text.encode()).hexdigest()}
+    write_text(table.key.csv(results), text)
+    write_json(table.key.json(results), head | {"about": table.about, "pairs": records})
+    table.key.journal(results).unlink(missing_ok=True)
+
+
+class Journal:
+    """Append-only log of one table; every line is on disk before ``add`` returns."""
+
+    def __init__(self, results: Path, key: Key) -> None:
+        path = key.journal(results)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a", encoding="utf-8")
+        self._file.write("\n")  # ends a line that an earlier kill may have torn
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(line, sort_keys=True) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def find_tables(results: Path) -> list[Key]:
+    """Keys of all tables below RESULTS/scores, sorted; a table that exists as a journal only counts."""
+    root = results / "scores"
+    files = {p for pattern in ("*/*/*.json", "*/*/*.journal") for p in root.glob(pattern) if not p.name.startswith(".")}
+    return sorted({Key(p.parent.parent.name, p.parent.name, p.name.rpartition(".")[0]) for p in files})
+
+
+def read_results(results: Path) -> list[Table]:
+    """All tables of a results folder. Raises InputError when it holds none, naming the folder and how to fill it."""
+    keys = find_tables(results)
+    if not keys:
+        raise InputError(f"{results}: holds no scores; run `fusionbench run -m METHOD -t TASK --results {results}` first")
+    return [read_table(results, key) for key in keys]
+
+
+def read_metric_facts(results: Path) -> dict[str, Any]:
+    """``{"metrics": {id: facts}, "profiles": {name: {"title", "metrics", "core"}}}`` as the engine wrote them."""
+    path = results / "scores" / "metrics.json"
+    return _read_json(path) if path.exists() else {"metrics": {}, "profiles": {}}
+
+
+def write_metric_facts(results: Path, metrics: Mapping[str, Any], profiles: Mapping[str, Any]) -> None:
+    """Merge metric fact sheets and profiles into RESULTS/scores/metrics.json."""
+    known = read_metric_facts(results)
+    merged = {
+        "metrics": {**known["metrics"], **metrics},
+        "profiles": {**known["profiles"], **profiles},
+    }
+    if merged != known:
+        write_json(results / "scores" / "metrics.json", merged)
+
+
+def fingerprint(*parts: Any) -> str:
+    """16 hexadecimal digits that change when any part (anything JSON can hold) changes."""
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Indented JSON with a final newline, atomically."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """UTF-8 text, atomically: whole or not at all, even when the disk fills up."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "nan" if math.isnan(value) else repr(float(value))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: damaged ({error}); delete it and its CSV, then run again") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: not a score file; delete it and its CSV, then run again")
+    if content.get("format", FORMAT) != FORMAT:
+        raise InputError(f"{path}: format {content['format']}, this version reads {FORMAT}; update fusionbench")
+    return content
+
+
+def _read_csv(path: Path, table: Table) -> None:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.reader(file))
+        header = rows[0]
+        metrics = [name for name in header[1:] if name != "error"]
+        for row in rows[1:]:
+            values: Sequence[str] = row[1 : 1 + len(metrics)]
+            scores = {metric: float(value) for metric, value in zip(metrics, values, strict=True) if value != ""}
+            table.pairs[row[0]]["scores"] = scores
+    except (OSError, IndexError, KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: damaged or not of its JSON ({reason}); delete both, then run again") from None
+
+
+def _journal_lines(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue  # torn by a kill: that pair is done again
+        if isinstance(line, dict) and ("about" in line or {"pair", "record"} <= line.keys()):
+            yield line
