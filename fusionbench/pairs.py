@@ -13,8 +13,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-import os
-import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from fusionbench.errors import InputError
+from fusionbench.files import write_bytes
 
 UInt8 = NDArray[np.uint8]
 
@@ -55,7 +54,9 @@ class Pair:
             if image is None:
                 continue
             if image.dtype != np.uint8 or image.ndim != (3 if name == "color" else 2):
-                raise ValueError(f"pair {self.id}: {name} must be uint8 of shape (H, W), is {image.dtype} {image.shape}")
+                raise ValueError(
+                    f"pair {self.id}: {name} must be uint8 of shape (H, W), is {image.dtype} {image.shape}"
+                )
             if shape is not None and image.shape != shape:
                 raise InputError(
                     f"pair {self.id}: the two images differ in size, {size_text(self.a)} and {size_text(image)}; "
@@ -188,26 +189,12 @@ def list_pictures(folder: Path) -> dict[str, Path]:
     return found
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is either whole or absent: temporary name in the same folder, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def write_png(path: Path, pixels: UInt8) -> str:
     """Write (H, W) or (H, W, 3) uint8 as PNG, atomically; returns the SHA-256 of the pixels (see pixel_digest)."""
 
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", compress_level=4)
-    write_atomically(path, buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
     return pixel_digest(pixels)
 
 
@@ -224,12 +211,6 @@ def pixel_digest(*images: UInt8 | None) -> str:
 def size_text(image: NDArray[Any]) -> str:
     """``"256 x 181"``: width by height, as image viewers print it."""
     return f"{image.shape[1]} x {image.shape[0]}"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _one_line(error: BaseException) -> str:

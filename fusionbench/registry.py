@@ -194,7 +194,9 @@ def import_module(module: str) -> types.ModuleType:
     except InputError:
         raise
     except Exception as error:  # whatever a stranger's module raises at import is their input at fault
-        raise InputError(f"{module}: cannot be imported ({type(error).__name__}: {error}); fix it and try again") from error
+        raise InputError(
+            f"{module}: cannot be imported ({type(error).__name__}: {error}); fix it and try again"
+        ) from error
 
 
 def convert(text: str, kind: Any) -> Any:

@@ -20,8 +20,6 @@ import hashlib
 import io
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from typing import Any
 import pandas as pd
 
 from fusionbench.errors import InputError
+from fusionbench.files import write_text
 
 FORMAT = 1
 
@@ -163,7 +162,9 @@ def read_results(results: Path) -> list[Table]:
     """All tables of a results folder. Raises InputError when it holds none, naming the folder and how to fill it."""
     keys = find_tables(results)
     if not keys:
-        raise InputError(f"{results}: holds no scores; run `fusionbench run -m METHOD -t TASK --results {results}` first")
+        raise InputError(
+            f"{results}: holds no scores; run `fusionbench run -m METHOD -t TASK --results {results}` first"
+        )
     return [read_table(results, key) for key in keys]
 
 
@@ -193,22 +194,6 @@ def fingerprint(*parts: Any) -> str:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Indented JSON with a final newline, atomically."""
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """UTF-8 text, atomically: whole or not at all, even when the disk fills up."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _number(value: float | None) -> str:
