@@ -1,0 +1,202 @@
+"""Grey-level statistics: SD, CC, SCD, MSE, PSNR. All follow from sums of products of levels, which are exact integers."""
+
+from __future__ import annotations
+
+import torch
+
+from fusionbench.metrics import METRICS, MetricFacts, _kernels
+from fusionbench.metrics._ops import flat
+from fusionbench.metrics._triple import Image, Triple
+
+EVALUATOR = "Evaluator.py of CDDFuse, DM-FNet and LKC-FUNet"
+
+
+def pixels(t: Triple) -> torch.Tensor:
+    """(N,) float64 number of pixels that count."""
+    return t.source_memo("pixels", lambda: t.count(t.a.levels))
+
+
+def total(t: Triple, image: Image) -> torch.Tensor:
+    """(N,) float64 sum of levels."""
+
+    def add() -> torch.Tensor:
+        levels = image.levels if t.mask is None else image.levels * t.mask
+        return levels.sum((1, 2), dtype=torch.int64).double()
+
+    return image.memo("sum", add)
+
+
+def products(t: Triple, x: Image, y: Image) -> torch.Tensor:
+    """(N,) float64 sum of x y."""
+
+    def add() -> torch.Tensor:
+        if t.compiled:
+            out = torch.empty(len(x.levels), dtype=torch.int64)
+            _kernels.product_sums(flat(x.levels), flat(y.levels), out.numpy())
+            return out.double()
+        levels = x.levels.long() if t.mask is None else x.levels.long() * t.mask
+        return (levels * y.levels).sum((1, 2)).double()
+
+    if x is y:
+        return x.memo("squares", add)
+    if t.f in (x, y):
+        return t.memo(("products", t.a in (x, y)), add)
+    return t.source_memo("products", add)
+
+
+def covariance(t: Triple, x: Image, y: Image) -> torch.Tensor:
+    """(N,) float64 population covariance. Integers below 2^53 up to 370,000 pixels, so exact, and zero for a flat image."""
+    n = pixels(t)
+    return (n * products(t, x, y) - total(t, x) * total(t, y)) / (n * n)
+
+
+def correlation(covariance: torch.Tensor, variance_x: torch.Tensor, variance_y: torch.Tensor) -> torch.Tensor:
+    """Pearson's r; 0 / 0 is NaN where either is constant."""
+    return covariance / torch.sqrt(variance_x * variance_y)
+
+
+def squared_error(t: Triple, source: Image) -> torch.Tensor:
+    """(N,) mean squared difference of source and fused image."""
+    sums = products(t, source, source) + products(t, t.f, t.f) - 2 * products(t, source, t.f)
+    return sums / pixels(t)
+
+
+@METRICS.register(
+    MetricFacts(
+        name="sd",
+        title="Standard deviation",
+        short="SD",
+        family="statistics",
+        direction="describes",
+        customary="higher",
+        range="0 to 127.5",
+        unit="grey levels",
+        reference="Rao, In-fibre Bragg grating sensors, Meas. Sci. Technol. 1997 (the citation in use)",
+        doi="10.1088/0957-0233/8/4/002",
+        origin=EVALUATOR + "; Tang's toolbox since 2023; VIFB as 'Variance'",
+        formula="The population standard deviation of the fused image's grey levels.",
+        convention="Levels 0..255, divided by the number of pixels, not by one less.",
+        traps=(
+            "Stretching the contrast of the fused image before saving raises it at no gain in content.",
+            "Tang's toolbox up to 2022 squares in uint8, which saturates: its values are 8 to 12 for every image.",
+            "It needs no source: noise raises it.",
+        ),
+        degenerate="Always defined; 0 for a flat image.",
+    )
+)
+def sd(t: Triple) -> torch.Tensor:
+    """(N,) in grey levels."""
+    return torch.sqrt(covariance(t, t.f, t.f))
+
+
+@METRICS.register(
+    MetricFacts(
+        name="cc",
+        title="Correlation coefficient",
+        short="CC",
+        family="statistics",
+        direction="higher",
+        customary="higher",
+        range="-1 to 1",
+        reference="Ma, Ma, Li, Infrared and visible image fusion methods and applications: a survey, Information Fusion 2019",
+        doi="10.1016/j.inffus.2018.02.004",
+        origin=EVALUATOR + "; Tang's toolbox",
+        formula="Pearson's correlation of the fused image with each source, averaged over the two.",
+        convention="Mean of the two correlations.",
+        traps=("The average of the sources comes close to its maximum: it favours blurred, low-contrast fusion.",),
+        degenerate="NaN where the fused image or a source is flat: no correlation exists.",
+    )
+)
+def cc(t: Triple) -> torch.Tensor:
+    """(N,) mean of two Pearson correlations."""
+    fused = covariance(t, t.f, t.f)
+    r = [correlation(covariance(t, s, t.f), covariance(t, s, s), fused) for s in (t.a, t.b)]
+    return (r[0] + r[1]) / 2
+
+
+@METRICS.register(
+    MetricFacts(
+        name="scd",
+        title="Sum of the correlations of differences",
+        short="SCD",
+        family="statistics",
+        direction="higher",
+        customary="higher",
+        range="-2 to 2",
+        reference="Aslantas, Bendes, A new image quality metric for image fusion, AEU 2015",
+        doi="10.1016/j.aeue.2015.09.004",
+        origin=EVALUATOR + "; Tang's toolbox; the same everywhere",
+        formula="r(F - B, A) + r(F - A, B): what the fused image adds to one source should look like the other.",
+        convention="Differences are signed, levels 0..255.",
+        traps=("The plain sum of the sources is its maximum: it rewards amplitude, not detail.",),
+        degenerate="NaN where a source is flat or the fused image differs from a source by a constant (F = A): 0 / 0.",
+    )
+)
+def scd(t: Triple) -> torch.Tensor:
+    """(N,) sum of two correlations."""
+    fused = covariance(t, t.f, t.f)
+    between = covariance(t, t.a, t.b)
+    scores = []
+    for one, other in ((t.a, t.b), (t.b, t.a)):
+        c_one, c_other = covariance(t, one, t.f), covariance(t, other, t.f)
+        v_one, v_other = covariance(t, one, one), covariance(t, other, other)
+        scores.append(correlation(c_one - between, v_one, fused + v_other - 2 * c_other))
+    return scores[0] + scores[1]
+
+
+@METRICS.register(
+    MetricFacts(
+        name="mse",
+        title="Mean squared error",
+        short="MSE",
+        family="statistics",
+        direction="lower",
+        customary="lower",
+        range="0 to 65025",
+        unit="squared grey levels",
+        origin=EVALUATOR,
+        formula="Mean squared difference of the fused image from each source, averaged over the two.",
+        convention="Levels 0..255, mean over the two sources.",
+        traps=(
+            "The average of the two sources is the best possible image under it, by construction.",
+            "DM-FNet's commented tables print it negated; Tang's toolbox uses [0, 1], 65025 times smaller.",
+        ),
+        degenerate="Always defined; 0 where the fused image equals both sources.",
+    )
+)
+def mse(t: Triple) -> torch.Tensor:
+    """(N,) in squared grey levels."""
+    return (squared_error(t, t.a) + squared_error(t, t.b)) / 2
+
+
+@METRICS.register(
+    MetricFacts(
+        name="psnr",
+        title="Peak signal-to-noise ratio, peak = max(F)",
+        short="PSNR",
+        family="statistics",
+        direction="higher",
+        customary="higher",
+        range="unbounded",
+        unit="dB",
+        origin=EVALUATOR,
+        formula="10 log10(peak^2 / MSE), with the MSE averaged over the two sources first.",
+        convention="Peak is the largest level of the fused image, so a darker fusion gets a lower value for the same error.",
+        traps=(
+            "Four incompatible forms are in use: this one, psnr@255 (strict), psnr@tang (48.13 dB more), psnr@vifb.",
+            "The average of the two sources is all but the best possible image under it.",
+        ),
+        degenerate="NaN where the fused image equals both sources (no finite limit) or is black (peak 0).",
+    )
+)
+def psnr(t: Triple) -> torch.Tensor:
+    """(N,) in dB."""
+    levels = t.f.levels if t.mask is None else t.f.levels * t.mask
+    peak = levels.amax((1, 2)).double()
+    return decibel(peak, mse(t))
+
+
+def decibel(peak: torch.Tensor | float, error: torch.Tensor) -> torch.Tensor:
+    """10 log10(peak^2 / error); NaN where either is 0."""
+    value = 10 * torch.log10(peak**2 / error)
+    return torch.where(torch.isfinite(value), value, torch.nan)
