@@ -16,7 +16,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,9 +103,10 @@ def create_method(spec: str) -> tuple[Plugin[MethodFacts], dict[str, Any], Metho
     """
     plugin, given = METHODS.parse(spec)
     settings = {name: p.default for name, p in plugin.settings.items() if p.default is not p.empty} | given
-    if inspect.isclass(plugin.factory):
-        return plugin, settings, plugin.factory(**settings)
-    return plugin, settings, _FunctionMethod(plugin.factory, settings)
+    make = plugin.factory
+    if isinstance(make, type):
+        return plugin, settings, cast(Method, make(**settings))
+    return plugin, settings, _FunctionMethod(make, settings)
 
 
 def per_image(function: Callable[..., NDArray[np.floating]]) -> Callable[..., torch.Tensor]:
@@ -123,3 +124,9 @@ def per_image(function: Callable[..., NDArray[np.floating]]) -> Callable[..., to
         return torch.from_numpy(fused).clamp(0, 1).to(a)[:, None]
 
     return batched
+
+
+def unavailable(plugin: Plugin[MethodFacts]) -> str | None:
+    """Why a registered method cannot run here as it stands (weights that only the user can supply), or None."""
+    hook = getattr(plugin.factory, "unavailable", None)
+    return hook() if hook else None

@@ -1,0 +1,62 @@
+"""The command line: parse, call one door, print. Commands live in the modules beside this one.
+
+A command's module (and with it torch, pandas or matplotlib) is imported when the command is called, not before, so that
+``fusionbench --help`` answers at once: the table below holds what that page needs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from fusionbench import __version__
+from fusionbench.errors import InputError
+
+COMMANDS = {
+    "list": ("show", "What is registered: methods, metrics, tasks, profiles."),
+    "explain": ("show", "Formula, convention, unit, source and traps of a metric."),
+    "data": ("data", "What data is where; verify it; download it."),
+    "run": ("run", "Fuse, save and score methods on tasks."),
+    "fuse": ("run", "Fuse one pair of your own images."),
+    "score": ("run", "Score a folder of images that something else fused."),
+    "report": ("show", "Leaderboard, figures and page from a results folder."),
+    "check": ("check", "Recompute locked scores; fail when they drift."),
+    "verify": ("check", "Run the contract tests on your own plugin module."),
+}
+
+
+class LazyGroup(click.Group):
+    """Finds commands in COMMANDS; turns InputError into one line on stderr and exit code 2."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"fusionbench.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            failure = click.ClickException(" ".join(str(error).split()))
+            failure.exit_code = 2
+            raise failure from None
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="fusionbench")
+def main() -> None:
+    """Benchmark multimodal medical image fusion: methods, exact metrics, leaderboards.
+
+    Exit codes: 0 done; 1 a result failed (scores drifted, a method failed on a pair); 2 bad usage or input.
+    """

@@ -1,0 +1,160 @@
+"""Options that several commands share, the TOML config file, and progress bars."""
+
+from __future__ import annotations
+
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fusionbench.bench import Notify
+from fusionbench.datasets import resolve_tasks
+from fusionbench.errors import InputError
+from fusionbench.metrics import select
+from fusionbench.registry import import_module
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DIRECTORY = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Several option decorators as one, in the order in which they are to be listed."""
+
+    def apply(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+def _load_plugins(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]) -> Sequence[str]:
+    for value in values:
+        import_module(value)
+    return values
+
+
+def _read_config(ctx: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Make a TOML table the defaults of the command's options; unknown keys are refused."""
+    if path is None:
+        return None
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such config file; check the path") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a readable TOML file ({error}); correct it") from None
+    known = {}
+    for option in ctx.command.params:
+        if isinstance(option, click.Option) and option.name not in ("config", "plugin"):
+            for text in option.opts:
+                if text.startswith("--"):
+                    known[text[2:]] = option
+    defaults: dict[str, Any] = {}
+    for key, value in table.items():
+        found = known.get(key.replace("_", "-"))
+        if found is None or found.name is None:
+            raise InputError(f"{path}: unknown key {key!r}; keys are the option names: {', '.join(sorted(known))}")
+        if found.multiple and not isinstance(value, list):
+            value = [value]
+        if isinstance(value, (dict, list)) and not found.multiple:
+            raise InputError(f"{path}: {key} takes one value; write {key} = VALUE")
+        defaults[found.name] = value
+    ctx.default_map = {**(ctx.default_map or {}), **defaults}
+    return path
+
+
+config_option = click.option(
+    "--config",
+    type=FILE,
+    is_eager=True,
+    expose_value=False,
+    callback=_read_config,
+    help="TOML file with option values.",
+)
+plugin_option = click.option(
+    "--plugin",
+    multiple=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_load_plugins,
+    metavar="FILE|MODULE",
+    help="Python file or module with plugins of your own.",
+)
+results_option = click.option(
+    "--results", type=DIRECTORY, default=Path("results"), show_default=True, help="Results folder."
+)
+dataset_options = options(
+    click.option(
+        "--dataset",
+        default="auto",
+        show_default=True,
+        help="auto, harvard, phantom, folders, or a plugin's. auto: harvard where its images are found, else phantom.",
+    ),
+    click.option(
+        "--data", type=click.Path(path_type=Path), multiple=True, help="Where the images are (folders: twice)."
+    ),
+    click.option("--split", default="test", show_default=True, help="test or train, or another that the task has."),
+)
+metric_options = options(
+    click.option("--profile", default="dmfnet", show_default=True, help="Named set of metric conventions."),
+    click.option("--metric", multiple=True, metavar="ID", help="Single metrics instead of a profile's; repeatable."),
+    click.option(
+        "--mask", default="none", show_default=True, help="Where to score: none, foreground, or an image file."
+    ),
+)
+work_options = options(
+    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
+    click.option("--limit", type=click.IntRange(min=1), help="Only the first N pairs of each task."),
+    click.option("--force", is_flag=True, help="Redo what is already there."),
+)
+
+
+def chosen_metrics(profile: str, metric: Sequence[str], mask: str) -> list[str]:
+    """The metric ids of a command."""
+    return select(profile, metric, mask)
+
+
+def chosen_tasks(task: Sequence[str], dataset: str, data: Sequence[Path]) -> list[str]:
+    """Full task names; bad data paths are told before any work."""
+    for path in data:
+        if not path.exists():
+            raise InputError(f"{path}: no such folder; check --data")
+    return resolve_tasks(task, dataset, data)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Notify]:
+    """A ``notify`` for the engine: one bar a stage, shown on a terminal only, and only after two seconds."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty())
+    start = time.monotonic()
+    rows: dict[str, Any] = {}
+    running = False
+
+    def notify(stage: str, done: int, total: int) -> None:
+        nonlocal running
+        if not running and time.monotonic() - start > 2:
+            bar.start()
+            running = True
+        if stage not in rows:
+            for row in rows.values():
+                bar.update(row, visible=False)
+            rows[stage] = bar.add_task(stage, total=total)
+        bar.update(rows[stage], completed=done)
+
+    try:
+        yield notify
+    finally:
+        if running:
+            bar.stop()

@@ -1,0 +1,214 @@
+"""``run``, ``score`` and ``fuse``: what makes images and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import torch
+
+from fusionbench.bench import Outcome, fuse_pair, resolve_device, run, score_folder
+from fusionbench.cli.common import (
+    DIRECTORY,
+    FILE,
+    chosen_metrics,
+    chosen_tasks,
+    config_option,
+    dataset_options,
+    metric_options,
+    plugin_option,
+    progress_bar,
+    results_option,
+    work_options,
+)
+from fusionbench.cli.show import print_leaderboard
+from fusionbench.errors import InputError
+from fusionbench.methods import METHODS, create_method, unavailable
+from fusionbench.pairs import Pair, read_picture, recolour, write_png
+
+
+@click.command("run")
+@click.option(
+    "-m", "--method", multiple=True, required=True, metavar="METHOD", help="Name[:key=value,...] or all; repeatable."
+)
+@click.option("-t", "--task", multiple=True, required=True, metavar="TASK", help="Task name or all; repeatable.")
+@dataset_options
+@metric_options
+@results_option
+@work_options
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of methods that draw noise.")
+@config_option
+@plugin_option
+@click.pass_context
+def run_command(
+    ctx: click.Context,
+    method: Sequence[str],
+    task: Sequence[str],
+    dataset: str,
+    data: Sequence[Path],
+    split: str,
+    profile: str,
+    metric: Sequence[str],
+    mask: str,
+    results: Path,
+    device: str,
+    limit: int | None,
+    force: bool,
+    seed: int,
+) -> None:
+    """Fuse, save and score methods on tasks, doing only what is missing or stale.
+
+    \b
+    fusionbench run --method dmfnet --task pet-mri
+    fusionbench run -m all -t all --data HARVARD_FOLDER
+    fusionbench run -m laplacian:levels=5 -m ./mymethod.py -t ct-mri
+    """
+    methods = _chosen_methods(method)
+    tasks = chosen_tasks(task, dataset, data)
+    metrics = chosen_metrics(profile, metric, mask)
+    with progress_bar() as notify:
+        outcome = run(
+            methods,
+            tasks,
+            results,
+            metrics=metrics,
+            data=data,
+            split=split,
+            device=device,
+            seed=seed,
+            limit=limit,
+            force=force,
+            mask=mask,
+            notify=notify,
+        )
+    _finish(ctx, outcome, results, profile)
+
+
+@click.command("score")
+@click.argument("folder", type=DIRECTORY)
+@click.option("--name", required=True, help="The method's name in the tables.")
+@click.option("-t", "--task", required=True, metavar="TASK", help="Task whose pairs the images belong to.")
+@click.option("--title", help="Name shown to people, if another.")
+@click.option("--year", type=int, help="Year of publication.")
+@click.option("--reference", default="", help="Citation.")
+@click.option("--doi", default="", help="DOI of the publication.")
+@click.option("--note", default="", help="Who made the images, and how.")
+@dataset_options
+@metric_options
+@results_option
+@work_options
+@config_option
+@plugin_option
+@click.pass_context
+def score_command(
+    ctx: click.Context,
+    folder: Path,
+    name: str,
+    task: str,
+    title: str | None,
+    year: int | None,
+    reference: str,
+    doi: str,
+    note: str,
+    dataset: str,
+    data: Sequence[Path],
+    split: str,
+    profile: str,
+    metric: Sequence[str],
+    mask: str,
+    results: Path,
+    device: str,
+    limit: int | None,
+    force: bool,
+) -> None:
+    """Score a folder of images fused elsewhere (any method, any language), matched by file stem.
+
+    \b
+    fusionbench score ./outputs --name MyNet -t pet-mri --data HARVARD_FOLDER
+    """
+    metrics = chosen_metrics(profile, metric, mask)
+    tasks = chosen_tasks([task], dataset, data)
+    if len(tasks) != 1:
+        raise InputError(f"--task {task}: a folder holds the images of one task; name one")
+    facts = {
+        "name": name,
+        "title": title or name,
+        "family": "foreign",
+        "year": year,
+        "reference": reference,
+        "doi": doi,
+        "note": note,
+    }
+    with progress_bar() as notify:
+        outcome = score_folder(
+            folder,
+            facts,
+            tasks[0],
+            results,
+            metrics=metrics,
+            data=data,
+            split=split,
+            device=device,
+            limit=limit,
+            force=force,
+            mask=mask,
+            notify=notify,
+        )
+    _finish(ctx, outcome, results, profile)
+
+
+@click.command("fuse")
+@click.argument("mri", type=FILE)
+@click.argument("other", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, help="PNG to write.")
+@click.option("-m", "--method", required=True, metavar="METHOD", help="Name[:key=value,...].")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of methods that draw noise.")
+@plugin_option
+def fuse_command(mri: Path, other: Path, output: Path, method: str, device: str, seed: int) -> None:
+    """Fuse MRI with OTHER (CT, PET or SPECT; colour is kept) into one PNG.
+
+    \b
+    fusionbench fuse mri.png pet.png -o fused.png -m laplacian
+    """
+    if output.suffix.lower() != ".png":
+        raise InputError(f"{output}: the result is written as PNG, which loses nothing; name it *.png")
+    first, second = read_picture(mri), read_picture(other)
+    pair = Pair(id=f"{mri.stem}+{other.stem}", a=first.grey, b=second.grey, color=second.color)
+    _, _, fuser = create_method(method)
+    device = resolve_device(device)
+    fuser.prepare(torch.device(device))
+    fused, seconds = fuse_pair(fuser, pair, device, seed)
+    write_png(output, fused if pair.color is None else recolour(fused, pair.color))
+    click.echo(f"{output}: {method}, {seconds:.2f} s")
+
+
+def _chosen_methods(wanted: Sequence[str]) -> list[str]:
+    """Specs; "all" is every available method, and a .py file stands for the methods that it registers."""
+    chosen: list[str] = []
+    for spec in wanted:
+        if spec.endswith(".py"):
+            chosen += METHODS.load(spec)
+        elif spec == "all":
+            for name in METHODS.names():
+                reason = unavailable(METHODS[name])
+                if reason:
+                    click.echo(f"skipped {name}: {reason}", err=True)
+                else:
+                    chosen.append(name)
+        else:
+            chosen.append(spec)
+    return list(dict.fromkeys(chosen))
+
+
+def _finish(ctx: click.Context, outcome: Outcome, results: Path, profile: str) -> None:
+    for key, reason in outcome.skipped:
+        click.echo(f"skipped {key.method} on {key.dataset}/{key.task}: {reason}", err=True)
+    for key, pair, reason in outcome.failed:
+        click.echo(f"failed {key.method} on {key.dataset}/{key.task} {pair}: {reason}", err=True)
+    for key, reason in outcome.broken:
+        click.echo(f"Error: method {key.method} on {key.dataset}/{key.task}: {reason}", err=True)
+    print_leaderboard(results, profile, {(key.dataset, key.task) for key in outcome.keys})
+    click.echo(f"{outcome.fused} images fused, {outcome.scored} scored; results in {results}")
+    ctx.exit(outcome.exit_code)

@@ -1,0 +1,113 @@
+"""The score regression: locked scores are recomputed from scratch and compared, each metric within its tolerance.
+
+The lock file is a CSV with one line a number (dataset, task, method, pair, metric, value, rtol), so that a change of
+convention shows up in a diff as what it is.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from fusionbench.bench import Notify, Outcome, run
+from fusionbench.errors import InputError
+from fusionbench.files import write_text
+from fusionbench.scores import read_table
+
+FIELDS = ("dataset", "task", "method", "pair", "metric", "value", "rtol")
+RTOL = 1e-4
+"""Wide enough for a pixel that rounds the other way on another processor, far narrower than any change of convention."""
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Locked:
+    """One locked number; ``value`` and ``rtol`` do not identify it."""
+
+    dataset: str
+    task: str
+    method: str
+    pair: str
+    metric: str
+    value: float = dataclasses.field(compare=False)
+    rtol: float = dataclasses.field(compare=False, default=RTOL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Drift:
+    """A locked number and what came out instead (None: nothing came out)."""
+
+    locked: Locked
+    now: float | None
+
+
+def read_lock(path: Path) -> list[Locked]:
+    """Raises InputError when the file is missing or damaged."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        if not rows:
+            raise ValueError("no rows")
+        return [Locked(*(r[f] for f in FIELDS[:5]), float(r["value"]), float(r["rtol"])) for r in rows]
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such lock file; make one with `fusionbench check --update --baseline {path}`"
+        ) from None
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: damaged lock file ({error}); restore it or rewrite it with --update") from None
+
+
+def write_lock(path: Path, locked: Sequence[Locked]) -> None:
+    """Write sorted, atomically."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(FIELDS)
+    for item in sorted(locked):
+        writer.writerow([*(getattr(item, f) for f in FIELDS[:5]), repr(item.value), repr(item.rtol)])
+    write_text(path, buffer.getvalue())
+
+
+def recompute(
+    methods: Sequence[str],
+    tasks: Sequence[str],
+    metrics: Sequence[str],
+    limit: int,
+    notify: Notify,
+    results: Path | None = None,
+) -> list[Locked]:
+    """Fuse and score from scratch on the CPU; raises InputError when a method fails."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = results or Path(temporary)
+        outcome: Outcome = run(
+            methods, tasks, folder, metrics=metrics, device="cpu", limit=limit, force=True, notify=notify
+        )
+        for key, pair, reason in outcome.failed:
+            raise InputError(f"{key.method} failed on {key.dataset}/{key.task} {pair}: {reason}; mend the method first")
+        for key, reason in outcome.broken:
+            raise InputError(f"{key.method} on {key.dataset}/{key.task}: {reason}")
+        return [
+            Locked(key.dataset, key.task, key.method, pair, metric, value)
+            for key in outcome.keys
+            for pair, record in read_table(folder, key).pairs.items()
+            for metric, value in record["scores"].items()
+            if metric in metrics
+        ]
+
+
+def compare(locked: Sequence[Locked], now: Sequence[Locked]) -> list[Drift]:
+    """The locked numbers that no longer come out. NaN agrees with NaN."""
+    values = {item: item.value for item in now}
+    drifts = []
+    for item in sorted(locked):
+        value = values.get(item)
+        same = value is not None and (
+            (math.isnan(value) and math.isnan(item.value))
+            or abs(value - item.value) <= 1e-12 + item.rtol * abs(item.value)
+        )
+        if not same:
+            drifts.append(Drift(item, value))
+    return drifts

@@ -1,0 +1,178 @@
+"""What a worker does: fuse some pairs with one method, or score all images of one pair. No tables, no planning.
+
+Units are small, independent, idempotent and cheap to hand to another process. Methods and metrics never meet: between
+them lie 8-bit PNG files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fusionbench.datasets import Task, create_task
+from fusionbench.errors import InputError
+from fusionbench.methods import Method, create_method
+from fusionbench.metrics import prepare
+from fusionbench.pairs import Pair, read_picture, recolour, to_uint8, write_png
+from fusionbench.scores import Key
+
+UInt8 = NDArray[np.uint8]
+
+
+class ContractError(InputError):
+    """A method that broke its contract: what it returned cannot be used."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskRef:
+    """A task as the user named it."""
+
+    name: str
+    data: tuple[Path, ...] = ()
+    split: str = "test"
+
+    def open(self) -> Task:
+        return create_task(self.name, data=self.data, split=self.split)
+
+    def key(self, method: str) -> Key:
+        """Where results are kept; a split other than "test" is a dataset of its own, so that they never mix."""
+        dataset, _, task = self.name.partition("/")
+        return Key(dataset if self.split == "test" else f"{dataset}@{self.split}", task, method)
+
+
+@dataclasses.dataclass(frozen=True)
+class FuseUnit:
+    """Fuse some pairs of a task with one method. ``todo``: pair -> (pair digest, fingerprint of the image to be made)."""
+
+    task: TaskRef
+    spec: str
+    key: Key
+    todo: Mapping[str, tuple[str, str]]
+    results: Path
+    device: str
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreJob:
+    """One image of a ScoreUnit's pair: its table, the file, its coloured version if it has one, and metric ids."""
+
+    key: Key
+    image: Path
+    color: Path | None
+    metrics: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreUnit:
+    """Score all images of one pair that lack a score. ``mask``: "none", "foreground" or an image file."""
+
+    task: TaskRef
+    pair: str
+    jobs: tuple[ScoreJob, ...]
+    device: str
+    mask: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What a worker sends back: a record for one pair, or the reason why a method is out."""
+
+    key: Key
+    pair: str
+    record: Mapping[str, Any]
+    broken: str = ""
+
+
+def fuse_unit(unit: FuseUnit) -> Iterator[Row]:
+    """Fuse and write PNGs, row by row. A pair on which the method raises becomes a row with the reason."""
+    task = unit.task.open()
+    method = _prepared(unit.spec, unit.device)
+    for pair_id, (digest, made) in unit.todo.items():
+        pair = task.load(pair_id)
+        record: dict[str, Any] = {"case": pair.case, "pair": digest, "fused": made}
+        try:
+            fused, seconds = fuse_pair(method, pair, unit.device, unit.seed, unit.task.name)
+        except ContractError as error:
+            yield Row(unit.key, pair_id, {}, broken=str(error))
+            return
+        except Exception as error:  # any failure of a method costs that pair only, and is told with its reason
+            yield Row(unit.key, pair_id, record | {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"})
+            continue
+        path, rgb = image_paths(unit.results, unit.key, pair_id)
+        record["image"] = write_png(path, fused)
+        if pair.color is not None:
+            write_png(rgb, recolour(fused, pair.color))
+        yield Row(unit.key, pair_id, record | {"seconds": round(seconds, 6)})
+
+
+def score_unit(unit: ScoreUnit) -> Iterator[Row]:
+    """Score row by row; what depends on the pair's sources alone is computed once for all its images."""
+    pair = unit.task.open().load(unit.pair)
+    mask: Any = unit.mask if unit.mask in ("none", "foreground") else read_picture(Path(unit.mask)).grey
+    truth = None if pair.truth is None else dict(pair.truth)
+    sources = prepare(pair.a, pair.b, mask=mask, truth=truth, color=pair.color, device=unit.device)
+    for job in unit.jobs:
+        fused = read_picture(job.image)
+        rgb = fused.color
+        if rgb is None and job.color is not None and job.color.exists():
+            rgb = read_picture(job.color).color
+        values = sources.score(fused.grey, job.metrics, fused_rgb=rgb)
+        yield Row(job.key, unit.pair, {"scores": {name: float(value[0]) for name, value in values.items()}})
+
+
+def fuse_pair(method: Method, pair: Pair, device: str, seed: int, task: str = "") -> tuple[UInt8, float]:
+    """Fuse one pair with a prepared method: ((H, W) uint8 luminance, seconds).
+
+    The random generator lives on the CPU and is seeded from seed, task and pair id, so that noise is the same on every
+    device and in every order. Raises ContractError when the result is not what the contract says.
+    """
+    a, b = (torch.from_numpy(x).to(device, torch.float32)[None, None] / 255.0 for x in (pair.a, pair.b))
+    entropy = hashlib.sha256(f"{seed}/{task}/{pair.id}".encode()).digest()[:8]
+    generator = torch.Generator().manual_seed(int.from_bytes(entropy, "big") >> 1)
+    start = time.perf_counter()
+    with torch.inference_mode():
+        fused = method.fuse(a, b, generator)
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+    seconds = time.perf_counter() - start
+    check_fused(fused, a, pair.id)
+    return to_uint8(fused[0, 0].double().cpu().numpy()), seconds
+
+
+def check_fused(fused: Any, a: torch.Tensor, pair: str) -> None:
+    """The Method contract's promises about a result; raises ContractError naming the pair and the remedy."""
+    if not isinstance(fused, torch.Tensor):
+        raise ContractError(f"pair {pair}: fuse returned {type(fused).__name__}; return a torch tensor like its inputs")
+    if fused.shape != a.shape or fused.dtype != a.dtype or fused.device != a.device:
+        raise ContractError(
+            f"pair {pair}: fuse returned {fused.dtype} {tuple(fused.shape)} on {fused.device}; "
+            f"return {a.dtype} {tuple(a.shape)} on {a.device}, like its inputs"
+        )
+    if not bool(torch.isfinite(fused).all()):
+        raise ContractError(f"pair {pair}: fuse returned NaN or infinite values; guard divisions and logarithms")
+    low, high = float(fused.min()), float(fused.max())
+    if low < -1e-4 or high > 1 + 1e-4:
+        raise ContractError(f"pair {pair}: fuse returned values from {low:.4g} to {high:.4g}; clamp them to [0, 1]")
+
+
+def image_paths(results: Path, key: Key, pair: str) -> tuple[Path, Path]:
+    """(the 8-bit luminance that is scored, the recoloured picture for people)."""
+    folder = key.fused(results)
+    return folder / f"{pair}.png", folder / "rgb" / f"{pair}.png"
+
+
+@functools.lru_cache(maxsize=2)
+def _prepared(spec: str, device: str) -> Method:
+    method = create_method(spec)[2]
+    method.prepare(torch.device(device))
+    return method
