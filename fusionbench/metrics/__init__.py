@@ -355,7 +355,9 @@ def _check(images: Images, name: str, *, color: bool = False) -> tuple[torch.Ten
     """-> ((N, H, W) or (N, H, W, 3) uint8 tensor, whether a single image was given)."""
     shape = "(H, W, 3) or (N, H, W, 3)" if color else "(H, W) or (N, H, W)"
     if not isinstance(images, (np.ndarray, torch.Tensor)):
-        raise InputError(f"{name} is a {type(images).__name__}; give a NumPy array or torch tensor, uint8 of shape {shape}")
+        raise InputError(
+            f"{name} is a {type(images).__name__}; give a NumPy array or torch tensor, uint8 of shape {shape}"
+        )
     if images.dtype not in (np.uint8, torch.uint8):
         raise InputError(
             f"{name} is {images.dtype} of shape {tuple(images.shape)}; give uint8 grey levels 0..255 "

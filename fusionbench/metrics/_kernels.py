@@ -172,7 +172,9 @@ def variance(e: Array, mu: Array) -> None:
 
 
 @jit
-def ssim_sum(mu1: Array, e11: Array, mu2: Array, e22: Array, e12: Array, c1: float, c2: float, ratio: float, out: Array) -> None:
+def ssim_sum(
+    mu1: Array, e11: Array, mu2: Array, e22: Array, e12: Array, c1: float, c2: float, ratio: float, out: Array
+) -> None:
     """out[m] = sum of SSIM over the map, from window means and mean squares; ratio: n / (n - 1), or 1."""
     for m in range(mu1.shape[0]):
         total = 0.0
@@ -263,6 +265,14 @@ def joint_histogram(x: Array, y: Array, out: Array) -> None:
     for m in range(x.shape[0]):
         for i in range(x.shape[1]):
             out[m, x[m, i], y[m, i]] += 1
+
+
+@jit
+def histogram(x: Array, out: Array) -> None:
+    """out[m, x] = number of pixels; (N, P) uint8 -> (N, 256) int64, which must be zero."""
+    for m in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            out[m, x[m, i]] += 1
 
 
 @jit

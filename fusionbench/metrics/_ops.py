@@ -111,9 +111,9 @@ def joint_histogram(x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None,
     """(N, H, W) uint8 twice -> (N, 256, 256) int64 counts of (x, y), inside the mask."""
     n = len(x)
     if compiled:
-        counts = torch.zeros(n, 256, 256, dtype=torch.int64)
-        _kernels.joint_histogram(flat(x), flat(y), counts.numpy())
-        return counts
+        counts = np.zeros((n, 256, 256), dtype=np.int64)
+        _kernels.joint_histogram(flat(x), flat(y), counts)
+        return torch.from_numpy(counts)
     index = (torch.arange(n, device=x.device)[:, None, None] * 256 + x.long()) * 256 + y.long()
     chosen = index.flatten() if mask is None else index[mask]
     return torch.bincount(chosen, minlength=n * 65536).reshape(n, 256, 256)
@@ -132,6 +132,10 @@ def histogram(t: Triple, image: Image) -> torch.Tensor:
 
     def count() -> torch.Tensor:
         n = len(image.levels)
+        if t.compiled:
+            counts = np.zeros((n, 256), dtype=np.int64)
+            _kernels.histogram(flat(image.levels), counts)
+            return torch.from_numpy(counts)
         index = torch.arange(n, device=image.levels.device)[:, None, None] * 256 + image.levels
         chosen = index.flatten() if t.mask is None else index[t.mask]
         return torch.bincount(chosen, minlength=n * 256).reshape(n, 256)
@@ -154,7 +158,10 @@ def plogp(counts: torch.Tensor, *, compiled: bool) -> torch.Tensor:
 
 def entropy(counts: torch.Tensor, *, compiled: bool) -> torch.Tensor:
     """(N, ...) int64 counts -> (N,) Shannon entropy in nats."""
-    total = counts.flatten(1).sum(1).double()
+    if compiled:
+        total = torch.from_numpy(flat(counts).sum(1).astype(np.float64))
+    else:
+        total = counts.flatten(1).sum(1).double()
     return torch.log(total) - plogp(counts, compiled=compiled) / total
 
 

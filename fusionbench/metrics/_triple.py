@@ -28,7 +28,14 @@ class Image:
 
     @property
     def x(self) -> torch.Tensor:
-        return self.memo("x", lambda: self.levels.double())
+        return self.memo("x", self._doubles)
+
+    def _doubles(self) -> torch.Tensor:
+        if self.levels.device.type != "cpu":
+            return self.levels.double()
+        return torch.from_numpy(
+            self.levels.numpy().astype(np.float64)
+        )  # torch wakes its threads for this: slow when busy
 
     def memo(self, key: Hashable, make: Callable[[], T]) -> T:
         """The value under ``key``, made at the first call."""

@@ -165,8 +165,12 @@ def qabf(t: Triple) -> torch.Tensor:
     for source in (t.a, t.b):
         strength, turn = sobel_polar(t, source)
         kept.append(_edge_sum(t, strength, turn))
-        weight.append(source.memo("edge weight", lambda g=strength: t.total(g)))
+        weight.append(source.memo("edge weight", lambda g=strength: _total(t, g)))
     return (kept[0] + kept[1]) / (weight[0] + weight[1])
+
+
+def _total(t: Triple, values: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(flat(values).sum(1)) if t.compiled else t.total(values)
 
 
 def _edge_sum(t: Triple, g1: torch.Tensor, a1: torch.Tensor) -> torch.Tensor:

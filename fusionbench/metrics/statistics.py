@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from fusionbench.metrics import METRICS, MetricFacts, _kernels
@@ -20,6 +21,8 @@ def total(t: Triple, image: Image) -> torch.Tensor:
     """(N,) float64 sum of levels."""
 
     def add() -> torch.Tensor:
+        if t.compiled:
+            return torch.from_numpy(flat(image.levels).sum(1, dtype=np.int64).astype(np.float64))
         levels = image.levels if t.mask is None else image.levels * t.mask
         return levels.sum((1, 2), dtype=torch.int64).double()
 
@@ -191,9 +194,15 @@ def mse(t: Triple) -> torch.Tensor:
 )
 def psnr(t: Triple) -> torch.Tensor:
     """(N,) in dB."""
+    return decibel(peak(t), mse(t))
+
+
+def peak(t: Triple) -> torch.Tensor:
+    """(N,) float64 largest level of the fused image."""
+    if t.compiled:
+        return torch.from_numpy(flat(t.f.levels).max(1).astype(np.float64))
     levels = t.f.levels if t.mask is None else t.f.levels * t.mask
-    peak = levels.amax((1, 2)).double()
-    return decibel(peak, mse(t))
+    return levels.amax((1, 2)).double()
 
 
 def decibel(peak: torch.Tensor | float, error: torch.Tensor) -> torch.Tensor:
