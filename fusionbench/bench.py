@@ -1,8 +1,8 @@
 """The engine: fuse what is missing or stale, then score what is missing or stale, as a stream of independent units.
 
 Methods and metrics never meet here: between them lie 8-bit PNG files. A unit of fusing is (task, method, some pairs); a
-unit of scoring is (task, pair, every image to be scored on it), so that what depends on the sources alone is computed once
-a pair. Each finished row goes to the journal of its table at once; tables are folded into CSV and JSON when a task is done.
+unit of scoring is (task, some pairs, every image to be scored on them), so that what depends on the sources alone is
+computed once a pair. Each finished row goes to the journal of its table at once; tables are folded into CSV and JSON when a task is done.
 
 What makes a stored result stale: the pair's digest, the method's settings, version or weights, the seed (fused image); the
 image itself or a metric's version (score). A method that raises on a pair costs that pair only. One that breaks the
@@ -291,13 +291,11 @@ class _Tables:
                     todo.setdefault(pair, []).append(ScoreJob(key, path, color, lacking))
         stage = f"{ref.key('').task}: scoring"
         total = sum(map(len, todo.values()))
-        start = self._outcome.scored
-        for pair, jobs in sorted(todo.items()):
-            for row in score_unit(ScoreUnit(ref, pair, tuple(jobs), scoring.device, scoring.mask)):
-                record = self.held[row.key].pairs[pair]
-                self.enter(Row(row.key, pair, {**record, **row.record}))
-                self._outcome.scored += 1
-                notify(stage, self._outcome.scored - start, total)
+        unit = ScoreUnit(ref, {pair: tuple(jobs) for pair, jobs in sorted(todo.items())}, scoring.device, scoring.mask)
+        for done, row in enumerate(score_unit(unit), 1):
+            self.enter(Row(row.key, row.pair, {**self.held[row.key].pairs[row.pair], **row.record}))
+            self._outcome.scored += 1
+            notify(stage, done, total)
 
 
 def _applies(metric: str, ref: TaskRef, images: Images) -> bool:

@@ -74,11 +74,10 @@ class ScoreJob:
 
 @dataclasses.dataclass(frozen=True)
 class ScoreUnit:
-    """Score all images of one pair that lack a score. ``mask``: "none", "foreground" or an image file."""
+    """Score, of some pairs, all images that lack a score. ``mask``: "none", "foreground" or an image file."""
 
     task: TaskRef
-    pair: str
-    jobs: tuple[ScoreJob, ...]
+    todo: Mapping[str, tuple[ScoreJob, ...]]
     device: str
     mask: str
 
@@ -116,18 +115,20 @@ def fuse_unit(unit: FuseUnit) -> Iterator[Row]:
 
 
 def score_unit(unit: ScoreUnit) -> Iterator[Row]:
-    """Score row by row; what depends on the pair's sources alone is computed once for all its images."""
-    pair = unit.task.open().load(unit.pair)
+    """Score row by row; what depends on a pair's sources alone is computed once for all its images."""
+    task = unit.task.open()
     mask: Any = unit.mask if unit.mask in ("none", "foreground") else read_picture(Path(unit.mask)).grey
-    truth = None if pair.truth is None else dict(pair.truth)
-    sources = prepare(pair.a, pair.b, mask=mask, truth=truth, color=pair.color, device=unit.device)
-    for job in unit.jobs:
-        fused = read_picture(job.image)
-        rgb = fused.color
-        if rgb is None and job.color is not None and job.color.exists():
-            rgb = read_picture(job.color).color
-        values = sources.score(fused.grey, job.metrics, fused_rgb=rgb)
-        yield Row(job.key, unit.pair, {"scores": {name: float(value[0]) for name, value in values.items()}})
+    for pair_id, jobs in unit.todo.items():
+        pair = task.load(pair_id)
+        truth = None if pair.truth is None else dict(pair.truth)
+        sources = prepare(pair.a, pair.b, mask=mask, truth=truth, color=pair.color, device=unit.device)
+        for job in jobs:
+            fused = read_picture(job.image)
+            rgb = fused.color
+            if rgb is None and job.color is not None and job.color.exists():
+                rgb = read_picture(job.color).color
+            values = sources.score(fused.grey, job.metrics, fused_rgb=rgb)
+            yield Row(job.key, pair_id, {"scores": {name: float(value[0]) for name, value in values.items()}})
 
 
 def fuse_pair(method: Method, pair: Pair, device: str, seed: int, task: str = "") -> tuple[UInt8, float]:
