@@ -1,0 +1,146 @@
+"""Tables, figures and the page, made from what is in a results folder and nothing else: the same bytes every time.
+
+::
+
+    OUT/index.html                     the page: one file, no network
+    OUT/README.md                      all tables, as GitHub shows them
+    OUT/DATASET/TASK/PROFILE.{md,csv,tex}
+    OUT/DATASET/TASK/PROFILE-{statistics,pairwise,pair-ranks}.csv
+    OUT/tables.tex, OUT/methods.bib    a document of all LaTeX tables; references of the methods
+    OUT/figures/DATASET/TASK/*.{png,pdf}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from fusionbench.errors import InputError
+from fusionbench.files import write_text
+from fusionbench.report import figures, latex, sources, tables
+from fusionbench.report.boards import Board, make_boards
+from fusionbench.report.figures import Box, Shown
+from fusionbench.report.tables import COLUMNS, DEFAULT_COLUMNS, Cell, Line, Sheet
+from fusionbench.scores import read_metric_facts, read_results
+
+__all__ = ["COLUMNS", "DEFAULT_COLUMNS", "IMAGES", "Cell", "Line", "Sheet", "leaderboards", "write_report"]
+
+IMAGES = ("auto", "all", "none")
+"""``auto``: figures of whatever is at hand, the page only of images that may be passed on; ``all``; ``none``."""
+
+
+def leaderboards(
+    results: Path, *, methods: Sequence[str] = (), metrics: Sequence[str] = (), profiles: Sequence[str] = ()
+) -> list[Sheet]:
+    """The leaderboards of a results folder as plain lines, for a terminal; quick, hence without significance marks.
+
+    Raises InputError when the folder holds no scores, or for a name that is not in it.
+    """
+    found = make_boards(
+        read_results(results), read_metric_facts(results), methods=methods, metrics=metrics, profiles=profiles
+    )
+    return [tables.sheet(board, ("rank",), tests=False) for board in found]
+
+
+def write_report(
+    results: Path,
+    out: Path | None = None,
+    *,
+    methods: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+    profiles: Sequence[str] = (),
+    columns: Sequence[str] = DEFAULT_COLUMNS,
+    pairs: Sequence[str] = (),
+    zoom: Box | None = None,
+    data: Sequence[Path] = (),
+    images: str = "auto",
+    notify: Callable[[str, int, int], None] = lambda stage, done, total: None,
+) -> list[Path]:
+    """Write everything into ``out`` (RESULTS/leaderboard when None) and return the paths written, in order.
+
+    ``methods``, ``metrics``, ``profiles`` narrow what is shown; ``columns``: see COLUMNS; ``pairs``: ids for the image grid;
+    ``zoom``: its inset (x, y, width, height) in pixels; ``data``: where sources may be found, as for a run; ``images``: see
+    IMAGES. ``notify`` is called with (stage, done, total). Raises InputError when there are no scores, for a name that is
+    not in the results, or a zoom box outside the image.
+    """
+    out = results / "leaderboard" if out is None else out
+    for name in columns:
+        if name not in COLUMNS:
+            raise InputError(f"column {name!r} is unknown; choose from: {', '.join(COLUMNS)}")
+    if images not in IMAGES:
+        raise InputError(f"images={images!r} is unknown; choose from: {', '.join(IMAGES)}")
+    boards = make_boards(
+        read_results(results), read_metric_facts(results), methods=methods, metrics=metrics, profiles=profiles
+    )
+    steps = _first_profiles(boards)
+    written = []
+    for done, board in enumerate(boards):
+        notify("tables", done, len(boards))
+        written += _write_tables(board, out, columns)
+    written += _write_collections(boards, out, columns)
+    for done, board in enumerate(steps):
+        notify("figures", done, len(steps))
+        shown = [] if images == "none" else _shown(board, results, data, pairs)
+        written += _write_figures(board, out, shown, zoom)
+    notify("figures", len(steps), len(steps))
+    return written
+
+
+def _first_profiles(boards: Sequence[Board]) -> list[Board]:
+    first: dict[tuple[str, str], Board] = {}
+    for board in boards:
+        first.setdefault((board.dataset, board.task), board)
+    return list(first.values())
+
+
+def _write_tables(board: Board, out: Path, columns: Sequence[str]) -> list[Path]:
+    folder = out / board.dataset / board.task
+    texts = {
+        f"{board.profile}.md": tables.markdown(board, columns),
+        f"{board.profile}.csv": tables.csv_text(board),
+        f"{board.profile}.tex": latex.table(board, columns),
+    }
+    texts |= {f"{board.profile}-{name}.csv": text for name, text in tables.statistics_csv(board).items()}
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return [folder / name for name in texts]
+
+
+def _write_collections(boards: Sequence[Board], out: Path, columns: Sequence[str]) -> list[Path]:
+    main = _first_profiles(boards)
+    texts = {
+        "README.md": "\n".join(["# Leaderboard", "", *(tables.markdown(board, columns) for board in main)]),
+        "tables.tex": latex.document(f"{b.dataset}/{b.task}/{b.profile}.tex" for b in boards),
+        "methods.bib": latex.bibtex(boards),
+    }
+    for name, text in texts.items():
+        write_text(out / name, text)
+    return [out / name for name in texts]
+
+
+def _shown(board: Board, results: Path, data: Sequence[Path], pairs: Sequence[str]) -> list[Shown]:
+    """The pairs of the grid figure; none where the sources are not at hand."""
+    task = sources.available(board, data)
+    if isinstance(task, str):
+        return []
+    own = [pair for pair in pairs if pair in board.pairs]
+    return [sources.load(board, task, results, pair) for pair in sources.choose(board, own, 1)]
+
+
+def _write_figures(board: Board, out: Path, shown: Sequence[Shown], zoom: Box | None) -> list[Path]:
+    if not board.ranked:
+        return []
+    folder = out / "figures" / board.dataset / board.task
+    made = {
+        "boxes": figures.boxes(board),
+        "ranks": figures.heat(board),
+        "time-rank": figures.time_rank(board),
+        "critical-difference": figures.critical_difference(board),
+    }
+    if any(item.fused for item in shown):
+        made["grid"] = figures.grid(board, shown, zoom)
+    written = []
+    for name, figure in made.items():
+        if figure is not None:
+            written += figures.save(figure, folder / name)
+    return written

@@ -1,0 +1,341 @@
+"""From score tables to leaderboards: which methods are compared on which pairs, their means, and their ranks.
+
+A *board* is one task under one profile. Rules, told again in every output:
+
+* Methods are compared on the pairs that all ranked methods share. One that covers fewer than half of a task's pairs, or
+  lacks a core metric, is listed apart with the reason and takes no part.
+* Controls get the rank they would have among the contenders, and never a place.
+* An undefined score (NaN) is counted and shown; a mean over the rest is printed with a mark, and ranks last. A pair on
+  which a metric is undefined for every method says nothing of the methods, and is left out for that metric.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fusionbench import stats
+from fusionbench.errors import InputError
+from fusionbench.scores import Table
+
+
+@dataclasses.dataclass(frozen=True)
+class Board:
+    """One task under one profile. Frames have a row a method (``Table.key.method``) and a column a metric.
+
+    ``order``: contenders, best first; ``controls``: likewise by the rank they would have; ``apart``: method -> why it is
+    not ranked. ``pairs``: the common pairs; ``total``: all pairs of the task. ``means``, ``stds`` (n - 1), ``ranks`` and
+    ``undefined`` (NaN counts) are over the common pairs. ``scores``: metric -> frame of common pairs x ranked methods.
+    """
+
+    dataset: str
+    task: str
+    profile: str
+    title: str
+    metrics: list[str]
+    core: list[str]
+    facts: Mapping[str, Mapping[str, Any]]
+    tables: Mapping[str, Table]
+    order: list[str]
+    controls: list[str]
+    apart: Mapping[str, str]
+    pairs: list[str]
+    total: int
+    scores: Mapping[str, pd.DataFrame]
+    means: pd.DataFrame
+    stds: pd.DataFrame
+    ranks: pd.DataFrame
+    undefined: pd.DataFrame
+    mean_rank: pd.Series
+    borda: pd.Series
+    wins: pd.Series
+    notes: list[str]
+
+    @property
+    def ranked(self) -> list[str]:
+        """Contenders, then controls."""
+        return [*self.order, *self.controls]
+
+    @property
+    def better(self) -> dict[str, str]:
+        return {metric: customary(self.facts, metric) for metric in self.metrics}
+
+    @property
+    def clusters(self) -> list[str]:
+        """The case of each common pair; a pair without a known case is a case of its own."""
+        table = self.tables[self.ranked[0]]
+        return [str(table.pairs[pair].get("case") or f"pair {pair}") for pair in self.pairs]
+
+    @property
+    def cases_known(self) -> bool:
+        table = self.tables[self.ranked[0]] if self.ranked else None
+        return table is not None and all(table.pairs[pair].get("case") for pair in self.pairs)
+
+    def cell(self, frame: pd.DataFrame, method: str, metric: str) -> float:
+        """One number of ``means``, ``stds``, ``ranks`` or ``undefined``."""
+        return float(frame.to_numpy()[frame.index.get_loc(method), frame.columns.get_loc(metric)])
+
+    def name(self, method: str) -> str:
+        """The title of a method, made unique on this board by its file name where two share one."""
+        title = self.tables[method].name
+        shared = sum(table.name == title for table in self.tables.values()) > 1
+        settings = method.partition("@")[2]
+        return f"{title} ({settings or method})" if shared or settings else title
+
+    def seconds(self, method: str) -> float:
+        """Median seconds a pair: as profiled where ``fusionbench profile`` has run, else as recorded while fusing."""
+        profiled = self.tables[method].about.get("profile_stats") or {}
+        if profiled.get("seconds") is not None:
+            return float(profiled["seconds"])
+        seconds = [float(r["seconds"]) for r in self.tables[method].pairs.values() if r.get("seconds") is not None]
+        return float(np.median(seconds)) if seconds else math.nan
+
+    def cost(self, method: str, what: str) -> float:
+        """``parameters``, ``flops`` or ``peak_memory`` (bytes) as profiled; NaN where not measured."""
+        value = (self.tables[method].about.get("profile_stats") or {}).get(what)
+        return math.nan if value is None else float(value)
+
+    @functools.cached_property
+    def tests(self) -> Tests:
+        """The statistics, computed when first asked for."""
+        return _run_tests(self)
+
+    def placing(self, metric: str) -> dict[str, str]:
+        """Contender -> "best" or "second" on a metric, by mean; ties share a place; none where nothing is defined."""
+        ranks = self.ranks.loc[self.order, metric][self.undefined.loc[self.order, metric] == 0]
+        ranks = ranks[self.means.loc[ranks.index, metric].notna()]
+        levels = sorted(ranks.unique())[:2]
+        words = dict(zip(levels, ("best", "second"), strict=False))
+        # Two methods that tie for the first place leave no second.
+        if len(levels) == 2 and (ranks == levels[0]).sum() > 1:
+            words.pop(levels[1])
+        return {str(method): words[value] for method, value in ranks.items() if value in words}
+
+
+@dataclasses.dataclass(frozen=True)
+class Tests:
+    """Statistics among the contenders of a board, over its common pairs; a string is the reason why there are none.
+
+    ``blocks``: mean rank over the core metrics within each pair. ``pairwise``: Wilcoxon with Holm on ``blocks``. ``tied``:
+    metric -> contenders not shown to differ from the best one; "" stands for the mean rank over core metrics.
+    """
+
+    blocks: pd.DataFrame
+    friedman: stats.Friedman | str
+    nemenyi: stats.Nemenyi | str
+    pairwise: pd.DataFrame
+    tied: Mapping[str, list[str]]
+    bootstrap: stats.Bootstrap | str
+
+
+def make_boards(
+    tables: Sequence[Table],
+    facts: Mapping[str, Any],
+    *,
+    methods: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+    profiles: Sequence[str] = (),
+) -> list[Board]:
+    """All boards of some tables: a task under each profile whose core metrics it has, the default profile first.
+
+    ``facts``: what ``scores.read_metric_facts`` returns. ``methods``, ``metrics``, ``profiles`` narrow the choice;
+    ``metrics`` chooses what is shown, the mean rank stays on the core.
+    Raises InputError for a name that is nowhere in the results.
+    """
+    _check_known("method", methods, {t.key.method for t in tables} | {t.name for t in tables})
+    _check_known("metric", metrics, {m for t in tables for r in t.pairs.values() for m in r.get("scores", {})})
+    _check_known("profile", profiles, set(facts["profiles"]))
+    chosen = [t for t in tables if not methods or t.key.method in methods or t.name in methods]
+    boards = []
+    for dataset, task in sorted({(t.key.dataset, t.key.task) for t in chosen}, key=_dataset_order):
+        own = {t.key.method: t for t in chosen if (t.key.dataset, t.key.task) == (dataset, task)}
+        for name, title, shown, core in _profiles(own.values(), facts, profiles):
+            shown = [m for m in shown if not metrics or m in metrics]
+            boards.append(_make_board(dataset, task, name, title, shown, core, facts["metrics"], own))
+    return boards
+
+
+def customary(facts: Mapping[str, Mapping[str, Any]], metric: str) -> str:
+    """ "higher" or "lower": which way the literature ranks by this metric ("higher" where unknown)."""
+    own = facts.get(metric, {})
+    word = own.get("customary") or own.get("direction")
+    return word if word in ("higher", "lower") else "higher"
+
+
+def describes(facts: Mapping[str, Mapping[str, Any]], metric: str) -> bool:
+    """The metric describes an image and says nothing of the fusion's quality (entropy, contrast, sharpness)."""
+    return facts.get(metric, {}).get("direction") == "describes"
+
+
+def short(facts: Mapping[str, Mapping[str, Any]], metric: str) -> str:
+    """Column heading of a metric, with what sets apart conventions and masks of one name."""
+    own = facts.get(metric, {})
+    name, _, mask = metric.partition("+")
+    text = str(own.get("short") or name.partition("@")[0].upper())
+    return f"{text} ({mask})" if mask else text
+
+
+def _check_known(kind: str, wanted: Sequence[str], known: set[str]) -> None:
+    for name in wanted:
+        if name not in known:
+            raise InputError(f"{kind} {name!r} is not in these results; there are: {', '.join(sorted(known))}")
+
+
+def _dataset_order(pair: tuple[str, str]) -> tuple[bool, str, str]:
+    return ("+" in pair[0], *pair)
+
+
+def _profiles(
+    tables: Iterable[Table], facts: Mapping[str, Any], wanted: Sequence[str]
+) -> list[tuple[str, str, list[str], list[str]]]:
+    """(name, title, metrics, core) of each profile that the tables hold, also in masked form ("dmfnet+foreground")."""
+    present = {m for table in tables for record in table.pairs.values() for m in record.get("scores", {})}
+    suffixes = sorted({m[len(m.partition("+")[0]) :] for m in present})
+    found = []
+    for name, profile in facts["profiles"].items():
+        core = profile.get("core") or profile["metrics"]
+        for suffix in suffixes:
+            if (not wanted or name in wanted) and core and all(m + suffix in present for m in core):
+                shown = [m + suffix for m in profile["metrics"] if m + suffix in present]
+                found.append((name + suffix, str(profile.get("title", name)), shown, [m + suffix for m in core]))
+    if not found and present and not wanted:
+        # Metrics chosen by hand, or no fact sheets: rank by whatever has a direction.
+        core = [m for m in sorted(present) if not describes(facts["metrics"], m)] or sorted(present)
+        found = [("chosen", "metrics chosen by hand", sorted(present), core)]
+    return sorted(found, key=lambda item: ("+" in item[0], item[0] != "dmfnet"))
+
+
+def _make_board(
+    dataset: str,
+    task: str,
+    profile: str,
+    title: str,
+    metrics: list[str],
+    core: list[str],
+    facts: Mapping[str, Mapping[str, Any]],
+    tables: Mapping[str, Table],
+) -> Board:
+    pairs, total, apart, notes = _common_pairs(tables, core)
+    ranked = [method for method in tables if method not in apart]
+    controls = [method for method in ranked if tables[method].control]
+    frames = {method: tables[method].frame().reindex(index=pairs) for method in ranked}
+    wanted = list(dict.fromkeys([*metrics, *core]))
+    scores = {
+        metric: pd.DataFrame({m: frame.get(metric, np.nan) for m, frame in frames.items()}, index=pairs, dtype=float)
+        for metric in wanted
+    }
+    better = {metric: customary(facts, metric) for metric in wanted}
+    means, stds, undefined = (pd.DataFrame(index=ranked, columns=wanted, dtype=float) for _ in range(3))
+    ranks = pd.DataFrame(index=ranked, columns=wanted, dtype=float)
+    for metric, frame in scores.items():
+        useful = frame.loc[frame.notna().any(axis=1)]
+        means[metric], stds[metric] = useful.mean(axis=0), useful.std(axis=0, ddof=1)
+        undefined[metric] = useful.isna().sum(axis=0)
+        if len(useful) < len(frame):
+            notes.append(f"{metric} is undefined for every method on {len(frame) - len(useful)} pairs, left out for it")
+        ranks[metric] = stats.rank_beside(means[metric].where(undefined[metric] == 0), better[metric], set(controls))
+    mean_rank = ranks[core].mean(axis=1)
+    contenders = [m for m in ranked if m not in controls]
+    full = means.where(undefined == 0)
+    order = sorted(contenders, key=lambda m: (mean_rank[m], tables[m].name, m))
+    board = Board(
+        dataset=dataset,
+        task=task,
+        profile=profile,
+        title=title,
+        metrics=metrics or wanted,
+        core=core,
+        facts=facts,
+        tables=tables,
+        order=order,
+        controls=sorted(controls, key=lambda m: (mean_rank[m], tables[m].name, m)),
+        apart=apart,
+        pairs=pairs,
+        total=total,
+        scores=scores,
+        means=means,
+        stds=stds,
+        ranks=ranks,
+        undefined=undefined.fillna(0).astype(int),
+        mean_rank=mean_rank,
+        borda=stats.borda({m: scores[m][contenders] for m in core}, better),
+        wins=stats.share_of_wins(full.loc[contenders, core], better),
+        notes=notes,
+    )
+    notes.extend(_warnings(board))
+    return board
+
+
+def _common_pairs(tables: Mapping[str, Table], core: Sequence[str]) -> tuple[list[str], int, dict[str, str], list[str]]:
+    """(common pairs, number of all pairs, method -> why it is not ranked, notes)."""
+    every = sorted({pair for table in tables.values() for pair in table.pairs})
+    covered: dict[str, set[str]] = {}
+    apart: dict[str, str] = {}
+    notes: list[str] = []
+    for method, table in tables.items():
+        held = {m for record in table.pairs.values() for m in record.get("scores", {})}
+        lacking = [m for m in core if m not in held]
+        done = {pair for pair, record in table.pairs.items() if all(m in record.get("scores", {}) for m in core)}
+        if table.pairs and len(table.errors()) == len(table.pairs):
+            apart[method] = f"failed on all {len(table.pairs)} pairs ({next(iter(table.errors().values()))})"
+        elif lacking:
+            apart[method] = f"not scored under this profile (lacks {', '.join(lacking)})"
+        elif 2 * len(done) < len(every):
+            apart[method] = f"covers {len(done)} of {len(every)} pairs, fewer than half"
+        else:
+            covered[method] = done
+            if table.errors():
+                notes.append(f"{table.name} failed on {len(table.errors())} of {len(every)} pairs")
+    common = [pair for pair in every if covered and all(pair in done for done in covered.values())]
+    same = [p for p in common if len({tables[m].pairs[p].get("pair") for m in covered}) == 1]
+    if len(same) < len(common):
+        notes.append(f"{len(common) - len(same)} pairs were scored against different source images; left out")
+    if covered and not same:
+        apart |= dict.fromkeys(covered, "no pair is common to all methods")
+    elif len(same) < len(every):
+        notes.append(f"compared on the {len(same)} of {len(every)} pairs that all ranked methods share")
+    return same, len(every), apart, notes
+
+
+def _warnings(board: Board) -> list[str]:
+    """What a reader of the table must not miss."""
+    found = []
+    for control in board.controls:
+        won = [m for m in board.metrics if board.order and board.ranks.loc[control, m] == 1.0]
+        if won:
+            names = ", ".join(short(board.facts, m) for m in won)
+            found.append(f"the control {board.name(control)} is ahead of every method on {names}")
+    for method in board.ranked:
+        cells = board.undefined.loc[method]
+        for metric in [m for m in board.metrics if cells[m] > 0]:
+            found.append(
+                f"{short(board.facts, metric)} of {board.name(method)} is undefined on {cells[metric]} of "
+                f"{len(board.pairs)} pairs; ranked last on it"
+            )
+    return found
+
+
+def _run_tests(board: Board) -> Tests:
+    own = {metric: frame[board.order] for metric, frame in board.scores.items()}
+    better = {metric: customary(board.facts, metric) for metric in board.scores}
+    blocks = stats.pair_ranks({m: own[m] for m in board.core}, better)
+    tied = {metric: stats.tied_with_best(own[metric], better[metric]) for metric in own if board.pairs}
+    tied[""] = stats.tied_with_best(blocks, "lower")
+    ranked = {metric: board.scores[metric][board.ranked] for metric in board.scores}
+    intervals: stats.Bootstrap | str = "no method is ranked"
+    if board.order:
+        intervals = stats.bootstrap(ranked, board.core, better, board.clusters, board.controls)
+    return Tests(
+        blocks=blocks,
+        friedman=stats.friedman(blocks),
+        nemenyi=stats.nemenyi(blocks),
+        pairwise=stats.pairwise(blocks, "lower"),
+        tied=tied,
+        bootstrap=intervals,
+    )

@@ -1,0 +1,67 @@
+"""The images behind the scores: sources through the datasets, fused images from RESULTS/fused, each checked."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionbench.datasets import Task, create_task
+from fusionbench.errors import InputError
+from fusionbench.pairs import pixel_digest, read_picture
+from fusionbench.report.boards import Board
+from fusionbench.report.figures import Shown
+
+PRIVATE = ("harvard",)
+"""Datasets whose images may not be passed on: shown in the user's own figures, never embedded in a page unasked."""
+
+
+def available(board: Board, data: Sequence[Path]) -> Task | str:
+    """The task behind a board, or the reason why its images cannot be shown."""
+    if "+" in board.dataset:
+        return "degraded inputs are not stored"
+    base, _, split = board.dataset.partition("@")
+    try:
+        task = create_task(f"{base}/{board.task}", data=data, split=split or "test")
+        known = set(task.ids())
+    except InputError as error:
+        return str(error)
+    missing = [pair for pair in board.pairs if pair not in known]
+    return f"pair {missing[0]} is not in the data at hand" if missing else task
+
+
+def load(board: Board, task: Task, results: Path, pair: str) -> Shown:
+    """A pair with every ranked method's fused image that is on disk and is the very image that was scored."""
+    source = task.load(pair)
+    fused = {method: image for method in board.ranked if (image := _fused(board, results, method, pair)) is not None}
+    return Shown(source, {m: image for m, image in fused.items() if image.shape == source.a.shape})
+
+
+def choose(board: Board, wanted: Sequence[str], count: int) -> list[str]:
+    """The pairs asked for, or ``count`` of the common ones, evenly spread.
+
+    Raises InputError for a pair that is not there.
+    """
+    for pair in wanted:
+        if pair not in board.pairs:
+            raise InputError(f"pair {pair!r} is not among those compared; choose from: {', '.join(board.pairs)}")
+    if wanted or not board.pairs:
+        return list(wanted)
+    count = min(count, len(board.pairs))
+    return [board.pairs[(2 * n + 1) * len(board.pairs) // (2 * count)] for n in range(count)]
+
+
+def _fused(board: Board, results: Path, method: str, pair: str) -> NDArray[np.uint8] | None:
+    table = board.tables[method]
+    return _read(table.key.fused(results) / f"{pair}.png", str(table.pairs[pair].get("image")))
+
+
+@functools.lru_cache(maxsize=512)
+def _read(path: Path, digest: str) -> NDArray[np.uint8] | None:
+    if not path.exists():
+        return None
+    picture = read_picture(path)
+    return picture.grey if pixel_digest(picture.pixels) == digest else None

@@ -1,0 +1,328 @@
+"""Leaderboards as text: a plain sheet, Markdown for people, CSV for programs.
+
+Best is bold, second underlined, a dagger means "not shown to differ from the best" (Wilcoxon, Holm), a double dagger that
+some scores are undefined. Controls and unranked methods stand below the contenders.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from fusionbench import stats
+from fusionbench.report.boards import Board, describes, short
+
+COLUMNS = ("year", "family", "rank", "interval", "borda", "wins", "seconds", "parameters", "flops", "memory")
+DEFAULT_COLUMNS = ("year", "rank")
+_HEADINGS = {
+    "year": "Year",
+    "family": "Family",
+    "rank": "Mean rank",
+    "interval": "95 % interval",
+    "borda": "Borda",
+    "wins": "Metrics won",
+    "seconds": "Seconds a pair",
+    "parameters": "Parameters",
+    "flops": "FLOPs",
+    "memory": "Peak memory",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A formatted value: ``place`` is "best", "second" or ""; ``tied`` with the best; ``undefined`` scores behind it."""
+
+    text: str
+    place: str = ""
+    tied: bool = False
+    undefined: int = 0
+    std: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A line of a leaderboard; ``kind`` is "contender", "control" or "apart" (then ``note`` says why)."""
+
+    method: str
+    title: str
+    kind: str
+    cells: tuple[Cell, ...]
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Sheet:
+    """A leaderboard as plain lines: what every output prints, and what a terminal can show."""
+
+    title: str
+    headings: tuple[str, ...]
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...]
+
+
+def sheet(board: Board, columns: Sequence[str] = DEFAULT_COLUMNS, *, tests: bool = True) -> Sheet:
+    """The leaderboard in plain form. ``tests=False`` leaves out the marks that need statistics (and is quicker)."""
+    headings = [_HEADINGS[name] for name in columns] + [_metric_heading(board, m) for m in board.metrics]
+    places = {metric: board.placing(metric) for metric in board.metrics}
+    tied = board.tests.tied if tests and board.order else {}
+    lines = []
+    for method in board.ranked:
+        kind = "control" if method in board.controls else "contender"
+        cells = [_column(board, name, method, tests) for name in columns]
+        for metric in board.metrics:
+            cells.append(
+                Cell(
+                    number(board.cell(board.means, method, metric)),
+                    places[metric].get(method, ""),
+                    method in tied.get(metric, []) and places[metric].get(method) != "best",
+                    int(board.cell(board.undefined, method, metric)),
+                    number(board.cell(board.stds, method, metric)),
+                )
+            )
+        lines.append(Line(method, board.name(method), kind, tuple(cells)))
+    lines += [Line(m, board.name(m), "apart", (), note) for m, note in board.apart.items()]
+    return Sheet(heading(board), tuple(headings), tuple(lines), (*board.notes, *footnotes(board, tests)))
+
+
+def number(value: float, decimals: int = 4) -> str:
+    """Four decimals, as the literature prints; fewer for huge values; an en dash where there is no value."""
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return f"{value:.{decimals if abs(value) < 1e5 else 0}f}"
+
+
+def quantity(value: float, unit: str = "") -> str:
+    """1234567 -> "1.23 M": parameters, FLOPs and bytes for people."""
+    if math.isnan(value):
+        return "–"
+    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g} {prefix}{unit}"
+    return f"{value:.3g} {unit}".rstrip()
+
+
+def heading(board: Board) -> str:
+    """ "PET–MRI · phantom · profile dmfnet"."""
+    return f"{task_title(board)} · {board.dataset} · profile {board.profile}"
+
+
+def task_title(board: Board) -> str:
+    """ "PET–MRI" for ``pet-mri``; other names as they are."""
+    parts = board.task.split("-")
+    known = {"ct", "mri", "pet", "spect", "us", "t1", "t2"}
+    return "–".join(p.upper() for p in parts) if set(parts) <= known else board.task
+
+
+def summary(board: Board) -> list[str]:
+    """Who is best, whether that is significant, and under which convention: a few sentences for somebody in a hurry."""
+    if not board.order:
+        return [f"No method is ranked under profile {board.profile}."]
+    best = board.order[0]
+    core = ", ".join(short(board.facts, m) for m in board.core)
+    said = [
+        f"Best mean rank: {board.name(best)} ({board.mean_rank[best]:.2f} of {len(board.order)} methods), averaged over "
+        f"{len(board.core)} core metrics ({core}) of profile {board.profile}, {_sample(board)}."
+    ]
+    tests = board.tests
+    if isinstance(tests.friedman, str):
+        said.append(f"No overall test: {tests.friedman}.")
+    else:
+        word = "differ" if tests.friedman.p < stats.ALPHA else "are not shown to differ"
+        said.append(
+            f"The methods {word} overall (Friedman / Iman–Davenport over pairs, p {p_text(tests.friedman.p)}, "
+            f"Kendall's W {tests.friedman.w:.2f})."
+        )
+    others = [board.name(m) for m in tests.tied[""] if m != tests.tied[""][0]]
+    first = board.name(tests.tied[""][0]) if tests.tied[""] else ""
+    if len(board.order) > 1 and first:
+        if others:
+            said.append(
+                f"Not shown to differ from {first}, the best by rank within pairs (Wilcoxon, Holm, α = 0.05): "
+                f"{', '.join(others)}."
+            )
+        else:
+            said.append(
+                f"{first} is significantly better than every other method (Wilcoxon on ranks within pairs, Holm)."
+            )
+    if board.cases_known and len(set(board.clusters)) < len(board.pairs):
+        said.append(
+            f"The pairs come from {len(set(board.clusters))} cases only: slices of one case resemble each other, so the p "
+            "values are optimistic; the intervals resample whole cases."
+        )
+    return said
+
+
+def p_text(p: float) -> str:
+    """ "= 0.032" or "< 0.001"."""
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+def markdown(board: Board, columns: Sequence[str] = DEFAULT_COLUMNS) -> str:
+    """A GitHub table with the summary above and the notes below."""
+    data = sheet(board, columns)
+    width = len(data.headings)
+    lines = [f"### {_md(data.title)}", "", *(_md(s) for s in summary(board)), ""]
+    lines += ["| # | Method | " + " | ".join(map(_md, data.headings)) + " |"]
+    lines += ["|--:|:--|" + "--:|" * width]
+    place = 0
+    for line in data.lines:
+        if line.kind == "apart":
+            continue
+        place += line.kind == "contender"
+        name = f"*{_md(line.title)}* (control)" if line.kind == "control" else _md(line.title)
+        cells = " | ".join(_md_cell(cell) for cell in line.cells)
+        lines.append(f"| {place if line.kind == 'contender' else ''} | {name} | {cells} |")
+    apart = [f"- {_md(line.title)}: not ranked; {_md(line.note)}" for line in data.lines if line.kind == "apart"]
+    return "\n".join([*lines, "", *apart, *(["", *[f"- {_md(n)}" for n in data.notes]]), ""])
+
+
+def csv_text(board: Board) -> str:
+    """Every number in full precision: a line a method, contenders first."""
+    intervals = board.tests.bootstrap
+    header = ["place", "method", "title", "kind", "foreign", "year", "family", "pairs", "failed", "mean_rank"]
+    header += ["mean_rank_low", "mean_rank_high", "borda", "metrics_won", "tied_with_best", "seconds", "parameters"]
+    header += ["flops", "peak_memory"]
+    header += [f"{m}_{part}" for m in board.metrics for part in ("mean", "std", "low", "high", "rank", "undefined")]
+    rows = []
+    for place, method in enumerate(board.ranked, 1):
+        facts = board.tables[method].about.get("method", {})
+        contender = method in board.order
+        row: list[Any] = [place if contender else "", method, board.tables[method].name]
+        row += ["contender" if contender else "control", bool(facts.get("foreign")), facts.get("year") or ""]
+        row += [facts.get("family", ""), len(board.pairs), len(board.tables[method].errors()), board.mean_rank[method]]
+        known = contender and not isinstance(intervals, str)
+        row += [intervals.rank_low[method], intervals.rank_high[method]] if known else ["", ""]  # type: ignore[union-attr]
+        row += [board.borda[method], board.wins[method], method in board.tests.tied[""]] if contender else ["", "", ""]
+        row += [board.seconds(method)] + [board.cost(method, w) for w in ("parameters", "flops", "peak_memory")]
+        for metric in board.metrics:
+            row += [board.means.loc[method, metric], board.stds.loc[method, metric]]
+            if isinstance(intervals, str):
+                row += ["", ""]
+            else:
+                row += [intervals.low.loc[method, metric], intervals.high.loc[method, metric]]
+            row += [board.ranks.loc[method, metric], int(board.cell(board.undefined, method, metric))]
+        rows.append(row)
+    for method, note in board.apart.items():
+        row = ["", method, board.tables[method].name, f"not ranked: {note}"]
+        rows.append(row + [""] * (len(header) - len(row)))
+    return _csv([header, *rows])
+
+
+def statistics_csv(board: Board) -> dict[str, str]:
+    """File stem -> CSV: the overall test, every two methods, average ranks, and the blocks all of it rests on."""
+    tests = board.tests
+    overall: list[list[Any]] = [["statistic", "value"], ["pairs", len(board.pairs)], ["methods", len(board.order)]]
+    overall += [["cases", len(set(board.clusters)) if board.pairs else 0], ["cases_known", board.cases_known]]
+    overall += [["core_metrics", " ".join(board.core)]]
+    if isinstance(tests.friedman, str):
+        overall += [["friedman", tests.friedman]]
+    else:
+        overall += [[f"friedman_{k}", v] for k, v in dataclasses.asdict(tests.friedman).items()]
+    if isinstance(tests.nemenyi, str):
+        overall += [["nemenyi", tests.nemenyi]]
+    else:
+        overall += [["nemenyi_alpha", tests.nemenyi.alpha], ["nemenyi_critical_difference", tests.nemenyi.difference]]
+        overall += [[f"average_rank:{name}", value] for name, value in tests.nemenyi.ranks.items()]
+    table = tests.pairwise
+    if not isinstance(tests.nemenyi, str):
+        nemenyi = [tests.nemenyi.p.loc[a, b] for a, b in zip(table["first"], table["second"], strict=True)]
+        table = table.assign(p_nemenyi=nemenyi)
+    pairs = [
+        ["pair", *tests.blocks.columns],
+        *([i, *r] for i, r in zip(tests.blocks.index, tests.blocks.to_numpy(), strict=True)),
+    ]
+    return {
+        "statistics": _csv(overall),
+        "pairwise": _csv([list(table.columns), *table.to_numpy().tolist()]),
+        "pair-ranks": _csv(pairs),
+    }
+
+
+def _metric_heading(board: Board, metric: str) -> str:
+    arrow = {"higher": "↑", "lower": "↓"}[board.better[metric]]
+    mark = "*" if describes(board.facts, metric) else ""
+    return f"{short(board.facts, metric)}{mark} {arrow}"
+
+
+def _column(board: Board, name: str, method: str, tests: bool) -> Cell:
+    contender = method in board.order
+    facts = board.tables[method].about.get("method", {})
+    if name == "rank":
+        ranks = sorted({round(board.mean_rank[m], 9) for m in board.order})
+        value = board.mean_rank[method]
+        level = ranks.index(round(value, 9)) if contender else -1
+        tied = tests and contender and method in board.tests.tied[""] and level != 0
+        return Cell(f"{value:.2f}", {0: "best", 1: "second"}.get(level, ""), tied)
+    if name == "interval":
+        found = board.tests.bootstrap if tests else "not computed"
+        if isinstance(found, str) or not contender:
+            return Cell("–")
+        return Cell(f"{found.rank_low[method]:.2f}–{found.rank_high[method]:.2f}")
+    if name in ("borda", "wins"):
+        return Cell(f"{(board.borda if name == 'borda' else board.wins)[method]:.2f}" if contender else "–")
+    makers: dict[str, Callable[[], str]] = {
+        "year": lambda: str(facts.get("year") or "–"),
+        "family": lambda: str(facts.get("family") or "–"),
+        "seconds": lambda: "–" if math.isnan(board.seconds(method)) else f"{board.seconds(method):.3g}",
+        "parameters": lambda: quantity(board.cost(method, "parameters")),
+        "flops": lambda: quantity(board.cost(method, "flops")),
+        "memory": lambda: quantity(board.cost(method, "peak_memory"), "B"),
+    }
+    return Cell(makers[name]())
+
+
+def _sample(board: Board) -> str:
+    return f"on {len(board.pairs)} pairs" + (f" of {len(set(board.clusters))} cases" if board.cases_known else "")
+
+
+def footnotes(board: Board, tests: bool) -> list[str]:
+    core = ", ".join(short(board.facts, m) for m in board.core)
+    notes = [
+        f"Mean and standard deviation over {len(board.pairs)} pairs. Mean rank over {core}: each metric ranks the methods' "
+        "means, 1 = best, ties averaged. Best bold, second underlined.",
+    ]
+    if board.controls:
+        notes.append("Controls are trivial fusers: their rank is the one they would have, and they never win a place.")
+    if any(describes(board.facts, m) for m in board.metrics):
+        notes.append(
+            "* describes the image and is no measure of quality; ranked in the direction customary in the literature."
+        )
+    if tests and board.order:
+        notes.append("† not shown to differ from the best (two-sided Wilcoxon signed-rank over pairs, Holm, α = 0.05).")
+    if any(board.tables[m].about.get("method", {}).get("foreign") for m in board.ranked):
+        names = ", ".join(board.name(m) for m in board.ranked if board.tables[m].about.get("method", {}).get("foreign"))
+        notes.append(f"Images made elsewhere and scored here (third-party runs): {names}.")
+    if int(board.undefined.to_numpy().sum()):
+        notes.append("‡ undefined on some pairs, which are left out of this mean.")
+    return notes
+
+
+def _md(text: str) -> str:
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", " ".join(text.split()))
+
+
+def _md_cell(cell: Cell) -> str:
+    text = _md(cell.text)
+    text = {"best": f"**{text}**", "second": f"<u>{text}</u>"}.get(cell.place, text)
+    text += ("†" if cell.tied else "") + ("‡" if cell.undefined else "")
+    return f"{text} ± {cell.std}" if cell.std and cell.std != "–" else text
+
+
+def _csv(rows: Iterable[Sequence[Any]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows([[_plain(value) for value in row] for row in rows])
+    return buffer.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else repr(float(value))
+    return value

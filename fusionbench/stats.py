@@ -1,0 +1,335 @@
+"""The statistics of a comparison of methods: pure functions on pandas frames, no files, no torch.
+
+A *score frame* has a row a pair and a column a method; ``better`` is "higher" or "lower". Nothing here drops a NaN in
+silence: each function says what an undefined score does. The tests follow Demsar (2006), "Statistical comparisons of
+classifiers over multiple data sets", JMLR 7:1-30.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import scikit_posthocs
+from numpy.typing import NDArray
+from scipy import stats
+
+ALPHA = 0.05
+RESAMPLES = 2000
+Float = NDArray[np.float64]
+
+
+def rank(values: pd.Series, better: str) -> pd.Series:
+    """Ranks of methods on one metric: 1 = best, ties share the average rank, an undefined value comes last."""
+    if better not in ("higher", "lower"):
+        raise ValueError(f"better={better!r}: give 'higher' or 'lower'")
+    return values.rank(ascending=better == "lower", na_option="bottom", method="average")
+
+
+def rank_beside(values: pd.Series, better: str, controls: Collection[str]) -> pd.Series:
+    """Ranks with controls set apart: contenders are ranked among themselves, and a control gets the rank it would have
+    among them: 1 + the contenders strictly better + half of those equal."""
+    own = values[[name not in controls for name in values.index]]
+    ranks = rank(own, better).reindex(values.index)
+    sign = 1.0 if better == "higher" else -1.0
+    contenders = np.nan_to_num(sign * own.to_numpy(dtype=float), nan=-np.inf)
+    for name in values.index:
+        if name in controls:
+            value = sign * values[name] if pd.notna(values[name]) else -np.inf
+            ranks[name] = 1 + (contenders > value).sum() + (contenders == value).sum() / 2
+    return ranks
+
+
+def mean_ranks(means: pd.DataFrame, better: Mapping[str, str], controls: Collection[str] = ()) -> pd.Series:
+    """``means``: a row a method, a column a metric. Rank on each metric, then averaged over the metrics."""
+    columns = {metric: rank_beside(means[metric], better[metric], controls) for metric in means.columns}
+    return pd.DataFrame(columns, index=means.index).mean(axis=1)
+
+
+def pair_ranks(scores: Mapping[str, pd.DataFrame], better: Mapping[str, str]) -> pd.DataFrame:
+    """Mean rank over the metrics, computed within each pair: a row a pair, a column a method; lower is better.
+
+    ``scores``: metric -> score frame, all of the same pairs and methods. An undefined score ranks last in its pair.
+    """
+    ranked = [
+        frame.rank(axis=1, ascending=better[metric] == "lower", na_option="bottom") for metric, frame in scores.items()
+    ]
+    # Summing first and dividing once keeps equal rank sums equal: the sums of halves are exact.
+    return sum(ranked[1:], start=ranked[0]) / len(ranked)
+
+
+def borda(scores: Mapping[str, pd.DataFrame], better: Mapping[str, str]) -> pd.Series:
+    """Borda count with every pair and metric as one voter, as a share of the most that can be had (0 to 1).
+
+    A voter gives a method one point for each method it beats and half a point for each it equals.
+    """
+    mean = pair_ranks(scores, better).mean(axis=0)
+    methods = len(mean)
+    return (methods - mean) / (methods - 1) if methods > 1 else mean * np.nan
+
+
+def share_of_wins(means: pd.DataFrame, better: Mapping[str, str]) -> pd.Series:
+    """Share of the metrics on which a method has the best mean; equal winners share the win."""
+    wins = pd.Series(0.0, index=means.index)
+    for metric in means.columns:
+        values = means[metric]
+        best = values.max() if better[metric] == "higher" else values.min()
+        winners = values == best
+        if winners.any():
+            wins[winners] += 1 / winners.sum()
+    return wins / max(1, means.shape[1])
+
+
+@dataclasses.dataclass(frozen=True)
+class Friedman:
+    """Friedman's test that all methods are alike, and the less conservative F form of Iman and Davenport (1980).
+
+    ``chi2``, ``p_chi2``: corrected for ties. ``f``, ``p``: Iman-Davenport on (k-1), (k-1)(n-1) degrees of freedom; infinite
+    when all pairs agree perfectly, with p = (1/k!)^(n-1). ``w``: Kendall's coefficient of concordance, 0 to 1.
+    """
+
+    pairs: int
+    methods: int
+    chi2: float
+    p_chi2: float
+    f: float
+    p: float
+    w: float
+
+
+def friedman(blocks: pd.DataFrame) -> Friedman | str:
+    """Friedman and Iman-Davenport over pairs (rows). Returns the reason, as a sentence, where the test says nothing."""
+    pairs, methods = blocks.shape
+    if methods < 3:
+        return f"the Friedman test needs three methods or more, here {methods}; two are compared by Wilcoxon's test"
+    if pairs < 2:
+        return f"the Friedman test needs two pairs or more, here {pairs}"
+    ranks = blocks.rank(axis=1, na_option="bottom")
+    if (ranks.nunique(axis=1) == 1).all():
+        return "all methods are tied on every pair"
+    chi2, p_chi2 = stats.friedmanchisquare(*(ranks[name].to_numpy() for name in ranks.columns))
+    most = pairs * (methods - 1)
+    w = float(chi2) / most
+    if math.isclose(chi2, most, rel_tol=1e-12):
+        f, p = math.inf, math.exp(-(pairs - 1) * math.lgamma(methods + 1))
+    else:
+        f = (pairs - 1) * chi2 / (most - chi2)
+        p = stats.f.sf(f, methods - 1, (methods - 1) * (pairs - 1))
+    return Friedman(pairs, methods, float(chi2), float(p_chi2), float(f), float(p), w)
+
+
+@dataclasses.dataclass(frozen=True)
+class Nemenyi:
+    """Average ranks over pairs (best first), the critical difference at ``alpha``, and the p value of every two methods.
+
+    ``groups``: runs of methods, best first, within which no two differ by the critical difference or more.
+    """
+
+    alpha: float
+    ranks: pd.Series
+    difference: float
+    p: pd.DataFrame
+    groups: list[list[str]]
+
+
+def nemenyi(blocks: pd.DataFrame, alpha: float = ALPHA) -> Nemenyi | str:
+    """Nemenyi's test after Friedman's, ``blocks`` lower = better. Returns the reason where there is nothing to test."""
+    pairs, methods = blocks.shape
+    if methods < 2 or pairs < 2:
+        return f"Nemenyi's test needs two methods and two pairs or more, here {methods} and {pairs}"
+    average = blocks.rank(axis=1, na_option="bottom").mean(axis=0)
+    average = average.iloc[np.lexsort((np.array([str(n) for n in average.index]), average.to_numpy()))]
+    difference = critical_difference(methods, pairs, alpha)
+    values = blocks[average.index].rank(axis=1, na_option="bottom").to_numpy()
+    p = scikit_posthocs.posthoc_nemenyi_friedman(values)
+    p = pd.DataFrame(np.minimum(p.to_numpy(), 1.0), index=average.index, columns=average.index)
+    return Nemenyi(alpha, average, difference, p, cliques(average, difference))
+
+
+def critical_difference(methods: int, pairs: int, alpha: float = ALPHA) -> float:
+    """Smallest difference of average ranks that is significant: q_alpha sqrt(k (k+1) / (6 n)) (Demsar 2006)."""
+    q = stats.studentized_range.ppf(1 - alpha, methods, np.inf) / math.sqrt(2)
+    return float(q * math.sqrt(methods * (methods + 1) / (6 * pairs)))
+
+
+def cliques(ranks: pd.Series, difference: float) -> list[list[str]]:
+    """Maximal runs of two methods or more, in order of rank, that lie less than ``difference`` apart."""
+    ordered = ranks.sort_values(kind="stable")
+    groups: list[list[str]] = []
+    reached = 0
+    for start in range(len(ordered)):
+        end = int((ordered < ordered.iloc[start] + difference).sum())
+        if end > reached and end - start > 1:
+            groups.append([str(name) for name in ordered.index[start:end]])
+            reached = end
+    return groups
+
+
+def wilcoxon(differences: Float) -> Float:
+    """Two-sided p values of Wilcoxon's signed-rank test, one a column of (pairs, comparisons) differences.
+
+    As ``scipy.stats.wilcoxon`` gives for each column alone: exact without ties or zeros, else by permutation (13 pairs or
+    fewer) or the normal approximation. NaN rows of a column are left out of that column; one that is all zero has p = 1,
+    one without any pair NaN.
+    """
+    p = np.full(differences.shape[1], np.nan)
+    whole = ~np.isnan(differences).any(axis=0)
+    size = np.sort(np.abs(differences), axis=0)
+    tied = (size[0] == 0) | (np.diff(size, axis=0) == 0).any(axis=0)
+    zero = (differences == 0).all(axis=0)
+    p[zero] = 1.0
+    for group in (whole & ~tied, whole & tied & ~zero):  # scipy chooses its method once a call
+        if group.any():
+            p[group] = stats.wilcoxon(differences[:, group], axis=0).pvalue
+    for column in np.flatnonzero(~whole):
+        values = differences[~np.isnan(differences[:, column]), column]
+        if values.size:
+            p[column] = 1.0 if not values.any() else stats.wilcoxon(values).pvalue
+    return p
+
+
+def holm(p: Float) -> Float:
+    """Holm's (1979) step-down adjusted p values, in the order given; NaN stays NaN and is not counted."""
+    adjusted = np.full(p.shape, np.nan)
+    order = np.argsort(np.where(np.isnan(p), np.inf, p), kind="stable")[: int((~np.isnan(p)).sum())]
+    count = len(order)
+    running = np.maximum.accumulate(p[order] * (count - np.arange(count)))
+    adjusted[order] = np.minimum(running, 1.0)
+    return adjusted
+
+
+def pairwise(scores: pd.DataFrame, better: str) -> pd.DataFrame:
+    """Every two methods (columns) compared over the pairs (rows): one line a comparison.
+
+    Columns: ``first``, ``second``, ``pairs`` (where both are defined), ``difference`` (mean of first - second), ``effect``
+    (matched-pairs rank-biserial correlation, positive when the first is better), ``p`` (Wilcoxon), ``p_holm``.
+    """
+    names = list(scores.columns)
+    index = [(i, j) for i in range(len(names)) for j in range(i + 1, len(names))]
+    return _compare(scores, better, index)
+
+
+def against_best(scores: pd.DataFrame, better: str) -> pd.DataFrame:
+    """As :func:`pairwise`, for the method with the best mean against each other one; Holm over these comparisons."""
+    order = list(rank(scores.mean(axis=0, skipna=False), better).sort_values(kind="stable").index)
+    names = list(scores.columns)
+    best = names.index(order[0])
+    return _compare(scores, better, [(best, names.index(other)) for other in order[1:]])
+
+
+def tied_with_best(scores: pd.DataFrame, better: str, alpha: float = ALPHA) -> list[str]:
+    """Methods not shown to differ from the best one (which is among them): Holm-corrected Wilcoxon p >= alpha."""
+    if scores.shape[1] == 0:
+        return []
+    table = against_best(scores, better)
+    if table.empty:
+        return [str(scores.columns[0])]
+    return [str(table["first"].iloc[0]), *table.loc[~(table["p_holm"] < alpha), "second"].map(str)]
+
+
+def _compare(scores: pd.DataFrame, better: str, index: Sequence[tuple[int, int]]) -> pd.DataFrame:
+    names = list(scores.columns)
+    columns = ["first", "second", "pairs", "difference", "effect", "p", "p_holm"]
+    if not index or scores.shape[0] == 0:
+        return pd.DataFrame(columns=columns)
+    values = scores.to_numpy(dtype=float)
+    first, second = (np.array(side) for side in zip(*index, strict=True))
+    differences = values[:, first] - values[:, second]
+    p = wilcoxon(differences)
+    sign = 1.0 if better == "higher" else -1.0
+    defined = ~np.isnan(differences)
+    counts = defined.sum(axis=0)
+    sums = np.where(defined, differences, 0.0).sum(axis=0)
+    return pd.DataFrame(
+        {
+            "first": [names[i] for i in first],
+            "second": [names[j] for j in second],
+            "pairs": counts,
+            "difference": np.divide(sums, counts, out=np.full(len(index), np.nan), where=counts > 0),
+            "effect": [rank_biserial(sign * differences[defined[:, c], c]) for c in range(len(index))],
+            "p": p,
+            "p_holm": holm(p),
+        },
+        columns=columns,
+    )
+
+
+def rank_biserial(differences: Float) -> float:
+    """Matched-pairs rank-biserial correlation (Kerby 2014): (favourable - unfavourable) / all rank sums, -1 to 1.
+
+    Zero differences are left out, as Wilcoxon's test leaves them out; 0.0 when nothing else is there.
+    """
+    moved = differences[differences != 0]
+    if moved.size == 0:
+        return 0.0
+    ranks = stats.rankdata(np.abs(moved))
+    return float((ranks[moved > 0].sum() - ranks[moved < 0].sum()) / ranks.sum())
+
+
+@dataclasses.dataclass(frozen=True)
+class Bootstrap:
+    """Percentile intervals from resampling whole clusters (cases) of pairs.
+
+    ``low``, ``high``: frames, a row a method, a column a metric: interval of the mean. ``rank_low``, ``rank_high``: interval
+    of the mean rank over the core metrics, contenders only. ``clusters``: how many were resampled.
+    """
+
+    clusters: int
+    low: pd.DataFrame
+    high: pd.DataFrame
+    rank_low: pd.Series
+    rank_high: pd.Series
+
+
+def bootstrap(
+    scores: Mapping[str, pd.DataFrame],
+    core: Sequence[str],
+    better: Mapping[str, str],
+    clusters: Iterable[str],
+    controls: Collection[str] = (),
+    *,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Bootstrap | str:
+    """Bootstrap intervals of means and of mean ranks; ``clusters`` names the cluster of each pair (row), in order.
+
+    ``core`` are the metrics ranked. A method with an undefined score has no interval on that metric. Returns the reason
+    when there are fewer than two clusters.
+    """
+    labels = list(clusters)
+    members = [np.flatnonzero([label == name for label in labels]) for name in dict.fromkeys(labels)]
+    if len(members) < 2:
+        return f"intervals need two cases or more to resample, here {len(members)}"
+    metrics = list(scores)
+    methods = list(scores[metrics[0]].columns)
+    cube = np.stack([scores[metric].to_numpy(dtype=float) for metric in metrics], axis=2)  # pairs, methods, metrics
+    sums = np.stack([cube[rows].sum(axis=0) for rows in members])
+    sizes = np.array([len(rows) for rows in members], dtype=float)
+    random = np.random.default_rng(seed)
+    contenders = [i for i, name in enumerate(methods) if name not in controls]
+    where = [metrics.index(metric) for metric in core]
+    signs = np.array([-1.0 if better[metric] == "higher" else 1.0 for metric in core])
+    means = np.empty((resamples, len(methods), len(metrics)))
+    mean_rank = np.full((resamples, len(contenders)), np.nan)
+    for n in range(resamples):
+        drawn = random.integers(len(members), size=len(members))
+        means[n] = sums[drawn].sum(axis=0) / sizes[drawn].sum()
+        if where and contenders:
+            sided = means[n][np.ix_(contenders, where)] * signs
+            ranks = stats.rankdata(np.nan_to_num(sided, nan=np.inf), axis=0)
+            mean_rank[n] = ranks.mean(axis=1)
+    tail = 50 * (1 - level)
+    low, high = np.percentile(means, [tail, 100 - tail], axis=0)
+    rank_low, rank_high = np.percentile(mean_rank, [tail, 100 - tail], axis=0)
+    own = [methods[i] for i in contenders]
+    return Bootstrap(
+        len(members),
+        pd.DataFrame(low, index=methods, columns=metrics),
+        pd.DataFrame(high, index=methods, columns=metrics),
+        pd.Series(rank_low, index=own),
+        pd.Series(rank_high, index=own),
+    )
