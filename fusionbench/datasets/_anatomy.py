@@ -29,10 +29,10 @@ class Head:
     """One subject's slice.
 
     ``gm``, ``wm``, ``csf``, ``bone``, ``marrow``, ``scalp``: fractions of a pixel, which sum to at most 1 (the rest is air).
-    ``detail``: contrast of the atlas's T1 within a tissue, about -1..1. ``depth``: distance below the inner table (mm, negative outside).
-    ``skin``: distance below the skin (mm, negative outside). ``x``, ``y``: atlas coordinates in mm from the slice's
-    middle, x to the image's right, y to the back. ``mm``: size of a pixel. ``lesion``: uint8, 0 none, 1 hyper- and 2
-    hypometabolic. ``hot``, ``cold``: soft lesion weights in 0..1.
+    ``detail``: contrast of the atlas's T1 within a tissue, -1..1. ``depth``: mm below the inner table, ``skin``: mm below
+    the skin, both negative outside. ``x``, ``y``: atlas coordinates in mm from the slice's middle, x to the image's
+    right, y to the back. ``mm``: size of a pixel. ``lesion``: uint8, 0 none, 1 hyper- and 2 hypometabolic. ``hot``,
+    ``cold``: soft lesion weights in 0..1.
     """
 
     gm: Array

@@ -17,11 +17,15 @@ def match_stems(a_folder: Path, b_folder: Path) -> dict[str, tuple[Path, Path]]:
     Raises InputError when a folder is missing, unreadable or empty, or when an image has no partner in the other folder.
     """
     a, b = list_pictures(a_folder), list_pictures(b_folder)
-    lonely = [f"{b_folder}: no partner for {_some(sorted(a.keys() - b.keys()), a_folder)}"] if a.keys() - b.keys() else []
+    lonely = (
+        [f"{b_folder}: no partner for {_some(sorted(a.keys() - b.keys()), a_folder)}"] if a.keys() - b.keys() else []
+    )
     if b.keys() - a.keys():
         lonely.append(f"{a_folder}: no partner for {_some(sorted(b.keys() - a.keys()), b_folder)}")
     if lonely:
-        raise InputError("; ".join(lonely) + "; add the missing images or remove the extra ones (pairs match by file stem)")
+        raise InputError(
+            "; ".join(lonely) + "; add the missing images or remove the extra ones (pairs match by file stem)"
+        )
     return {stem: (a[stem], b[stem]) for stem in sorted(a)}
 
 

@@ -20,7 +20,9 @@ class FolderTask:
 
     def __init__(self, *, data: Sequence[Path] = (), split: str = "test") -> None:
         if len(data) != 2:
-            raise InputError(f"folders takes two folders, structural images first, and got {len(data)}; give --data twice")
+            raise InputError(
+                f"folders takes two folders, structural images first, and got {len(data)}; give --data twice"
+            )
         self._folders = (Path(data[0]), Path(data[1]))
         self._files: dict[str, tuple[Path, Path]] | None = None
 

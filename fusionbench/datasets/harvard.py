@@ -128,7 +128,9 @@ class HarvardTask:
             else:
                 self._files = self._by_case({**published["train"], **published["test"]})
             if not self._files:
-                raise InputError(f"{self._folder}: no pair in split {self._split!r}; take another split or add the images")
+                raise InputError(
+                    f"{self._folder}: no pair in split {self._split!r}; take another split or add the images"
+                )
         return self._files
 
     def _published(self) -> dict[str, dict[str, tuple[Path, Path]]]:
@@ -152,7 +154,9 @@ class HarvardTask:
     def _by_case(self, files: dict[str, tuple[Path, Path]]) -> dict[str, tuple[Path, Path]]:
         for id in files:
             if not case_of(id):
-                raise InputError(f"{files[id][0]}: the name tells no case (digits, the last three the slice); rename it")
+                raise InputError(
+                    f"{files[id][0]}: the name tells no case (digits, the last three the slice); rename it"
+                )
         testing = self._split == "by-case-test"
         return {id: files[id] for id in sorted(files) if (int(case_of(id)) % 4 == 2) == testing}
 

@@ -19,8 +19,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +49,11 @@ SPECT_TABLE = ((0, 0, 0), (41, 71, 73), (83, 0, 144), (190, 90, 121), (255, 114,
 
 @dataclasses.dataclass(frozen=True)
 class _Tracer:
-    """How an emission tomograph sees: resolution in mm, counts a pixel at grey-matter uptake, level of grey matter on the
-    colour table, uptake of the scalp relative to white matter."""
+    """How an emission tomograph sees.
+
+    ``fwhm``: resolution in mm. ``counts``: a pixel at grey-matter uptake. ``level``: where grey matter comes on the
+    colour ``table``, 0..1. ``scalp``: uptake relative to white matter.
+    """
 
     fwhm: float
     counts: float
@@ -59,7 +63,7 @@ class _Tracer:
 
 
 _PET = _Tracer(fwhm=6.0, counts=40.0, level=0.62, scalp=0.35, table=PET_TABLE)
-_SPECT = _Tracer(fwhm=11.0, counts=9.0, level=0.80, scalp=0.6, table=SPECT_TABLE)
+_SPECT = _Tracer(fwhm=11.0, counts=8.0, level=0.90, scalp=0.8, table=SPECT_TABLE)
 
 
 class _Phantom:
@@ -84,15 +88,14 @@ class _Phantom:
         rng = np.random.Generator(np.random.PCG64(_seed(self.facts.task, id)))
         slices = SLICES[split]
         head = make_head(rng, slices[number % len(slices)])
-        truth = {"gm": head.gm, "wm": head.wm, "csf": head.csf, "bone": head.bone + head.marrow, "lesion": head.lesion}
         a = mri(rng, head, t2=bool(rng.random() < self.t2_share))
-        b, color, tracer = self._other(rng, head)
-        if tracer is not None:
-            truth["tracer"] = tracer
-        maps: dict[str, NDArray[np.float32] | UInt8] = {
-            name: value if value.dtype == np.uint8 else value.astype(np.float32) for name, value in truth.items()
-        }
-        return Pair(id=id, a=a, b=b, color=color, case=self.case(id), truth=maps)
+        b, color, uptake = self._other(rng, head)
+        maps = {"gm": head.gm, "wm": head.wm, "csf": head.csf, "bone": head.bone + head.marrow}
+        if uptake is not None:
+            maps["tracer"] = uptake
+        truth: dict[str, NDArray[Any]] = {name: values.astype(np.float32) for name, values in maps.items()}
+        truth["lesion"] = head.lesion
+        return Pair(id=id, a=a, b=b, color=color, case=self.case(id), truth=truth)
 
     def _other(self, rng: np.random.Generator, head: Head) -> tuple[UInt8, UInt8 | None, Array | None]:
         raise NotImplementedError
@@ -131,13 +134,14 @@ def mri(rng: np.random.Generator, head: Head, t2: bool) -> UInt8:
     if t2:
         signal = 0.96 * head.csf + 0.56 * head.gm + 0.36 * head.wm - 0.05 * head.detail * tissue
         signal += lesion * rng.uniform(0.25, 0.5)
-        signal += grain * (head.scalp * (0.25 + 0.30 * fat) + 0.30 * head.marrow + 0.03 * head.bone)
+        signal += grain * (head.scalp * (0.20 + 0.26 * fat) + 0.30 * head.marrow + 0.03 * head.bone)
     else:
         signal = 0.13 * head.csf + 0.52 * head.gm + 0.78 * head.wm + 0.07 * head.detail * tissue
         signal -= lesion * rng.uniform(0.12, 0.3)
         signal += grain * (head.scalp * (0.45 + 0.50 * fat) + 0.40 * head.marrow + 0.04 * head.bone)
     signal *= 1.0 + 0.03 * smooth_field(rng, 6.0)  # tissue is not perfectly even
-    signal = blur(np.clip(signal, 0.0, None), 1.0, head.mm) * np.exp(0.10 * smooth_field(rng, 120.0))
+    bias = smooth_field(rng, 120.0)
+    signal = blur(np.clip(signal, 0.0, None), 0.9, head.mm) * np.exp(0.10 * (bias - bias.mean()))
     sigma = rng.uniform(0.012, 0.03)
     noise = sigma * rng.standard_normal((2, SIZE, SIZE))
     magnitude = np.hypot(signal + noise[0], noise[1])
@@ -198,14 +202,17 @@ def emission(rng: np.random.Generator, head: Head, tracer: _Tracer) -> tuple[UIn
     uptake *= 1.0 + head.hot * rng.uniform(0.5, 1.1) - head.cold * rng.uniform(0.5, 0.85)
     uptake += head.hot * 1.2
     scalp = tracer.scalp * head.scalp * np.clip(0.7 + 0.5 * smooth_field(rng, 16.0), 0.0, None)
-
-    # Two Gaussians in a row are one whose width adds in squares.
-    detector, filtered = 0.8 * tracer.fwhm, 0.6 * tracer.fwhm
-    expected = blur(uptake + scalp, detector, head.mm) * (tracer.counts / 4.0)
-    counts = rng.poisson(np.clip(expected, 0.0, None) + 0.01 * tracer.counts).astype(np.float64)
-    image = blur(counts, filtered, head.mm) / tracer.counts
+    image = scan(rng, uptake + scalp, tracer, head.mm)
     level = (image - 0.02) * (tracer.level * rng.uniform(0.9, 1.1))
     return color_table(tracer.table)[to_uint8(level)], uptake
+
+
+def scan(rng: np.random.Generator, activity: Array, tracer: _Tracer, mm: float) -> Array:
+    """Detector blur, Poisson counts (with 1 % of grey matter's as background), reconstruction filter; grey matter is 1."""
+    # Two Gaussians in a row are one whose width adds in squares: 0.8 and 0.6 of the stated resolution make the whole.
+    expected = blur(activity, 0.8 * tracer.fwhm, mm) * (tracer.counts / 4.0)
+    counts = rng.poisson(np.clip(expected, 0.0, None) + 0.01 * tracer.counts).astype(np.float64)
+    return blur(counts, 0.6 * tracer.fwhm, mm) / tracer.counts
 
 
 def color_table(anchors: tuple[tuple[int, int, int], ...]) -> UInt8:
