@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import torch
 
-from fusionbench.bench import Outcome, fuse_pair, resolve_device, run, score_folder
+from fusionbench.bench import Outcome, resolve_device, run, score_folder
 from fusionbench.cli.common import (
     DIRECTORY,
     FILE,
@@ -26,6 +26,7 @@ from fusionbench.cli.show import print_leaderboard
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS, create_method, unavailable
 from fusionbench.pairs import Pair, read_picture, recolour, write_png
+from fusionbench.work import fuse_pair
 
 
 @click.command("run")
