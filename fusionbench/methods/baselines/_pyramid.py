@@ -6,6 +6,8 @@ four sides only: the corners stay zero. The rule and the pyramid below keep that
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -13,6 +15,7 @@ from scipy import ndimage
 from fusionbench.errors import InputError
 
 Image = NDArray[np.float64]
+Coefficient = TypeVar("Coefficient", np.float64, np.complex128)
 
 BINOMIAL = np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
 
@@ -25,7 +28,7 @@ def check_levels(levels: int) -> None:
 
 def extend(image: Image, width: int) -> Image:
     """Reflect about the edge pixels on all four sides; the corners are zero."""
-    result = np.pad(image, width, mode="reflect" if min(image.shape) > 1 else "edge")
+    result = np.pad(image, width, mode="reflect")
     for rows in (slice(None, width), slice(-width, None)):
         for columns in (slice(None, width), slice(-width, None)):
             result[rows, columns] = 0.0
@@ -57,7 +60,7 @@ def make_even(image: Image) -> Image:
     return np.pad(image, ((0, rows), (0, columns)), mode="edge") if rows or columns else image
 
 
-def select(first: NDArray[np.generic], second: NDArray[np.generic]) -> NDArray[np.generic]:
+def select(first: NDArray[Coefficient], second: NDArray[Coefficient]) -> NDArray[Coefficient]:
     """Li's rule: take the source whose 3x3 maximum of the modulus is larger at most of the 3x3 neighbours.
 
     Real or complex (H, W) coefficients. A tie in the vote takes the second (doi:10.1006/gmip.1995.1022).

@@ -1,4 +1,4 @@
-"""Fusion with the guided filter: GFF of Li et al."""
+"""Fusion with the guided filter: GFF, and the mutually guided MGFF."""
 
 from __future__ import annotations
 
@@ -33,24 +33,65 @@ def gff(
     detail_radius: int = 7,
     detail_eps: float = 1e-6,
 ) -> Image:
-    """Two scales (31x31 mean); each scale weighted by a saliency map refined with the source as guide.
+    """Two scales (31x31 mean), each blended by a saliency map refined with the source as guide.
 
-    Saliency is the Laplacian's modulus under a Gaussian (11x11, sigma 5); the refined weights are rounded to 8 bits, as
-    in the authors' code, then normalised. The settings are the paper's r and epsilon for both scales.
+    The settings are the paper's r and epsilon for both scales. See :func:`gff_weights`.
     """
-    salient_a, salient_b = (
-        separable(np.abs(correlate(x, LAPLACIAN)), gaussian_kernel(11, 5.0), "nearest") for x in (a, b)
-    )
+    base = gff_weights(a, b, base_radius, base_eps)
+    detail = gff_weights(a, b, detail_radius, detail_eps)
+    return gff_blend(a, b, base, detail)
+
+
+def gff_weights(a: Image, b: Image, radius: int, eps: float) -> Image:
+    """(H, W) weight of ``a``, in [0, 1].
+
+    Saliency is the Laplacian's modulus under a Gaussian (11x11, sigma 5). The map of the more salient source (a tie goes
+    to ``a``) is refined with either source as guide, rounded to 8 bits as in the authors' code, and normalised.
+    """
+    salient_a, salient_b = (separable(np.abs(correlate(x, LAPLACIAN)), gaussian_kernel(11, 5.0)) for x in (a, b))
     chosen_a = (salient_a >= salient_b).astype(np.float64)
-    low_a, low_b = mean(a, 31, "nearest"), mean(b, 31, "nearest")
-    low = _weighted(a, b, low_a, low_b, chosen_a, base_radius, base_eps)
-    return low + _weighted(a, b, a - low_a, b - low_b, chosen_a, detail_radius, detail_eps)
-
-
-def _weighted(a: Image, b: Image, part_a: Image, part_b: Image, chosen_a: Image, radius: int, eps: float) -> Image:
-    """One scale of both sources, blended by the refined maps of who was chosen."""
     weight_a, weight_b = (
-        np.floor(np.clip(guided_filter(guide, chosen, radius, eps), 0, 1) * 255 + 0.5) + 1e-12
+        np.floor(np.clip(guided_filter(guide, chosen, radius, eps), 0, 1) * 255 + 0.5) / 255 + 1e-12
         for guide, chosen in ((a, chosen_a), (b, 1 - chosen_a))
     )
-    return (weight_a * part_a + weight_b * part_b) / (weight_a + weight_b)
+    return weight_a / (weight_a + weight_b)
+
+
+def gff_blend(a: Image, b: Image, base: Image, detail: Image) -> Image:
+    """Blend both sources by a weight of ``a`` for each scale."""
+    low_a, low_b = mean(a, 31), mean(b, 31)
+    return low_b + base * (low_a - low_b) + (b - low_b) + detail * ((a - low_a) - (b - low_b))
+
+
+@METHODS.register(
+    MethodFacts(
+        name="mgff",
+        title="Multi-scale guided filtering (MGFF)",
+        family="edge-preserving",
+        year=2019,
+        reference="Bavirisetti, Xiao, Zhao, Dhuli and Liu, Multi-scale guided image and video fusion: a fast and "
+        "efficient approach, Circuits, Systems, and Signal Processing 2019",
+        doi="10.1007/s00034-019-01131-z",
+        symmetric=True,
+    )
+)
+@per_image
+def mgff(a: Image, b: Image, *, levels: int = 4, radius: int = 9, eps: float = 1e3) -> Image:
+    """``levels`` times each source is smoothed mutually; details weighted by their own modulus, bases averaged.
+
+    As in the authors' code, each source is the guide and the other the filter's input; ``eps`` is on the 0 to 255 scale.
+    """
+    fused = np.zeros_like(a)
+    for _ in range(levels):
+        smooth_a = guided_filter(a, b, radius, eps / 255**2)
+        smooth_b = guided_filter(b, a, radius, eps / 255**2)
+        fused += _by_modulus(a - smooth_a, b - smooth_b)
+        a, b = smooth_a, smooth_b
+    return fused + (a + b) / 2
+
+
+def _by_modulus(x: Image, y: Image) -> Image:
+    """(|x| x + |y| y) / (|x| + |y|), and zero where both are."""
+    total = np.abs(x) + np.abs(y)
+    mixed: Image = np.divide(np.abs(x) * x + np.abs(y) * y, total, out=np.zeros_like(x), where=total > 0)
+    return mixed
