@@ -25,8 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from fusionbench.errors import InputError
-from fusionbench.metrics._triple import MASKED_METRICS_NOTE as MASKED_METRICS_NOTE
-from fusionbench.metrics._triple import Pairs, Image, Triple
+from fusionbench.metrics._triple import Image, Pairs, Triple
 from fusionbench.metrics._triple import foreground as foreground_mask
 from fusionbench.registry import Registry
 

@@ -1,6 +1,6 @@
 """Operations that several metrics share: windows, moments, histograms, gradients. (N, H, W) float64 tensors in and out.
 
-Each takes ``compiled``: True uses a CPU kernel, False plain torch, on any device. Both agree to 1e-12.
+``compiled`` (or ``t.compiled``) chooses a CPU kernel; otherwise plain torch, on any device. Both agree to 1e-12.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from numpy.typing import NDArray
 from fusionbench.metrics import _kernels
 from fusionbench.metrics._triple import Image, Triple
 
+Taps = NDArray[np.float64]
+
 
 @lru_cache(maxsize=64)
-def gaussian(size: int, sigma: float) -> NDArray[np.float64]:
-    """Sampled Gaussian of odd length, sum 1; its outer product with itself is the usual 2-D window."""
-    x = np.arange(size) - size // 2
+def gaussian(size: int, sigma: float) -> Taps:
+    """Sampled Gaussian, sum 1; its outer product with itself is the usual 2-D window."""
+    x = np.arange(size) - (size - 1) / 2
     taps = np.exp(-(x**2) / (2.0 * sigma**2))
     return taps / taps.sum()
 
 
 @lru_cache(maxsize=16)
-def uniform(size: int) -> NDArray[np.float64]:
+def uniform(size: int) -> Taps:
     """Box window, sum 1."""
     return np.full(size, 1.0 / size)
 
@@ -40,16 +42,16 @@ def _band(taps: bytes, length: int, step: int, device: torch.device) -> torch.Te
     return torch.from_numpy(band).to(device)
 
 
-def _sandwich(x: torch.Tensor, taps: NDArray[np.float64], step: int) -> torch.Tensor:
+def _sandwich(x: torch.Tensor, taps: Taps, step: int) -> torch.Tensor:
     """Separable filtering as two matrix products."""
     rows = _band(taps.tobytes(), x.shape[1], step, x.device)
     columns = _band(taps.tobytes(), x.shape[2], step, x.device)
     return rows.T @ x @ columns
 
 
-def blur(x: torch.Tensor, taps: NDArray[np.float64], step: int = 1, *, compiled: bool) -> torch.Tensor:
+def blur(x: torch.Tensor, taps: Taps, step: int = 1, *, compiled: bool) -> torch.Tensor:
     """Window sums over the valid part, every ``step``-th pixel: (N, (H - n) // step + 1, ...)."""
-    if not compiled:
+    if not compiled or len(taps) % 2 == 0:
         return _sandwich(x, taps, step)
     n, h, w = x.shape
     out = x.new_empty(n, (h - len(taps)) // step + 1, (w - len(taps)) // step + 1)
@@ -57,9 +59,9 @@ def blur(x: torch.Tensor, taps: NDArray[np.float64], step: int = 1, *, compiled:
     return out
 
 
-def blur_product(x: torch.Tensor, y: torch.Tensor, taps: NDArray[np.float64], *, compiled: bool) -> torch.Tensor:
+def blur_product(x: torch.Tensor, y: torch.Tensor, taps: Taps, *, compiled: bool) -> torch.Tensor:
     """Window sums of x y over the valid part: (N, H - n + 1, W - n + 1)."""
-    if not compiled:
+    if not compiled or len(taps) % 2 == 0:
         return _sandwich(x * y, taps, 1)
     n, h, w = x.shape
     out = x.new_empty(n, h - len(taps) + 1, w - len(taps) + 1)
@@ -67,64 +69,67 @@ def blur_product(x: torch.Tensor, y: torch.Tensor, taps: NDArray[np.float64], *,
     return out
 
 
-def pad(x: torch.Tensor, size: int, mode: str = "zeros") -> torch.Tensor:
-    """Extend by ``size`` on every side: "zeros", "replicate" or "symmetric" (edge pixel repeated, as d c b a | a b c d)."""
-    if mode == "zeros":
+def pad(x: torch.Tensor, size: int, border: str) -> torch.Tensor:
+    """Extend by ``size`` on every side, for image rows a b c: "zeros", "replicate" (a|abc), "reflect" (b|abc) or
+    "symmetric" (ba|abc)."""
+    if border == "zeros":
         return torch.nn.functional.pad(x, (size,) * 4)
-    rows, columns = (_extend(length, size, mode, x.device) for length in x.shape[1:])
+    rows, columns = (_extend(length, size, border).to(x.device) for length in x.shape[1:])
     return x[:, rows][:, :, columns]
 
 
-def _extend(length: int, size: int, mode: str, device: torch.device) -> torch.Tensor:
-    index = torch.arange(-size, length + size, device=device)
-    if mode == "replicate":
-        return index.clamp(0, length - 1)
-    if mode != "symmetric":
-        raise ValueError(f"unknown border {mode!r}; zeros, replicate or symmetric")
-    index = index % (2 * length)
-    return torch.where(index < length, index, 2 * length - 1 - index)
+def _extend(length: int, size: int, border: str) -> torch.Tensor:
+    index = np.arange(-size, length + size)
+    if border == "replicate":
+        index = index.clip(0, length - 1)
+    elif border == "reflect":
+        index = index % max(2 * length - 2, 1)
+        index = np.minimum(index, max(2 * length - 2, 1) - index) if length > 1 else index * 0
+    elif border == "symmetric":
+        index = index % (2 * length)
+        index = np.minimum(index, 2 * length - 1 - index)
+    else:
+        raise ValueError(f"unknown border {border!r}; zeros, replicate, reflect or symmetric")
+    return torch.from_numpy(index)
 
 
-def window_mean(image: Image, taps: NDArray[np.float64], *, compiled: bool) -> torch.Tensor:
+def window_mean(t: Triple, image: Image, taps: Taps) -> torch.Tensor:
     """Window means of an image, remembered."""
-    return image.memo(("mean", taps.tobytes()), lambda: blur(image.x, taps, compiled=compiled))
+    return image.memo(("mean", taps.tobytes()), lambda: blur(image.x, taps, compiled=t.compiled))
 
 
-def window_square(image: Image, taps: NDArray[np.float64], *, compiled: bool) -> torch.Tensor:
-    """Window means of the squared image, remembered."""
-    return image.memo(("square", taps.tobytes()), lambda: blur_product(image.x, image.x, taps, compiled=compiled))
+def window_product(t: Triple, x: Image, y: Image, taps: Taps) -> torch.Tensor:
+    """Window means of x y, remembered by ``y``."""
+    key = ("product", x, taps.tobytes())
+    return y.memo(key, lambda: blur_product(x.x, y.x, taps, compiled=t.compiled))
 
 
-def window_cross(t: Triple, source: Image, taps: NDArray[np.float64]) -> torch.Tensor:
-    """Window means of source times fused image, remembered."""
-    key = ("cross", source is t.a, taps.tobytes())
-    return t.memo(key, lambda: blur_product(source.x, t.f.x, taps, compiled=t.compiled))
+def window_covariance(t: Triple, x: Image, y: Image, taps: Taps) -> torch.Tensor:
+    """Local (weighted, population) covariance; the variance where x is y."""
+    return window_product(t, x, y, taps) - window_mean(t, x, taps) * window_mean(t, y, taps)
 
 
 def flat(x: torch.Tensor) -> NDArray[np.float64]:
-    """(N, H, W) CPU tensor -> (N, H W) NumPy view, for kernels."""
+    """(N, ...) CPU tensor -> (N, P) NumPy view, for kernels."""
     view: NDArray[np.float64] = x.reshape(len(x), -1).numpy()
     return view
 
 
-def joint_histogram(x: torch.Tensor, y: torch.Tensor, mask: torch.Tensor | None, *, compiled: bool) -> torch.Tensor:
-    """(N, H, W) uint8 twice -> (N, 256, 256) int64 counts of (x, y), inside the mask."""
-    n = len(x)
-    if compiled:
-        counts = np.zeros((n, 256, 256), dtype=np.int64)
-        _kernels.joint_histogram(flat(x), flat(y), counts)
-        return torch.from_numpy(counts)
-    index = (torch.arange(n, device=x.device)[:, None, None] * 256 + x.long()) * 256 + y.long()
-    chosen = index.flatten() if mask is None else index[mask]
-    return torch.bincount(chosen, minlength=n * 65536).reshape(n, 256, 256)
+def joint(t: Triple, x: Image, y: Image) -> torch.Tensor:
+    """(N, 256, 256) int64 joint histogram of x (rows) and y (columns) inside the mask, remembered by ``y``."""
 
+    def count() -> torch.Tensor:
+        n = len(x.levels)
+        if t.compiled:
+            counts = np.zeros((n, 256, 256), dtype=np.int64)
+            _kernels.joint_histogram(flat(x.levels), flat(y.levels), counts)
+            return torch.from_numpy(counts)
+        images = torch.arange(n, device=x.levels.device)[:, None, None]
+        index = (images * 256 + x.levels.long()) * 256 + y.levels.long()
+        chosen = index.flatten() if t.mask is None else index[t.mask]
+        return torch.bincount(chosen, minlength=n * 65536).reshape(n, 256, 256)
 
-def joint(t: Triple, source: Image) -> torch.Tensor:
-    """(N, 256, 256) int64 joint histogram of source (rows) and fused image (columns), remembered."""
-    return t.memo(
-        ("joint", source is t.a),
-        lambda: joint_histogram(source.levels, t.f.levels, t.mask, compiled=t.compiled),
-    )
+    return y.memo(("joint", x), count)
 
 
 def histogram(t: Triple, image: Image) -> torch.Tensor:
@@ -146,35 +151,47 @@ def histogram(t: Triple, image: Image) -> torch.Tensor:
 _PLOGP = np.concatenate([[0.0], np.arange(1, 4096) * np.log(np.arange(1, 4096))])
 
 
-def plogp(counts: torch.Tensor, *, compiled: bool) -> torch.Tensor:
-    """(N, ...) int64 counts -> (N,) sum of c ln c."""
-    if compiled:
-        out = torch.empty(len(counts), dtype=torch.float64)
-        _kernels.plogp_sum(flat(counts), _PLOGP, out.numpy())
-        return out
-    c = counts.flatten(1).double()
-    return torch.special.xlogy(c, c).sum(1)
-
-
 def entropy(counts: torch.Tensor, *, compiled: bool) -> torch.Tensor:
     """(N, ...) int64 counts -> (N,) Shannon entropy in nats."""
     if compiled:
-        total = torch.from_numpy(flat(counts).sum(1).astype(np.float64))
-    else:
-        total = counts.flatten(1).sum(1).double()
-    return torch.log(total) - plogp(counts, compiled=compiled) / total
+        sums = np.empty(len(counts))
+        _kernels.plogp_sum(flat(counts), _PLOGP, sums)
+        total = flat(counts).sum(1)
+        return torch.from_numpy(np.log(total) - sums / total)
+    c = counts.flatten(1).double()
+    pixels = c.sum(1)
+    return torch.log(pixels) - torch.special.xlogy(c, c).sum(1) / pixels
 
 
-def sobel(x: torch.Tensor, *, compiled: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sobel convolution with zeros beyond the border: (left - right, bottom - top), each (N, H, W)."""
-    if compiled:
+def sobel(x: torch.Tensor, *, compiled: bool, border: str = "zeros") -> tuple[torch.Tensor, torch.Tensor]:
+    """Sobel convolution: (left - right, bottom - top), each (N, H, W)."""
+    if compiled and border == "zeros":
         gx, gy = torch.empty_like(x), torch.empty_like(x)
         _kernels.sobel(x.numpy(), gx.numpy(), gy.numpy())
         return gx, gy
-    p = pad(x, 1)
+    return three_by_three(x, 2.0, border)
+
+
+def three_by_three(x: torch.Tensor, centre: float, border: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Derivatives with weights 1, ``centre``, 1 across (2: Sobel, 1: Prewitt): (left - right, bottom - top)."""
+    p = pad(x, 1, border)
     dx = p[:, :, :-2] - p[:, :, 2:]
     dy = p[:, 2:] - p[:, :-2]
-    return (
-        dx[:, :-2] + 2 * dx[:, 1:-1] + dx[:, 2:],
-        dy[:, :, :-2] + 2 * dy[:, :, 1:-1] + dy[:, :, 2:],
-    )
+    return dx[:, :-2] + centre * dx[:, 1:-1] + dx[:, 2:], dy[:, :, :-2] + centre * dy[:, :, 1:-1] + dy[:, :, 2:]
+
+
+def stretched(image: Image) -> Image:
+    """The image with its levels stretched to 0..255 and rounded, remembered; itself where that changes nothing.
+
+    A flat image becomes black. The whole image counts, inside or outside a mask.
+    """
+
+    def stretch() -> Image:
+        low = image.levels.amin((1, 2)).double()[:, None, None]
+        high = image.levels.amax((1, 2)).double()[:, None, None]
+        if bool(((low == 0) & (high == 255)).all()):
+            return image
+        span = torch.where(high > low, high - low, 1.0)
+        return Image(torch.floor((image.x - low) / span * 255 + 0.5).to(torch.uint8))
+
+    return image.memo("stretched", stretch)

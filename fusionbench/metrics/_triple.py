@@ -1,9 +1,9 @@
-"""What a metric receives: three batches of grey images, each remembering what several metrics ask of it."""
+"""What a metric receives: two sources and a fused image, each remembering what several metrics ask of it."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,29 +13,32 @@ from scipy import ndimage
 
 T = TypeVar("T")
 
-MASKED_METRICS_NOTE = (
-    "Inside a mask, histograms, moments and correlations are taken over its pixels; maps (SSIM, gradients, VIF) are computed "
-    "on the whole images and averaged over the windows whose centre lies inside."
-)
-
 
 class Image:
-    """(N, H, W) uint8 ``levels``; ``x``: the same as float64. ``memo`` keeps what has been computed once."""
+    """N grey images of one size: ``levels`` (N, H, W) uint8, and ``x``, the same as float64.
 
-    def __init__(self, levels: torch.Tensor) -> None:
-        self.levels = levels
+    ``memo`` keeps what has been computed once. What depends on two images is kept by the second, under a key that holds
+    the first; the fused image always comes second, so what the sources keep never depends on it.
+    """
+
+    def __init__(self, levels: torch.Tensor | None, x: torch.Tensor | None = None) -> None:
+        self._levels = levels
+        self._x = x
         self._memo: dict[Hashable, Any] = {}
 
     @property
-    def x(self) -> torch.Tensor:
-        return self.memo("x", self._doubles)
+    def levels(self) -> torch.Tensor:
+        if self._levels is None:
+            raise ValueError("this is a derived map, it has no grey levels")
+        return self._levels
 
-    def _doubles(self) -> torch.Tensor:
-        if self.levels.device.type != "cpu":
-            return self.levels.double()
-        return torch.from_numpy(
-            self.levels.numpy().astype(np.float64)
-        )  # torch wakes its threads for this: slow when busy
+    @property
+    def x(self) -> torch.Tensor:
+        if self._x is None:
+            # NumPy converts on the calling thread; torch would wake its pool, which is slow on a busy machine.
+            cpu = self.levels.device.type == "cpu"
+            self._x = torch.from_numpy(self.levels.numpy().astype(np.float64)) if cpu else self.levels.double()
+        return self._x
 
     def memo(self, key: Hashable, make: Callable[[], T]) -> T:
         """The value under ``key``, made at the first call."""
@@ -44,22 +47,25 @@ class Image:
         value: T = self._memo[key]
         return value
 
+    def derive(self, key: Hashable, make: Callable[[], torch.Tensor]) -> Image:
+        """A map made from this image, as an image of its own (without levels), remembered."""
+        return self.memo(("derived", key), lambda: Image(None, make()))
+
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Pairs:
     """The sources of N pairs and what comes with them.
 
-    ``mask``: (N, H, W) bool or None. ``color``: (N, H, W, 3) uint8 RGB of the second source. ``truth``: ground truth of a
-    generated pair. ``compiled``: the CPU kernels may be used.
+    ``mask``: (N, H, W) bool or None. ``color``: (N, H, W, 3) uint8 RGB of the second source. ``truth``: ground truth of one
+    generated pair, name -> (H, W) array. ``compiled``: the CPU kernels may be used.
     """
 
     a: Image
     b: Image
     mask: torch.Tensor | None
     color: torch.Tensor | None
-    truth: dict[str, NDArray[Any]] | None
+    truth: Mapping[str, NDArray[Any]] | None
     compiled: bool
-    memos: dict[Hashable, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def has(self) -> set[str]:
@@ -68,10 +74,9 @@ class Pairs:
 
 
 class Triple:
-    """Sources ``a`` (structural), ``b`` and the fused image ``f``, all on one device."""
+    """Sources ``a`` (structural) and ``b`` and the fused image ``f`` of N pairs, all on one device."""
 
     def __init__(self, sources: Pairs, fused: Image, fused_rgb: torch.Tensor | None = None) -> None:
-        self.sources = sources
         self.a = sources.a
         self.b = sources.b
         self.f = fused
@@ -80,27 +85,12 @@ class Triple:
         self.color = sources.color
         self.truth = sources.truth
         self.compiled = sources.compiled
-        self._memo: dict[Hashable, Any] = {}
 
     @property
     def size(self) -> tuple[int, int, int]:
         """(N, H, W)."""
         n, h, w = self.f.levels.shape
         return n, h, w
-
-    def memo(self, key: Hashable, make: Callable[[], T]) -> T:
-        """As :meth:`Image.memo`, for what depends on more than one image."""
-        if key not in self._memo:
-            self._memo[key] = make()
-        value: T = self._memo[key]
-        return value
-
-    def source_memo(self, key: Hashable, make: Callable[[], T]) -> T:
-        """As :meth:`Image.memo`, for what depends on both sources and the mask, not on the fused image."""
-        if key not in self.sources.memos:
-            self.sources.memos[key] = make()
-        value: T = self.sources.memos[key]
-        return value
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
         """(N, h, w) map -> (N,) mean: over everything, or over what lies inside the mask.
@@ -113,34 +103,30 @@ class Triple:
         """(N, h, w) map -> (N,) sum, likewise."""
         if self.mask is None:
             return values.sum((1, 2))
-        return torch.where(self._inside(values), values, 0.0).sum((1, 2))
+        return torch.where(crop(self.mask, values.shape), values, 0.0).sum((1, 2))
 
     def count(self, values: torch.Tensor) -> torch.Tensor:
         """(N, h, w) map -> (N,) float64 number of entries that :meth:`total` adds up."""
         if self.mask is None:
-            return values.new_full((len(values),), values[0].numel(), dtype=torch.float64)
-        return self._inside(values).sum((1, 2)).double()
+            return torch.full((len(values),), values[0].numel(), dtype=torch.float64, device=values.device)
+        return crop(self.mask, values.shape).sum((1, 2)).double()
 
-    def _inside(self, values: torch.Tensor) -> torch.Tensor:
-        assert_mask = self.mask
-        if assert_mask is None:
-            raise ValueError("there is no mask")
-        top = (assert_mask.shape[1] - values.shape[1]) // 2
-        left = (assert_mask.shape[2] - values.shape[2]) // 2
-        return assert_mask[:, top : top + values.shape[1], left : left + values.shape[2]]
+
+def crop(mask: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    """The centre of (N, H, W) that a map of ``shape`` (N, h, w) covers."""
+    top, left = (mask.shape[1] - shape[1]) // 2, (mask.shape[2] - shape[2]) // 2
+    return mask[:, top : top + shape[1], left : left + shape[2]]
 
 
 def foreground(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """The head in a pair of slices: (N, H, W) uint8 twice -> (N, H, W) bool.
+    """The head in pairs of slices: (N, H, W) uint8 twice -> (N, H, W) bool.
 
     A pixel belongs to it where the larger of the two sources, smoothed by a 5 x 5 median, exceeds 5 % of that map's 99th
     percentile (at least level 3); of the connected regions those of at least 10 % of the largest one's area are kept; their
-    holes are filled. No histogram valley is sought, as there is none in PET. Falls back to the whole image where nothing
-    exceeds the level.
+    holes are filled. No valley of the histogram is sought, as PET has none. The whole image where nothing exceeds the level.
     """
     both = torch.maximum(a, b).cpu().numpy()
-    found = np.stack([_head(image) for image in both])
-    return torch.from_numpy(found).to(a.device)
+    return torch.from_numpy(np.stack([_head(image) for image in both])).to(a.device)
 
 
 def _head(image: NDArray[np.uint8]) -> NDArray[np.bool_]:

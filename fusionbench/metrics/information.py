@@ -20,10 +20,10 @@ def mutual_information(t: Triple, source: Image) -> torch.Tensor:
     """(N,) mutual information of source and fused image in nats, remembered; never below 0."""
 
     def compute() -> torch.Tensor:
-        both = _ops.entropy(_ops.joint(t, source), compiled=t.compiled)
+        both = _ops.entropy(_ops.joint(t, source, t.f), compiled=t.compiled)
         return (source_entropy(t, source) + source_entropy(t, t.f) - both).clamp_min(0.0)
 
-    return t.memo(("mi", source is t.a), compute)
+    return t.f.memo(("mi", source), compute)
 
 
 @METRICS.register(

@@ -14,7 +14,7 @@ EVALUATOR = "Evaluator.py of CDDFuse, DM-FNet and LKC-FUNet"
 
 def pixels(t: Triple) -> torch.Tensor:
     """(N,) float64 number of pixels that count."""
-    return t.source_memo("pixels", lambda: t.count(t.a.levels))
+    return t.a.memo("pixels", lambda: t.count(t.a.levels))
 
 
 def total(t: Triple, image: Image) -> torch.Tensor:
@@ -40,11 +40,7 @@ def products(t: Triple, x: Image, y: Image) -> torch.Tensor:
         levels = x.levels.long() if t.mask is None else x.levels.long() * t.mask
         return (levels * y.levels).sum((1, 2)).double()
 
-    if x is y:
-        return x.memo("squares", add)
-    if t.f in (x, y):
-        return t.memo(("products", t.a in (x, y)), add)
-    return t.source_memo("products", add)
+    return y.memo(("products", x), add)
 
 
 def covariance(t: Triple, x: Image, y: Image) -> torch.Tensor:

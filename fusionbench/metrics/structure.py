@@ -24,9 +24,9 @@ def ssim_mean(
     c1, c2 = (0.01 * levels) ** 2, (0.03 * levels) ** 2
     n = len(taps) ** 2
     ratio = n / (n - 1) if sample else 1.0
-    m1, e11 = (f(source, taps, compiled=t.compiled) for f in (_ops.window_mean, _ops.window_square))
-    m2, e22 = (f(t.f, taps, compiled=t.compiled) for f in (_ops.window_mean, _ops.window_square))
-    e12 = _ops.window_cross(t, source, taps)
+    m1, m2 = (_ops.window_mean(t, image, taps) for image in (source, t.f))
+    e11, e22 = (_ops.window_product(t, image, image, taps) for image in (source, t.f))
+    e12 = _ops.window_product(t, source, t.f, taps)
     if t.compiled:
         out = torch.empty(len(m1), dtype=torch.float64)
         maps = (m.numpy() for m in (m1, e11, m2, e22, e12))
