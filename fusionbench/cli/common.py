@@ -18,10 +18,12 @@ from fusionbench.bench import Notify
 from fusionbench.datasets import resolve_tasks
 from fusionbench.errors import InputError
 from fusionbench.metrics import select
+from fusionbench.pairs import read_picture
 from fusionbench.registry import import_module
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+DEFAULT_PROFILE = "dmfnet"
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -106,8 +108,10 @@ dataset_options = options(
     click.option("--split", default="test", show_default=True, help="test or train, or another that the task has."),
 )
 metric_options = options(
-    click.option("--profile", default="dmfnet", show_default=True, help="Named set of metric conventions."),
-    click.option("--metric", multiple=True, metavar="ID", help="Single metrics instead of a profile's; repeatable."),
+    click.option("--profile", help="Named set of metric conventions [default: dmfnet, unless --metric is given]."),
+    click.option(
+        "--metric", multiple=True, metavar="ID", help="Single metrics, besides --profile if given; repeatable."
+    ),
     click.option(
         "--mask", default="none", show_default=True, help="Where to score: none, foreground, or an image file."
     ),
@@ -119,9 +123,11 @@ work_options = options(
 )
 
 
-def chosen_metrics(profile: str, metric: Sequence[str], mask: str) -> list[str]:
-    """The metric ids of a command."""
-    return select(profile, metric, mask)
+def chosen_metrics(profile: str | None, metric: Sequence[str], mask: str) -> list[str]:
+    """The metric ids of a command; a mask file is looked at before any work."""
+    if mask not in ("none", "foreground"):
+        read_picture(Path(mask))
+    return select(DEFAULT_PROFILE if profile is None and not metric else profile, metric)
 
 
 def chosen_tasks(task: Sequence[str], dataset: str, data: Sequence[Path]) -> list[str]:

@@ -10,6 +10,7 @@ import torch
 
 from fusionbench.bench import Outcome, resolve_device, run, score_folder
 from fusionbench.cli.common import (
+    DEFAULT_PROFILE,
     DIRECTORY,
     FILE,
     chosen_metrics,
@@ -49,7 +50,7 @@ def run_command(
     dataset: str,
     data: Sequence[Path],
     split: str,
-    profile: str,
+    profile: str | None,
     metric: Sequence[str],
     mask: str,
     results: Path,
@@ -115,7 +116,7 @@ def score_command(
     dataset: str,
     data: Sequence[Path],
     split: str,
-    profile: str,
+    profile: str | None,
     metric: Sequence[str],
     mask: str,
     results: Path,
@@ -203,13 +204,13 @@ def _chosen_methods(wanted: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def _finish(ctx: click.Context, outcome: Outcome, results: Path, profile: str) -> None:
+def _finish(ctx: click.Context, outcome: Outcome, results: Path, profile: str | None) -> None:
     for key, reason in outcome.skipped:
         click.echo(f"skipped {key.method} on {key.dataset}/{key.task}: {reason}", err=True)
     for key, pair, reason in outcome.failed:
         click.echo(f"failed {key.method} on {key.dataset}/{key.task} {pair}: {reason}", err=True)
     for key, reason in outcome.broken:
         click.echo(f"Error: method {key.method} on {key.dataset}/{key.task}: {reason}", err=True)
-    print_leaderboard(results, profile, {(key.dataset, key.task) for key in outcome.keys})
+    print_leaderboard(results, profile or DEFAULT_PROFILE, {(key.dataset, key.task) for key in outcome.keys})
     click.echo(f"{outcome.fused} images fused, {outcome.scored} scored; results in {results}")
     ctx.exit(outcome.exit_code)

@@ -14,15 +14,17 @@ from rich.markdown import Markdown
 from rich.table import Table
 from rich.text import Text
 
-from fusionbench.cli.common import DIRECTORY, config_option, options, plugin_option, results_option
+from fusionbench.cli.common import DIRECTORY, config_option, options, plugin_option, progress_bar, results_option
 from fusionbench.datasets import TASKS
 from fusionbench.methods import METHODS, unavailable
 from fusionbench.metrics import METRICS, PROFILES, explain
-from fusionbench.report import write_report
+from fusionbench.report import COLUMNS, DEFAULT_COLUMNS, IMAGES, Cell, Sheet, write_report
 from fusionbench.report.boards import make_boards
-from fusionbench.report.tables import Cell, Sheet, sheet
+from fusionbench.report.figures import Box
+from fusionbench.report.tables import sheet
 from fusionbench.scores import find_tables, read_metric_facts, read_table
 
+_IMAGES_HELP = "auto: all in figures, on the page only images that may be passed on; all; none."
 KINDS = ("methods", "metrics", "tasks", "profiles")
 
 
@@ -56,6 +58,16 @@ def explain_command(metric: str) -> None:
         click.echo(text, nl=False)
 
 
+def _zoom(ctx: click.Context, parameter: click.Parameter, text: str | None) -> Box | None:
+    if text is None:
+        return None
+    try:
+        x, y, width, height = (int(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not X,Y,W,H in whole pixels") from None
+    return x, y, width, height
+
+
 @click.command("report")
 @results_option
 @click.option("--out", type=DIRECTORY, help="Where to write [default: RESULTS/leaderboard].")
@@ -64,8 +76,12 @@ def explain_command(metric: str) -> None:
     click.option("--methods", multiple=True, help="Only these methods; repeatable."),
     click.option("--metrics", multiple=True, help="Only these metrics; repeatable."),
 )
-@click.option(
-    "--data", type=click.Path(path_type=Path), multiple=True, help="Where the source images are, for the figures."
+@options(
+    click.option("--columns", help=f"Columns beside the metrics, by comma, of: {', '.join(COLUMNS)}."),
+    click.option("--pairs", help="Pairs of the image grid, by comma."),
+    click.option("--zoom", metavar="X,Y,W,H", callback=_zoom, help="Inset of the image grid, in pixels."),
+    click.option("--images", type=click.Choice(IMAGES), default="auto", show_default=True, help=_IMAGES_HELP),
+    click.option("--data", type=click.Path(path_type=Path), multiple=True, help="Where the source images are."),
 )
 @config_option
 @plugin_option
@@ -75,11 +91,28 @@ def report_command(
     profiles: Sequence[str],
     methods: Sequence[str],
     metrics: Sequence[str],
+    columns: str | None,
+    pairs: str | None,
+    zoom: Box | None,
+    images: str,
     data: Sequence[Path],
 ) -> None:
     """Write leaderboards (page, Markdown, CSV, LaTeX) and figures from what is in a results folder."""
     out = out or results / "leaderboard"
-    written = write_report(results, out, profiles=profiles, methods=methods, metrics=metrics, data=data)
+    with progress_bar() as notify:
+        written = write_report(
+            results,
+            out,
+            profiles=profiles,
+            methods=methods,
+            metrics=metrics,
+            columns=columns.split(",") if columns else DEFAULT_COLUMNS,
+            pairs=pairs.split(",") if pairs else (),
+            zoom=zoom,
+            data=data,
+            images=images,
+            notify=notify,
+        )
     print_leaderboard(results, profiles[0] if profiles else "dmfnet", None)
     click.echo(f"{len(written)} files in {out}")
 
@@ -90,9 +123,16 @@ def print_leaderboard(results: Path, profile: str, tasks: Collection[tuple[str, 
     tables = [read_table(results, key) for key in keys]
     boards = make_boards(tables, read_metric_facts(results))
     console = _console()
-    for board in boards:
-        if board.profile == profile or not any(b.profile == profile for b in boards):
-            _print_sheet(console, sheet(board, ("rank",), tests=False))
+    wanted = profile if any(board.profile == profile for board in boards) else None
+    sheets = [sheet(board, ("rank",), tests=False) for board in boards if wanted in (None, board.profile)]
+    for item in sheets:
+        _print_sheet(console, item)
+    # What holds for every table is said once, below the last; the rest below its own.
+    shared = [note for note in dict.fromkeys(n for item in sheets for n in item.notes)]
+    for note in shared:
+        titles = [item.title for item in sheets if note in item.notes]
+        where = "" if len(titles) == len(sheets) else f"{', '.join(title.partition(' · ')[0] for title in titles)}: "
+        console.print(Text(where + note, style="dim"))
 
 
 def _print_sheet(console: Console, board: Sheet) -> None:
@@ -109,8 +149,6 @@ def _print_sheet(console: Console, board: Sheet) -> None:
         cells = [_cell(cell) for cell in line.cells] or [Text(line.note, style="dim")]
         table.add_row(Text(name, style="dim" if line.kind != "contender" else ""), *cells)
     console.print(table)
-    for note in board.notes:
-        console.print(Text(note, style="dim"))
 
 
 def _cell(cell: Cell) -> Text:
