@@ -128,7 +128,7 @@ def print_leaderboard(results: Path, profile: str, tasks: Collection[tuple[str, 
     for item in sheets:
         _print_sheet(console, item)
     # What holds for every table is said once, below the last; the rest below its own.
-    shared = [note for note in dict.fromkeys(n for item in sheets for n in item.notes)]
+    shared = list(dict.fromkeys(n for item in sheets for n in item.notes))
     for note in shared:
         titles = [item.title for item in sheets if note in item.notes]
         where = "" if len(titles) == len(sheets) else f"{', '.join(title.partition(' · ')[0] for title in titles)}: "
