@@ -26,7 +26,7 @@ URL = f"https://github.com/{REPOSITORY}/archive/{COMMIT}.zip"
 INSIDE = "MyDatasets"  # the folder of the archive that holds the tasks
 
 _TIMEOUT = 60.0  # seconds without a byte
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16  # bytes; at most so many are lost when a connection breaks
 _LARGEST = 16 << 20  # bytes of one image; theirs have about 20 kB
 
 Progress = Callable[[int, int | None], None]  # bytes received, bytes expected or None

@@ -134,22 +134,26 @@ class HarvardTask:
         return self._files
 
     def _published(self) -> dict[str, dict[str, tuple[Path, Path]]]:
-        """Split -> id -> files, "train" and "test"; from folders of that name, or by the manifest where they are missing."""
-        modality = self.facts.modalities[1]
-        parts = {part: self._folder / part for part in ("train", "test") if (self._folder / part).is_dir()}
-        wanted = set(parts) if self._split.startswith("by-case") else set(parts) & {self._split}
-        if parts:
-            found = {part: match_stems(parts[part] / "MRI", parts[part] / modality) for part in sorted(wanted)}
-            twice = sorted(found.get("train", {}).keys() & found.get("test", {}).keys())
-            if twice:
-                raise InputError(f"{self._folder}: pair {twice[0]} is in both train and test; remove one of the two")
-            return {"train": found.get("train", {}), "test": found.get("test", {})}
-        train_names = {Path(name).stem for name in manifest() if name.startswith(f"{self._folder.name}/train/MRI/")}
-        flat = match_stems(self._folder / "MRI", self._folder / modality)
-        return {
-            "train": {id: files for id, files in flat.items() if id in train_names},
-            "test": {id: files for id, files in flat.items() if id not in train_names},
-        }
+        """Split -> id -> files, for "train" and "test"; of a split that is not asked for, nothing is read."""
+        parts = [part for part in ("train", "test") if (self._folder / part).is_dir()]
+        if not parts:
+            return self._flat()
+        wanted = [part for part in parts if self._split in (part, "by-case-test", "by-case-train")]
+        found = {part: self._match(self._folder / part) if part in wanted else {} for part in ("train", "test")}
+        twice = sorted(found["train"].keys() & found["test"].keys())
+        if twice:
+            raise InputError(f"{self._folder}: pair {twice[0]} is in both train and test; remove one of the two")
+        return found
+
+    def _flat(self) -> dict[str, dict[str, tuple[Path, Path]]]:
+        train = {Path(name).stem for name in manifest() if name.startswith(f"{self._folder.name}/train/MRI/")}
+        found: dict[str, dict[str, tuple[Path, Path]]] = {"train": {}, "test": {}}
+        for id, files in self._match(self._folder).items():
+            found["train" if id in train else "test"][id] = files
+        return found
+
+    def _match(self, folder: Path) -> dict[str, tuple[Path, Path]]:
+        return match_stems(folder / "MRI", folder / self.facts.modalities[1])
 
     def _by_case(self, files: dict[str, tuple[Path, Path]]) -> dict[str, tuple[Path, Path]]:
         for id in files:
