@@ -124,8 +124,14 @@ def _check_header(path: Path, image: Image.Image) -> None:
     if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX"):
         raise InputError(f"{path}: colour space {image.mode}; convert it to 8-bit RGB or grey first")
     # Pillow silently narrows 16-bit RGB PNGs to 8 bits; the raw mode of the tile still tells.
-    if any("16" in str(tile[-1]) for tile in getattr(image, "tile", ())):
+    if any("16" in _raw_mode(tile) for tile in getattr(image, "tile", ())):
         raise InputError(f"{path}: 16 bits a channel; window it to 8 bits first")
+
+
+def _raw_mode(tile: tuple[Any, ...]) -> str:
+    """How the file stores a channel: the decoder's argument, or the first of several (the others are row lengths)."""
+    arguments = tile[-1]
+    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 
 def _pixels(path: Path, image: Image.Image) -> UInt8:
@@ -144,7 +150,8 @@ def _pixels(path: Path, image: Image.Image) -> UInt8:
 def grey(rgb: UInt8) -> UInt8:
     """(..., 3) uint8 RGB -> (...) uint8 luminance, BT.601 full range, rounded half up."""
     weighted = rgb.astype(np.uint32) @ np.array([299, 587, 114], dtype=np.uint32)
-    return ((weighted + 500) // 1000).astype(np.uint8)
+    levels: UInt8 = ((weighted + 500) // 1000).astype(np.uint8)
+    return levels
 
 
 def recolour(luminance: UInt8, color: UInt8) -> UInt8:

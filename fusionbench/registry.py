@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import math
 import pkgutil
 import re
 import sys
@@ -25,7 +27,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from fusionbench.errors import InputError
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._+@/-]*")
+# Names become file names, so none may climb out of its folder.
+_PART = r"[a-z0-9][a-z0-9._+@-]{0,79}"
 
 
 class Facts(Protocol):
@@ -54,12 +57,17 @@ class Plugin(Generic[F]):
 
 
 class Registry(Generic[F]):
-    """A lazily filled table of plugins of one kind."""
+    """A lazily filled table of plugins of one kind.
 
-    def __init__(self, kind: str, homes: tuple[str, ...], group: str) -> None:
+    ``homes``: packages whose modules are its own plugins; ``group``: entry points of others. Names have ``parts`` parts
+    with a slash between (tasks two, ``dataset/task``).
+    """
+
+    def __init__(self, kind: str, homes: tuple[str, ...], group: str, parts: int = 1) -> None:
         self.kind = kind
         self.homes = homes
         self.group = group
+        self._name = re.compile("/".join([_PART] * parts))
         self.unavailable: dict[str, str] = {}
         self._plugins: dict[str, Plugin[F]] = {}
         self._discovered = False
@@ -69,8 +77,11 @@ class Registry(Generic[F]):
 
         Raises ValueError for a malformed name or one that something else already holds.
         """
-        if not _NAME.fullmatch(facts.name):
-            raise ValueError(f"{self.kind} name {facts.name!r} must be lower case letters, digits and . _ + @ / -")
+        if not self._name.fullmatch(facts.name):
+            form = "dataset/task" if "/" in self._name.pattern else "one word"
+            raise ValueError(
+                f"{self.kind} name {facts.name!r} must be {form} of a-z, 0-9 and . _ + @ - that starts with a letter or digit"
+            )
 
         def enter(factory: C) -> C:
             held = self._plugins.get(facts.name)
@@ -113,7 +124,6 @@ class Registry(Generic[F]):
         name, _, rest = spec.partition(":")
         plugin = self[name]
         values: dict[str, Any] = {}
-        hints = typing.get_type_hints(_callable(plugin.factory)) if rest else {}
         for item in filter(None, rest.split(",")):
             key, equals, text = item.partition("=")
             key = key.strip().replace("-", "_")
@@ -123,19 +133,22 @@ class Registry(Generic[F]):
             if not equals:
                 raise InputError(f"setting {key!r} of {self.kind} {name!r} needs a value: {name}:{key}=VALUE")
             try:
-                values[key] = convert(text.strip(), hints.get(key, str))
+                values[key] = convert(text.strip(), _annotation(plugin, key))
             except ValueError as error:
                 raise InputError(f"{self.kind} {name!r}: setting {key}={text!r}: {error}") from None
         return plugin, values
 
     def load(self, module: str) -> list[str]:
-        """Import a stranger's plugin module (dotted name, or path of a .py file); return the names that it added.
+        """Import a stranger's plugin module (dotted name, or path of a .py file); return the names that it registers.
 
         Raises InputError when it cannot be found or imported.
         """
-        before = set(self.names())
-        import_module(module)
-        return sorted(set(self._plugins) - before)
+        return self.of_module(import_module(module))
+
+    def of_module(self, module: types.ModuleType) -> list[str]:
+        """The names registered by a module and, where it is a package, by the modules in it."""
+        home = module.__name__
+        return [name for name in self.names() if f"{self._plugins[name].factory.__module__}.".startswith(f"{home}.")]
 
     def _discover(self) -> None:
         if self._discovered:
@@ -145,16 +158,16 @@ class Registry(Generic[F]):
             package = importlib.import_module(home)
             for module in pkgutil.iter_modules(package.__path__, home + "."):
                 if not module.name.rpartition(".")[2].startswith("_"):
-                    self._import(module.name, lambda name=module.name: importlib.import_module(name))
+                    self._import(module.name, functools.partial(importlib.import_module, module.name), ImportError)
         for entry in importlib.metadata.entry_points(group=self.group):
-            self._import(entry.name, entry.load)
+            self._import(entry.name, entry.load, Exception)  # a stranger's module may raise anything
 
-    def _import(self, name: str, load: Callable[[], object]) -> None:
+    def _import(self, name: str, load: Callable[[], object], expected: type[Exception]) -> None:
         # One broken plugin must not take the others down: it is listed with the reason instead.
         try:
             load()
-        except ImportError as error:
-            self.unavailable[name] = str(error)
+        except expected as error:
+            self.unavailable[name] = f"{type(error).__name__}: {' '.join(str(error).split())}"
 
     def _unknown(self, name: str) -> str:
         known = self.names()
@@ -229,14 +242,30 @@ def convert(text: str, kind: Any) -> Any:
         raise ValueError("expected true or false")
     if kind in (int, float, str, Path):
         try:
-            return kind(text)
+            value = kind(text)
         except ValueError:
             raise ValueError(f"expected a value of type {kind.__name__}") from None
+        if kind is float and math.isnan(value):
+            raise ValueError("expected a number")
+        return value
     raise ValueError(f"settings of type {kind} cannot be given as text")
 
 
-def _callable(factory: Callable[..., Any]) -> Callable[..., Any]:
-    return factory.__init__ if inspect.isclass(factory) else inspect.unwrap(factory)
+def _annotation(plugin: Plugin[Any], setting: str) -> Any:
+    """The type of one setting. Only its own annotation is looked up: others may name types imported for checkers alone.
+
+    Raises ValueError when it names a type that its module does not have.
+    """
+    annotation = plugin.settings[setting].annotation
+    if annotation is inspect.Parameter.empty:
+        return str
+    function: Any = plugin.factory.__init__ if inspect.isclass(plugin.factory) else inspect.unwrap(plugin.factory)
+    try:
+        return typing.get_type_hints(
+            types.SimpleNamespace(__annotations__={setting: annotation}), globalns=function.__globals__
+        )[setting]
+    except (NameError, TypeError, SyntaxError) as error:
+        raise ValueError(f"its annotation {annotation!r} cannot be looked up ({error})") from None
 
 
 def _origin(factory: Callable[..., Any]) -> str:

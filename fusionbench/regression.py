@@ -52,7 +52,10 @@ def read_lock(path: Path) -> list[Locked]:
             rows = list(csv.DictReader(file))
         if not rows:
             raise ValueError("no rows")
-        return [Locked(*(r[f] for f in FIELDS[:5]), float(r["value"]), float(r["rtol"])) for r in rows]
+        return [
+            Locked(r["dataset"], r["task"], r["method"], r["pair"], r["metric"], float(r["value"]), float(r["rtol"]))
+            for r in rows
+        ]
     except FileNotFoundError:
         raise InputError(
             f"{path}: no such lock file; make one with `fusionbench check --update --baseline {path}`"

@@ -57,7 +57,7 @@ class Task(Protocol):
         """Hash of what makes up a pair's pixels: file bytes, or generator version and id. Cheap; changes when they do."""
 
 
-TASKS: Registry[TaskFacts] = Registry("task", ("fusionbench.datasets",), "fusionbench.tasks")
+TASKS: Registry[TaskFacts] = Registry("task", ("fusionbench.datasets",), "fusionbench.tasks", parts=2)
 
 
 def create_task(name: str, *, data: Sequence[Path] = (), split: str = "test") -> Task:
