@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import http.server
 import io
@@ -16,8 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from fusionbench.cli.data import data_command
 from fusionbench.datasets import TASKS, checks, create_task, harvard, resolve_tasks
 from fusionbench.datasets.download import download_harvard
 from fusionbench.errors import InputError
@@ -299,6 +302,13 @@ def test_unreadable_folder_is_named(two):
 # ---------------------------------------------------------------- verification and listing
 
 
+def test_own_folders_are_one_split_and_do_not_leak_into_themselves(two):
+    report = checks.verify("folders/pet-mri", two)
+    assert report.pairs == {"test": 3}
+    assert report.sound
+    assert not report.leaks
+
+
 def test_list_data_counts_pairs_and_tells_what_is_missing(tree):
     rows = {row.task: row for row in checks.list_data([tree])}
     assert set(rows) == {name for name in TASKS.names() if not name.startswith("folders/")}
@@ -477,7 +487,7 @@ def test_download_unpacks_checks_and_can_be_used(tree, server, tmp_path):
     server.body, sums = make_archive(tree, (f"{TOP}/MyDatasets/notes.txt", b"not wanted"))
     target, seen = tmp_path / "got" / "harvard", []
     assert download_harvard(target, url=server.url, sums=sums, progress=lambda *step: seen.append(step)) == target
-    assert seen[-1] == (len(server.body), len(server.body))
+    assert seen[-1] == ("downloading (kB)", len(server.body) // 1024, len(server.body) // 1024)
     assert left_in(target.parent) == {"harvard"}  # the archive and the staging folder are gone
     assert {p.relative_to(target).as_posix() for p in target.rglob("*") if p.is_file()} == set(sums)
     assert create_task("harvard/pet-mri", data=[target]).ids() == ["16012", "2011"]
@@ -490,6 +500,15 @@ def test_download_goes_to_the_user_folder_and_is_found_there(tree, server, tmp_p
     server.body, sums = make_archive(tree)
     assert download_harvard(url=server.url, sums=sums) == harvard.user_folder()
     assert resolve_tasks(["all"], "auto") == ["harvard/ct-mri", "harvard/pet-mri", "harvard/spect-mri"]
+
+
+def test_the_command_downloads(tree, server, tmp_path, monkeypatch):
+    server.body, sums = make_archive(tree)
+    here = functools.partial(download_harvard, url=server.url, sums=sums)
+    monkeypatch.setattr("fusionbench.cli.data.download_harvard", here)
+    result = CliRunner().invoke(data_command, ["download", "harvard", "--to", str(tmp_path / "harvard")])
+    assert result.exit_code == 0, result.output
+    assert checks.compare_files(tmp_path / "harvard", sums) == ([], [])
 
 
 @pytest.mark.parametrize("ranges", [True, False])

@@ -156,7 +156,7 @@ def progress_bar() -> Iterator[Notify]:
         if stage not in rows:
             for row in rows.values():
                 bar.update(row, visible=False)
-            rows[stage] = bar.add_task(stage, total=total)
+            rows[stage] = bar.add_task(stage, total=total or None)  # 0: unknown
         bar.update(rows[stage], completed=done)
 
     try:

@@ -98,5 +98,5 @@ def _print(item: Verification, splits: tuple[str, str]) -> None:
             f"  LEAKAGE: {item.leaked_pairs} of {item.pairs[test]} {test} pairs have a near-identical {train} pair, "
             f"such as {worst.test} ~ {worst.train} (correlation {worst.first:.2f}, {worst.second:.2f})"
         )
-    if not item.leaks:
+    if not item.leaks and len(item.pairs) > 1:
         click.echo(f"  no leakage from {train} to {test} found")

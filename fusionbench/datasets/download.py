@@ -29,7 +29,7 @@ _TIMEOUT = 60.0  # seconds without a byte
 _CHUNK = 1 << 16  # bytes; at most so many are lost when a connection breaks
 _LARGEST = 16 << 20  # bytes of one image; theirs have about 20 kB
 
-Progress = Callable[[int, int | None], None]  # bytes received, bytes expected or None
+Progress = Callable[[str, int, int], None]  # what is being done, kilobytes received, kilobytes expected or 0
 
 
 def download_harvard(
@@ -120,7 +120,7 @@ def _receive(session: Any, url: str, part: Path, progress: Progress | None) -> N
                 file.write(chunk)
                 have += len(chunk)
                 if progress is not None:
-                    progress(have, total)
+                    progress("downloading (kB)", have // 1024, (total or 0) // 1024)
     if total is not None and have != total:
         raise _connection_error(f"connection closed after {have:,} of {total:,} bytes")
     tag_file.unlink(missing_ok=True)

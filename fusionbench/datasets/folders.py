@@ -16,7 +16,7 @@ from fusionbench.pairs import Pair
 
 
 class FolderTask:
-    """The pairs of two folders. There is one split; its name is accepted as given, since nothing here depends on it."""
+    """The pairs of two folders. They are one split, and any name of a split means it."""
 
     def __init__(self, *, data: Sequence[Path] = (), split: str = "test") -> None:
         if len(data) != 2:

@@ -174,7 +174,7 @@ def _facts(task: str) -> TaskFacts:
         reference="K. A. Johnson and J. A. Becker, The Whole Brain Atlas, Harvard Medical School, "
         "www.med.harvard.edu/AANLIB; pairs as collected by X. Gu, Havard-Medical-Image-Fusion-Datasets",
         year=1999,
-        licence="for research and teaching by the atlas's terms; not redistributed here",
+        licence="copyright of the atlas's authors; the images are not redistributed here",
     )
 
 
