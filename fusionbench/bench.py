@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +24,7 @@ import torch
 
 from fusionbench.datasets import TASKS, Task
 from fusionbench.errors import InputError
-from fusionbench.methods import create_method
+from fusionbench.methods import METHODS, create_method
 from fusionbench.metrics import METRICS, PROFILES, column
 from fusionbench.pairs import list_pictures, pixel_digest, read_picture, size_text
 from fusionbench.scores import (
@@ -32,6 +32,7 @@ from fusionbench.scores import (
     Key,
     Table,
     fingerprint,
+    forget,
     merge_record,
     read_table,
     write_metric_facts,
@@ -113,13 +114,12 @@ def run(
     scoring = Scoring(tuple(metrics), mask, resolve_device(device))
     created = [(spec, *create_method(spec)) for spec in methods]
     refs = [TaskRef(name, tuple(data), split) for name in tasks]
-    ids = {ref: ref.open().ids()[:limit] for ref in refs}  # everything that can be checked is, before the first write
-    scoring.publish(results)
+    ids = {ref: _checked_ids(ref, limit, notify) for ref in refs}  # before the first write
     outcome = Outcome()
     for ref in refs:
         task = ref.open()
         digests = {pair: task.digest(pair) for pair in ids[ref]}
-        with _Tables(results, outcome) as tables:
+        with _Tables(results, outcome, scoring) as tables:
             for spec, plugin, settings, method in created:
                 key = ref.key(label(plugin.facts.name, settings, plugin.settings))
                 reason = method.supports(key.task)
@@ -127,7 +127,7 @@ def run(
                     outcome.skipped.append((key, reason))
                     continue
                 about = _about(ref, dataclasses.asdict(plugin.facts), settings, seed, scoring.device)
-                table = tables.open(key, about, scoring, force)
+                table = tables.open(key, about, digests if force else ())
                 todo = _stale(table, results, digests, plugin.facts, settings, getattr(method, "digest", str)(), seed)
                 if todo:
                     unit = FuseUnit(ref, spec, key, todo, results, scoring.device, seed)
@@ -135,7 +135,7 @@ def run(
             images = {
                 k: {p: image_paths(results, k, p) for p in t.pairs if p in digests} for k, t in tables.held.items()
             }
-            tables.score(ref, images, scoring, notify)
+            tables.score(ref, images, notify)
     return outcome
 
 
@@ -161,12 +161,18 @@ def score_folder(
     the name cannot be a file name; nothing is written then.
     """
     name = str(facts["name"])
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._+@=,-]*", name):
-        raise InputError(f"method name {name!r} is not usable as a file name; use letters, digits and . _ + @ - only")
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9 ._+@=,-]{0,78}[A-Za-z0-9._+@=,-])?", name):
+        raise InputError(
+            f"method name {name!r} is not usable as a file name; use at most 80 letters, digits and . _ + @ -"
+        )
+    if name.partition("@")[0] in METHODS:
+        raise InputError(
+            f"{name!r} is a method of the suite itself, whose scores would be overwritten; give another name"
+        )
     scoring = Scoring(tuple(metrics), mask, resolve_device(device))
     ref = TaskRef(task_name, tuple(data), split)
     task = ref.open()
-    wanted = task.ids()[:limit]
+    wanted = _checked_ids(ref, limit, notify)
     pictures = list_pictures(folder)
     missing = [pair for pair in wanted if pair not in pictures]
     if missing:
@@ -176,22 +182,36 @@ def score_folder(
         )
     key = ref.key(name)
     records = {pair: _foreign_record(task, pair, pictures[pair]) for pair in wanted}
-    scoring.publish(results)
     outcome = Outcome()
-    with _Tables(results, outcome) as tables:
+    with _Tables(results, outcome, scoring) as tables:
         made_by: dict[str, Any] = {**facts, "foreign": True, "folder": "/".join(folder.resolve().parts[-2:])}
-        table = tables.open(key, _about(ref, made_by, {}, 0, scoring.device), scoring, force)
+        table = tables.open(key, _about(ref, made_by, {}, 0, scoring.device), wanted if force else ())
         for pair, record in records.items():
             if table.pairs.get(pair, {}).get("fused") != record["fused"]:
                 tables.enter(Row(key, pair, record))
-        tables.score(ref, {key: {pair: (pictures[pair], None) for pair in wanted}}, scoring, notify)
+        tables.score(ref, {key: {pair: (pictures[pair], None) for pair in wanted}}, notify)
     return outcome
+
+
+def _checked_ids(ref: TaskRef, limit: int | None, notify: Notify) -> list[str]:
+    """The pairs of a run, every one of them usable: bad input is told before anything is written."""
+    task = ref.open()
+    ids = task.ids()[:limit]
+    check = getattr(task, "check", task.load)
+    for done, pair in enumerate(ids, 1):
+        if pair.startswith(".") or not pair.isprintable() or set(pair) & set("/\\"):
+            raise InputError(f"{ref.name}: pair id {pair!r} cannot be a file name; rename the pair")
+        check(pair)
+        notify(f"{ref.name}: checking", done, len(ids))
+    return ids
 
 
 def resolve_device(device: str) -> str:
     """ "auto" -> "cuda" where there is one, else "cpu". Raises InputError for "cuda" without a card."""
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch("cpu|cuda(:[0-9]+)?", device):
+        raise InputError(f"unknown device {device!r}; use auto, cpu or cuda")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"device {device!r}: no CUDA device is available; use --device cpu")
     return device
@@ -213,13 +233,16 @@ def label(name: str, settings: Mapping[str, Any], parameters: Mapping[str, Any])
 class _Tables:
     """The open tables of one task: rows go to memory and journal, and to CSV and JSON on leaving."""
 
-    def __init__(self, results: Path, outcome: Outcome) -> None:
+    def __init__(self, results: Path, outcome: Outcome, scoring: Scoring) -> None:
         self.held: dict[Key, Table] = {}
         self._results = results
         self._outcome = outcome
+        self._scoring = scoring
+        self._versions = scoring.versions()
         self._journals: dict[Key, Journal] = {}
         self._changed: set[Key] = set()
         self._made_here: dict[Key, dict[str, Any]] = {}
+        self._forgotten: dict[Key, dict[str, list[str]]] = {}
         self._files = ExitStack()
 
     def __enter__(self) -> _Tables:
@@ -230,19 +253,18 @@ class _Tables:
         # After an interrupt the journals stay, and the next run goes on from them.
         if error[0] is None:
             for key in sorted(self._changed):
-                write_table(self._results, self.held[key])
+                # A method that broke at its first pair leaves no empty table behind.
+                if self.held[key].pairs or key.json(self._results).exists():
+                    write_table(self._results, self.held[key])
 
-    def open(self, key: Key, about: dict[str, Any], scoring: Scoring, force: bool) -> Table:
-        """Read a table, forget what a metric's new version makes stale, and bring its fact sheets up to date."""
+    def open(self, key: Key, about: dict[str, Any], forced: Collection[str]) -> Table:
+        """Read a table, forget pairs that are to be redone and scores that a metric's new version makes stale."""
         table = read_table(self._results, key)
-        versions = scoring.versions()
-        known = {} if force else table.about.get("metric_versions", {})
-        if force:
-            table.pairs.clear()
-        for record in table.pairs.values():
-            for metric in [m for m in record.get("scores", {}) if m in versions and known.get(m) != versions[m]]:
-                del record["scores"][metric]
-        about["metric_versions"] = {**known, **versions}
+        known = table.about.get("metric_versions", {})
+        stale = [metric for metric, version in self._versions.items() if known.get(metric) != version]
+        self._forgotten[key] = {"pairs": sorted(table.pairs.keys() & forced), "metrics": stale}
+        forget(table, **self._forgotten[key])
+        about["metric_versions"] = {**known, **self._versions}
         self._made_here[key] = {name: about[name] for name in _MAKING}
         # How the stored rows were made stays on record until a row is made anew.
         before, table.about = table.about, {**about, **{k: table.about[k] for k in _MAKING if k in table.about}}
@@ -256,12 +278,15 @@ class _Tables:
     def enter(self, row: Row) -> None:
         """Take a row into memory and onto the disk."""
         table = self.held[row.key]
+        if not self._journals:
+            self._scoring.publish(self._results)
         if row.key not in self._journals:
             table.about = {**table.about, **self._made_here[row.key]}
             journal = Journal(self._results, row.key)
             self._files.callback(journal.close)
             self._journals[row.key] = journal
-            journal.add({"about": table.about})
+            # What was forgotten in memory must not come back from the CSV after a kill.
+            journal.add({"about": table.about, "forget": self._forgotten[row.key]})
         merge_record(table.pairs, row.pair, row.record)
         self._journals[row.key].add({"pair": row.pair, "record": dict(row.record)})
         self._changed.add(row.key)
@@ -279,8 +304,9 @@ class _Tables:
                 self._outcome.fused += "error" not in row.record
             notify(stage, done, total)
 
-    def score(self, ref: TaskRef, images: Images, scoring: Scoring, notify: Notify) -> None:
+    def score(self, ref: TaskRef, images: Images, notify: Notify) -> None:
         """Score every image on whatever it lacks, pair by pair."""
+        scoring = self._scoring
         todo: dict[str, list[ScoreJob]] = {}
         columns = {name: col for name, col in scoring.columns().items() if _applies(name, ref, images)}
         for key, of_pair in images.items():

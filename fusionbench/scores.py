@@ -93,17 +93,31 @@ def read_table(results: Path, key: Key) -> Table:
     """
     table = Table(key)
     path = key.json(results)
+    lines = list(_journal_lines(key.journal(results)))
     if path.exists():
         content = _read_json(path)
-        table.about = content["about"]
-        table.pairs = {pair: dict(record) for pair, record in content["pairs"].items()}
-        _read_csv(key.csv(results), table)
-    for line in _journal_lines(key.journal(results)):
+        try:
+            table.about = dict(content["about"])
+            table.pairs = {pair: dict(record) for pair, record in content["pairs"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise InputError(f"{path}: not a score file; delete it and its CSV, then run again") from None
+        _read_csv(key.csv(results), table, content.get("csv_sha256"), killed=bool(lines))
+    for line in lines:
         if "about" in line:
             table.about = line["about"]
+            forget(table, **line.get("forget", {}))
         else:
             merge_record(table.pairs, line["pair"], line["record"])
     return table
+
+
+def forget(table: Table, pairs: Sequence[str] = (), metrics: Sequence[str] = ()) -> None:
+    """Drop some pairs, and the scores of some metrics from all the others."""
+    for pair in pairs:
+        table.pairs.pop(pair, None)
+    for record in table.pairs.values():
+        for metric in metrics:
+            record.get("scores", {}).pop(metric, None)
 
 
 def merge_record(pairs: dict[str, dict[str, Any]], pair: str, record: Mapping[str, Any]) -> None:
@@ -214,19 +228,24 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read_csv(path: Path, table: Table) -> None:
+def _read_csv(path: Path, table: Table, expected: object, killed: bool) -> None:
+    """Add the scores. ``killed``: there is a journal, so that the CSV may be one step ahead of its JSON."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file))
-        header = rows[0]
-        metrics = [name for name in header[1:] if name != "error"]
+        text = path.read_bytes().decode().replace("\r\n", "\n")  # git may have changed the line ends
+        if hashlib.sha256(text.encode()).hexdigest() != expected and not killed:
+            raise ValueError("it was changed, its SHA-256 is another")
+        rows = list(csv.reader(io.StringIO(text, newline="")))
+        metrics = [name for name in rows[0][1:] if name != "error"]
         for row in rows[1:]:
             values: Sequence[str] = row[1 : 1 + len(metrics)]
             scores = {metric: float(value) for metric, value in zip(metrics, values, strict=True) if value != ""}
-            table.pairs[row[0]]["scores"] = scores
-    except (OSError, IndexError, KeyError, ValueError) as error:
+            if row[0] in table.pairs or not killed:
+                table.pairs[row[0]]["scores"] = scores
+    except (OSError, IndexError, KeyError, ValueError, csv.Error) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{path}: damaged or not of its JSON ({reason}); delete both, then run again") from None
+        raise InputError(
+            f"{path}: damaged, or not of its JSON ({reason}); restore both or delete both, then run again"
+        ) from None
 
 
 def _journal_lines(path: Path) -> Iterator[dict[str, Any]]:

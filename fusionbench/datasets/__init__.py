@@ -42,7 +42,11 @@ class TaskFacts:
 
 
 class Task(Protocol):
-    """What the engine reads."""
+    """What the engine reads.
+
+    Before a run writes anything it loads every pair, so that bad files are told at once. A task whose pairs are costly to
+    make and cannot be bad (generated ones) may have a method ``check(id)``, which is called instead.
+    """
 
     def ids(self) -> list[str]:
         """Stable names of the pairs, sorted; never positions. Raises InputError when data is missing or malformed."""

@@ -100,6 +100,9 @@ class _Phantom:
     def _other(self, rng: np.random.Generator, head: Head) -> tuple[UInt8, UInt8 | None, Array | None]:
         raise NotImplementedError
 
+    def check(self, id: str) -> None:
+        _parse(self.facts.name, id)
+
     def case(self, id: str) -> str:
         _parse(self.facts.name, id)
         return id  # every pair is a subject of its own
