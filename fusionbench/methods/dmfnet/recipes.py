@@ -1,0 +1,143 @@
+"""How DM-FNet is trained: Stage I teaches the U-Net to denoise, Stage II the head to fuse on the frozen U-Net's maps."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fusionbench.methods.dmfnet.diffusion import TIMESTEPS, add_noise, draw_noise_level, sqrt_alpha_bar
+from fusionbench.methods.dmfnet.head import FusionHead
+from fusionbench.methods.dmfnet.losses import LossWeights, fusion_loss
+from fusionbench.methods.dmfnet.model import decoder_maps, draw_noise
+from fusionbench.methods.dmfnet.unet import DenoisingUNet
+from fusionbench.training import Settings, TrainingPair, sample_seed, to_signed
+
+LOW_STEPS = 60
+VALIDATION_PAIRS = 24
+
+
+def default_settings(stage: str, preset: str) -> Settings:
+    """How a stage is trained unless the user says otherwise. "paper" follows the published script."""
+    if preset == "paper":
+        if stage == "denoise":
+            return Settings(steps=630_000, batch=8, crop=160, lr=1e-5, schedule="constant", optimizer="adamw",
+                            weight_decay=0.01, clip=0.0, ema=0.9999, validate_every=5000)  # fmt: skip
+        return Settings(steps=221_400, batch=1, crop=160, lr=1e-4, schedule="cosine", clip=0.0, validate_every=2000)
+    if stage == "denoise":
+        return Settings(steps=4000, batch=4, crop=96, lr=1e-3, optimizer="adamw", weight_decay=0.01, ema=0.998,
+                        precision="bf16", validate_every=400)  # fmt: skip
+    return Settings(steps=8000, batch=4, crop=96, lr=1e-3, ema=0.998, precision="bf16", validate_every=400)
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _spread(pairs: Sequence[TrainingPair], count: int) -> list[TrainingPair]:
+    """At most `count` pairs, evenly over the list (which is ordered by task and case)."""
+    return [pairs[i * len(pairs) // count] for i in range(count)] if len(pairs) > count else list(pairs)
+
+
+class DenoiseRecipe:
+    """Stage I: mean squared error of the predicted x0 on the cosine schedule.
+
+    low_noise: share of samples whose step comes from the lowest 60 of 2000, where Stage II reads its maps; 0, with one
+    step for the whole batch, is as published.
+    """
+
+    name = "dmfnet-denoise"
+
+    def __init__(self, unet: DenoisingUNet, low_noise: float = 0.5) -> None:
+        self.network: nn.Module = unet
+        self.low_noise = low_noise
+        self.levels = sqrt_alpha_bar("cosine")
+
+    def loss(self, network: nn.Module, a: Tensor, b: Tensor, seeds: list[int]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        clean = torch.cat([a, b])
+        shared = _generator(seeds[0])
+        step = int(torch.randint(1, TIMESTEPS + 1, (), generator=shared))
+        levels, noise = [], []
+        for index in range(len(clean)):
+            g = _generator(sample_seed(seeds[index % len(seeds)], index // len(seeds)))
+            if self.low_noise:
+                highest = LOW_STEPS if torch.rand((), generator=g) < self.low_noise else TIMESTEPS
+                step = int(torch.randint(1, highest + 1, (), generator=g))
+            levels.append(draw_noise_level(self.levels, step, 1, g))
+            noise.append(torch.randn(clean.shape[1:], generator=g))
+        level = torch.cat(levels).to(clean.device)
+        noisy = add_noise(clean, level, torch.stack(noise).to(clean))
+        error = F.mse_loss(network(noisy, level).float(), clean)
+        return error, {}
+
+    def validate(self, network: nn.Module, pairs: list[TrainingPair]) -> Mapping[str, float]:
+        """Root mean squared error in grey levels at low and at high noise."""
+        images = [image for p in _spread(pairs, VALIDATION_PAIRS // 2) for image in (p.a, p.b)]
+        figures = {}
+        device = next(network.parameters()).device
+        for step in (20, 60, 200, 600):
+            squared = 0.0
+            for index, image in enumerate(images):
+                clean = to_signed([image])
+                level = self.levels[step].float()[None]
+                noisy = add_noise(clean, level, torch.randn(clean.shape, generator=_generator(index)))
+                squared += F.mse_loss(network(noisy.to(device), level.to(device)).cpu(), clean).item()
+            figures[f"rmse_step_{step}"] = (squared / len(images)) ** 0.5 * 127.5
+        return figures
+
+    def samples(self, network: nn.Module, pairs: list[TrainingPair]) -> Tensor | None:
+        return None
+
+
+class FuseRecipe:
+    """Stage II: the fusion loss on the frozen U-Net's decoder maps."""
+
+    name = "dmfnet-fuse"
+
+    def __init__(self, unet: DenoisingUNet, head: FusionHead, weights: LossWeights | None = None) -> None:
+        self.unet = unet.eval().requires_grad_(False)
+        self.network: nn.Module = head
+        self.weights = weights or LossWeights()
+
+    def _maps(self, a: Tensor, b: Tensor, seeds: Sequence[int]) -> list[Tensor]:
+        with torch.no_grad():
+            noise = draw_noise([_generator(seed) for seed in seeds], *a.shape[-2:])
+            return decoder_maps(self.unet.to(a.device), a, b, noise)
+
+    def loss(self, network: nn.Module, a: Tensor, b: Tensor, seeds: list[int]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        fused = network(self._maps(a, b, seeds))
+        with torch.autocast(a.device.type, enabled=False):
+            return fusion_loss(fused.float(), a, b, self.weights)
+
+    def validate(self, network: nn.Module, pairs: list[TrainingPair]) -> Mapping[str, float]:
+        """The loss and its terms on whole images."""
+        chosen = _spread(pairs, VALIDATION_PAIRS)
+        sums: dict[str, float] = {}
+        for index, pair in enumerate(chosen):
+            a, b, fused = self._fuse(network, pair, index)
+            total, terms = fusion_loss(fused, a, b, self.weights)
+            for key, value in {"loss": total, **terms}.items():
+                sums[key] = sums.get(key, 0.0) + value.item() / len(chosen)
+        return sums
+
+    def samples(self, network: nn.Module, pairs: list[TrainingPair]) -> Tensor | None:
+        images = [self._fuse(network, pair, 0)[2] for pair in _spread(pairs, 6)]
+        return torch.cat(images).cpu() / 2 + 0.5
+
+    def _fuse(self, network: nn.Module, pair: TrainingPair, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+        device = next(network.parameters()).device
+        a, b = to_signed([pair.a]).to(device), to_signed([pair.b]).to(device)
+        return a, b, network(self._maps(a, b, [seed]))
+
+
+def loss_preset(name: str) -> LossWeights:
+    return LossWeights() if name == "paper" else dataclasses.replace(LossWeights(), border="valid")
+
+
+def recipe_facts(recipe: Any) -> dict[str, Any]:
+    """What a weights card says of a recipe."""
+    return {"low_noise": recipe.low_noise} if isinstance(recipe, DenoiseRecipe) else dataclasses.asdict(recipe.weights)

@@ -1,0 +1,31 @@
+"""Training machinery shared by all trained methods: pairs and crops, the loop, weights on disk. Knows no method."""
+
+from fusionbench.training.data import (
+    Split,
+    TrainingPair,
+    draw_crops,
+    sample_seed,
+    split_by_case,
+    to_signed,
+    without_copies,
+)
+from fusionbench.training.loop import Recipe, Settings, learning_rate, train
+from fusionbench.training.weights import load_pickle, load_strict, load_weights, save_weights
+
+__all__ = [
+    "Recipe",
+    "Settings",
+    "Split",
+    "TrainingPair",
+    "draw_crops",
+    "learning_rate",
+    "load_pickle",
+    "load_strict",
+    "load_weights",
+    "sample_seed",
+    "save_weights",
+    "split_by_case",
+    "to_signed",
+    "train",
+    "without_copies",
+]

@@ -1,0 +1,113 @@
+"""Training pairs and the crops drawn from them. Every draw is a pure function of (seed, step, sample): no state to save."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fusionbench.errors import InputError
+from fusionbench.pairs import UInt8, pixel_digest
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingPair:
+    """One registered pair in memory. a: (H,W) uint8, the MRI; b: (H,W) uint8, the other modality's grey levels."""
+
+    task: str
+    id: str
+    case: str
+    a: UInt8
+    b: UInt8
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Pairs for training and for validation, with the patients that validation holds."""
+
+    train: list[TrainingPair]
+    validation: list[TrainingPair]
+
+    def describe(self) -> dict[str, object]:
+        """Counts, validation cases and a digest of all pixels, for a weights card."""
+        tasks = sorted({pair.task for pair in self.train})
+        digest = hashlib.sha256("".join(pixel_digest(p.a, p.b) for p in self.train).encode()).hexdigest()
+        return {
+            "train_pairs": {task: sum(p.task == task for p in self.train) for task in tasks},
+            "validation_pairs": {task: sum(p.task == task for p in self.validation) for task in tasks},
+            "validation_cases": {task: sorted({p.case for p in self.validation if p.task == task}) for task in tasks},
+            "train_sha256": digest,
+        }
+
+
+def without_copies(pairs: Iterable[TrainingPair], held_out: Iterable[TrainingPair]) -> list[TrainingPair]:
+    """The pairs of which neither image is pixel-identical to an image of `held_out`."""
+    forbidden = {pixel_digest(image) for pair in held_out for image in (pair.a, pair.b)}
+    return [p for p in pairs if not {pixel_digest(p.a), pixel_digest(p.b)} & forbidden]
+
+
+def split_by_case(pairs: Sequence[TrainingPair], validation_cases: Sequence[str]) -> Split:
+    """Hold whole cases out for validation. validation_cases: "TASK/CASE" each.
+
+    Raises InputError for a case that no pair has, and when nothing is left to train on.
+    """
+    known = {f"{pair.task}/{pair.case}" for pair in pairs}
+    for case in validation_cases:
+        if case not in known:
+            raise InputError(f"validation case {case!r} is in no pair; known: {', '.join(sorted(known))}")
+    held = set(validation_cases)
+    train = [p for p in pairs if f"{p.task}/{p.case}" not in held]
+    if not train:
+        raise InputError("every case is held out for validation; name fewer")
+    return Split(train, [p for p in pairs if f"{p.task}/{p.case}" in held])
+
+
+def to_signed(images: Sequence[UInt8]) -> Tensor:
+    """(H,W) uint8 images of one size -> (N,1,H,W) float32 in [-1, 1]."""
+    return torch.from_numpy(np.stack(images)).float()[:, None] / 127.5 - 1
+
+
+def sample_seed(seed: int, *where: int) -> int:
+    """A 63-bit seed from a run's seed and any position in it (step, sample, ...)."""
+    digest = hashlib.blake2b(repr((seed, *where)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def draw_crops(
+    pairs: Sequence[TrainingPair], *, seed: int, step: int, samples: range, crop: int, darkest: float = 8.0
+) -> tuple[Tensor, Tensor]:
+    """Random flipped crops, (N,1,crop,crop) float32 in [-1, 1] of a and of b.
+
+    A task is drawn first, each as often as the others, then a pair of it. `samples` numbers the crops of this step
+    across all processes, so that several of them draw what one would. Crops whose mean level (of max(a, b)) is below
+    `darkest` are drawn again, up to three times: mere background teaches nothing.
+    """
+    tasks = sorted({pair.task for pair in pairs})
+    by_task = [[pair for pair in pairs if pair.task == task] for task in tasks]
+    crops = [_draw_crop(by_task, np.random.default_rng(sample_seed(seed, step, i)), crop, darkest) for i in samples]
+    return to_signed([a for a, _ in crops]), to_signed([b for _, b in crops])
+
+
+def _draw_crop(
+    by_task: list[list[TrainingPair]], rng: np.random.Generator, crop: int, darkest: float
+) -> tuple[UInt8, UInt8]:
+    candidates = by_task[rng.integers(len(by_task))]
+    pair = candidates[rng.integers(len(candidates))]
+    height, width = pair.a.shape
+    if min(height, width) < crop:
+        raise InputError(
+            f"pair {pair.task}/{pair.id} is {width} x {height}, smaller than the crop; use --crop {min(height, width)}"
+        )
+    for _ in range(4):
+        y, x = rng.integers(height - crop + 1), rng.integers(width - crop + 1)
+        a, b = (image[y : y + crop, x : x + crop] for image in (pair.a, pair.b))
+        if np.maximum(a, b).mean() >= darkest:
+            break
+    for axis in (0, 1):
+        if rng.random() < 0.5:
+            a, b = np.flip(a, axis), np.flip(b, axis)
+    return a, b

@@ -1,0 +1,301 @@
+"""The training loop that every trained method shares: accelerate, EMA, exact resume, CSV and TensorBoard, time left.
+
+A method hands over a :class:`Recipe` and the pairs; the loop knows neither its network nor its loss. Whatever is random in
+step k (crops, noise, dropout) is seeded by (seed, k), so a resumed run computes what an unbroken one would have.
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import dataclasses
+import io
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import accelerate
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from fusionbench.errors import InputError
+from fusionbench.files import write_bytes
+from fusionbench.training.data import Split, TrainingPair, draw_crops, sample_seed
+from fusionbench.training.weights import load_pickle, load_strict
+
+FORMAT = 1
+
+
+class Recipe(Protocol):
+    """What a method brings to the loop."""
+
+    name: str
+    network: nn.Module
+    """All that is trained, as one module; frozen parts stay outside."""
+
+    def loss(self, network: nn.Module, a: Tensor, b: Tensor, seeds: list[int]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Mean loss over a batch, and its terms for the log. a, b: (N,1,h,w) in [-1, 1]; seeds: one a sample, for whatever
+        is random. Must call ``network`` (which may be wrapped for several processes), never ``self.network``."""
+
+    def validate(self, network: nn.Module, pairs: list[TrainingPair]) -> Mapping[str, float]:
+        """Figures over held-out pairs; the first is minimised to choose the best weights."""
+
+    def samples(self, network: nn.Module, pairs: list[TrainingPair]) -> Tensor | None:
+        """(N,1,H,W) pictures in [0, 1] to look at, or None."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to train. `batch` counts samples of one process and one accumulation step.
+
+    schedule: "one-cycle" (up over the first tenth, cosine down to a hundredth), "cosine" (no rise), "constant".
+    precision: "no", "bf16" or "fp16". ema: decay of the averaged weights, which validation and the result use; 0 for none.
+    """
+
+    steps: int
+    batch: int = 4
+    crop: int = 96
+    lr: float = 1e-4
+    schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
+    optimizer: Literal["adam", "adamw"] = "adam"
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    ema: float = 0.999
+    accumulate: int = 1
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    seed: int = 0
+    validate_every: int = 500
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "crop", "accumulate", "validate_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
+        if not 0 <= self.ema < 1 or self.lr <= 0:
+            raise InputError(f"ema {self.ema} must be in [0, 1) and lr {self.lr} above 0")
+
+
+def learning_rate(settings: Settings, step: int) -> float:
+    """The learning rate of step 0, 1, ..., steps - 1."""
+    if settings.schedule == "constant":
+        return settings.lr
+    rise = max(1, settings.steps // 10) if settings.schedule == "one-cycle" else 0
+    if step < rise:
+        return settings.lr * (0.1 + 0.9 * (step + 1) / rise)
+    done = (step - rise) / max(1, settings.steps - rise)
+    return settings.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def train(
+    recipe: Recipe,
+    split: Split,
+    settings: Settings,
+    out: Path,
+    *,
+    resume: bool = False,
+    stop_after: int | None = None,
+    save_minutes: float = 2.0,
+    channels_last: bool = True,
+) -> nn.Module:
+    """Train ``recipe.network`` and return it with the best averaged weights (by validation; the last where there is none).
+
+    Writes ``out/state.pt`` (everything, for resuming), ``out/log.csv``, ``out/validation.csv`` and TensorBoard events.
+    ``stop_after`` ends the session at that step, resumable. Raises InputError when ``out`` holds another run, or
+    ``resume`` finds none, or one with other settings.
+    """
+    accelerator = accelerate.Accelerator(
+        mixed_precision=settings.precision, gradient_accumulation_steps=settings.accumulate
+    )
+    network = recipe.network.to(accelerator.device)
+    if channels_last:
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    run = _Run(recipe, settings, out, network, accelerator)
+    run.restore(resume)
+    last = settings.steps if stop_after is None else min(stop_after, settings.steps)
+    with torch.random.fork_rng(devices=[]), _progress(accelerator.is_main_process) as progress:
+        bar = progress.add_task(recipe.name, total=settings.steps, completed=run.step, note="")
+        saved = time.monotonic()
+        while run.step < last:
+            note = run.advance(split.train)
+            progress.update(bar, completed=run.step, note=note)
+            if split.validation and (run.step % settings.validate_every == 0 or run.step == settings.steps):
+                run.validate(split.validation)
+            if time.monotonic() - saved > 60 * save_minutes:
+                run.save()
+                saved = time.monotonic()
+    run.save()
+    run.close()
+    network.load_state_dict(run.best or run.averaged())
+    return network
+
+
+class _Run:
+    """The state of one training run; :func:`train` reads as its table of contents."""
+
+    def __init__(
+        self, recipe: Recipe, settings: Settings, out: Path, network: nn.Module, accelerator: accelerate.Accelerator
+    ) -> None:
+        self.recipe, self.settings, self.out, self.accelerator = recipe, settings, out, accelerator
+        self.network = network
+        self.average = copy.deepcopy(network).eval().requires_grad_(False)
+        kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+        parameters = [p for p in network.parameters() if p.requires_grad]
+        optimizer = kind(parameters, settings.lr, weight_decay=settings.weight_decay)
+        compiled: Any = torch.compile(network) if settings.compile else network
+        self.wrapped, self.optimizer = accelerator.prepare(compiled, optimizer)
+        self.step = 0
+        self.seconds = 0.0
+        self.best: dict[str, Tensor] | None = None
+        self.best_score = math.inf
+        self.rows: list[dict[str, float]] = []
+        self.checks: list[dict[str, float]] = []
+        self.board: SummaryWriter | None = None
+
+    def advance(self, pairs: list[TrainingPair]) -> str:
+        """One optimiser step; returns what the progress bar says."""
+        s, started = self.settings, time.monotonic()
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(s, self.step)
+        self.wrapped.train()
+        size, rank, world = s.batch, self.accelerator.process_index, self.accelerator.num_processes
+        total, terms = 0.0, {}
+        for micro in range(s.accumulate):
+            first = (micro * world + rank) * size
+            samples = range(first, first + size)
+            a, b = draw_crops(pairs, seed=s.seed, step=self.step, samples=samples, crop=s.crop)
+            torch.manual_seed(sample_seed(s.seed, self.step, first, 1))  # dropout has no generator of its own
+            seeds = [sample_seed(s.seed, self.step, i, 2) for i in samples]
+            with self.accelerator.accumulate(self.wrapped):
+                a, b = a.to(self.accelerator.device), b.to(self.accelerator.device)
+                with self.accelerator.autocast():
+                    loss, parts = self.recipe.loss(self.wrapped, a, b, seeds)
+                if not torch.isfinite(loss):
+                    raise ValueError(
+                        f"{self.recipe.name}: the loss is {loss.item()} at step {self.step}; lower the learning rate"
+                    )
+                self.accelerator.backward(loss)
+                if self.accelerator.sync_gradients and s.clip:
+                    self.accelerator.clip_grad_norm_(self.wrapped.parameters(), s.clip)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+            total += loss.item() / s.accumulate
+            for key, value in parts.items():
+                terms[key] = terms.get(key, 0.0) + value.item() / s.accumulate
+        self._update_average()
+        self.step += 1
+        self.seconds += time.monotonic() - started
+        rate = self.optimizer.param_groups[0]["lr"]
+        self.rows.append({"step": self.step, "lr": rate, "seconds": self.seconds, "loss": total, **terms})
+        return f"loss {total:.4f}"
+
+    def _update_average(self) -> None:
+        # A short warm-up, else the random start would weigh on short runs.
+        decay = min(self.settings.ema, (self.step + 1) / (self.step + 10)) if self.settings.ema else 0.0
+        with torch.no_grad():
+            for kept, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                kept.lerp_(value, 1 - decay)
+            for kept, value in zip(self.average.buffers(), self.network.buffers(), strict=True):
+                kept.copy_(value)
+
+    def averaged(self) -> dict[str, Tensor]:
+        return {key: value.detach().clone() for key, value in self.average.state_dict().items()}
+
+    def validate(self, pairs: list[TrainingPair]) -> None:
+        """Score the averaged weights; keep them if they are the best so far."""
+        if not self.accelerator.is_main_process:
+            return
+        with torch.no_grad():
+            figures = dict(self.recipe.validate(self.average, pairs))
+            pictures = self.recipe.samples(self.average, pairs)
+        score = next(iter(figures.values()))
+        if score < self.best_score:
+            self.best, self.best_score = self.averaged(), score
+        self.checks.append({"step": self.step, **figures})
+        board = self._board()
+        for key, value in figures.items():
+            board.add_scalar(f"validation/{key}", value, self.step)
+        if pictures is not None:
+            board.add_images("fused", pictures, self.step)
+
+    def restore(self, resume: bool) -> None:
+        """Take up the run in ``out``, or make sure that there is none."""
+        path = self.out / "state.pt"
+        if not resume:
+            if path.exists():
+                raise InputError(f"{path}: a run is already here; add --resume to go on, or give another --out")
+            return
+        state = load_pickle(path)
+        if state.get("format") != FORMAT or state.get("recipe") != self.recipe.name:
+            raise InputError(f"{path}: not a checkpoint of {self.recipe.name}; give the folder of its own run")
+        ours = dataclasses.asdict(self.settings)
+        differing = [f"{k} was {v}, is {ours.get(k)}" for k, v in state["settings"].items() if ours.get(k) != v]
+        if differing:
+            raise InputError(f"{path}: settings differ from the run's: {', '.join(differing)}; use the same to resume")
+        load_strict(self.network, state["network"], str(path))
+        load_strict(self.average, state["average"], str(path))
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.best, self.best_score = state["best"], state["best_score"]
+        self.rows, self.checks = state["rows"], state["checks"]
+
+    def save(self) -> None:
+        """Checkpoint and logs, each file atomically."""
+        if not self.accelerator.is_main_process:
+            return
+        state = {
+            "format": FORMAT,
+            "recipe": self.recipe.name,
+            "settings": dataclasses.asdict(self.settings),
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
+            "best_score": self.best_score,
+            "rows": self.rows,
+            "checks": self.checks,
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_bytes(self.out / "state.pt", buffer.getvalue())
+        for name, rows in (("log.csv", self.rows), ("validation.csv", self.checks)):
+            if rows:
+                write_bytes(self.out / name, _csv(rows))
+        board = self._board()
+        for row in self.rows[-200:]:
+            board.add_scalar("loss", row["loss"], int(row["step"]))
+        board.flush()
+
+    def close(self) -> None:
+        self.accelerator.wait_for_everyone()
+        if self.board is not None:
+            self.board.close()
+
+    def _board(self) -> SummaryWriter:
+        if self.board is None:
+            self.board = SummaryWriter(str(self.out / "tensorboard"), purge_step=self.step)
+        return self.board
+
+
+def _csv(rows: list[dict[str, float]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _progress(shown: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(compact=True),
+        disable=not shown,
+    )
