@@ -6,6 +6,8 @@ A command's module (and with it torch, pandas or matplotlib) is imported when th
 
 from __future__ import annotations
 
+import difflib
+import errno
 import importlib
 from typing import Any
 
@@ -27,6 +29,10 @@ COMMANDS = {
 }
 
 
+class _BadInput(click.ClickException):
+    exit_code = 2
+
+
 class LazyGroup(click.Group):
     """Finds commands in COMMANDS; turns InputError into one line on stderr and exit code 2."""
 
@@ -35,7 +41,8 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            near = difflib.get_close_matches(cmd_name, COMMANDS, n=1, cutoff=0.5)
+            ctx.fail(f"no command {cmd_name!r}; {f'did you mean {near[0]!r}?' if near else ', '.join(COMMANDS)}")
         module = importlib.import_module(f"fusionbench.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
@@ -48,9 +55,13 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            failure = click.ClickException(" ".join(str(error).split()))
-            failure.exit_code = 2
-            raise failure from None
+            raise _BadInput(" ".join(str(error).split())) from None
+        except OSError as error:  # no permission, no room, a name too long: the user's disk, not our code
+            if error.errno == errno.EPIPE:
+                raise
+            raise _BadInput(
+                f"{error.filename or 'file'}: {error.strerror or error}; check path, mode and room"
+            ) from None
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

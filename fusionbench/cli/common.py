@@ -57,7 +57,7 @@ def _read_config(ctx: click.Context, parameter: click.Parameter, path: Path | No
         raise InputError(f"{path}: not a readable TOML file ({error}); correct it") from None
     known = {}
     for option in ctx.command.params:
-        if isinstance(option, click.Option) and option.name not in ("config", "plugin"):
+        if isinstance(option, click.Option) and option.name != "config":
             for text in option.opts:
                 if text.startswith("--"):
                     known[text[2:]] = option
@@ -66,13 +66,25 @@ def _read_config(ctx: click.Context, parameter: click.Parameter, path: Path | No
         found = known.get(key.replace("_", "-"))
         if found is None or found.name is None:
             raise InputError(f"{path}: unknown key {key!r}; keys are the option names: {', '.join(sorted(known))}")
-        if found.multiple and not isinstance(value, list):
-            value = [value]
-        if isinstance(value, (dict, list)) and not found.multiple:
-            raise InputError(f"{path}: {key} takes one value; write {key} = VALUE")
-        defaults[found.name] = value
+        kinds, wanted = _toml_types(found)
+        values = value if found.multiple and isinstance(value, list) else [value]
+        for item in values:
+            if type(item) not in kinds:
+                raise InputError(f"{path}: {key} = {value!r} has the wrong type; give {wanted}")
+        defaults[found.name] = values if found.multiple else value
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
     return path
+
+
+def _toml_types(option: click.Option) -> tuple[tuple[type, ...], str]:
+    """The Python types that a TOML value of an option may have, and how to say so."""
+    if option.is_flag:
+        return (bool,), "true or false"
+    if isinstance(option.type, click.types.IntParamType):
+        return (int,), "a whole number"
+    if isinstance(option.type, click.types.FloatParamType):
+        return (int, float), "a number"
+    return (str,), "text in quotes" + (", or a list of such" if option.multiple else "")
 
 
 config_option = click.option(

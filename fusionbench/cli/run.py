@@ -26,7 +26,7 @@ from fusionbench.cli.common import (
 from fusionbench.cli.show import print_leaderboard
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS, create_method, unavailable
-from fusionbench.pairs import Pair, read_picture, recolour, write_png
+from fusionbench.pairs import Pair, read_picture, recolour, size_text, write_png
 from fusionbench.work import fuse_pair
 
 
@@ -167,6 +167,7 @@ def score_command(
 @click.option("-m", "--method", required=True, metavar="METHOD", help="Name[:key=value,...].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of methods that draw noise.")
+@config_option
 @plugin_option
 def fuse_command(mri: Path, other: Path, output: Path, method: str, device: str, seed: int) -> None:
     """Fuse MRI with OTHER (CT, PET or SPECT; colour is kept) into one PNG.
@@ -177,11 +178,25 @@ def fuse_command(mri: Path, other: Path, output: Path, method: str, device: str,
     if output.suffix.lower() != ".png":
         raise InputError(f"{output}: the result is written as PNG, which loses nothing; name it *.png")
     first, second = read_picture(mri), read_picture(other)
+    if first.grey.shape != second.grey.shape:
+        raise InputError(
+            f"{mri} is {size_text(first.grey)}, {other} is {size_text(second.grey)}; register and resample them to one grid"
+        )
     pair = Pair(id=f"{mri.stem}+{other.stem}", a=first.grey, b=second.grey, color=second.color)
-    _, _, fuser = create_method(method)
+    specs = _chosen_methods([method])
+    if len(specs) != 1:
+        raise InputError(f"--method {method}: stands for {', '.join(specs)}; name one")
+    _, _, fuser = create_method(specs[0])
     device = resolve_device(device)
     fuser.prepare(torch.device(device))
-    fused, seconds = fuse_pair(fuser, pair, device, seed)
+    try:
+        fused, seconds = fuse_pair(fuser, pair, device, seed)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a method raises is a failed result, told in one line
+        raise click.ClickException(
+            f"{method} failed: {type(error).__name__}: {' '.join(str(error).split())}"
+        ) from error
     write_png(output, fused if pair.color is None else recolour(fused, pair.color))
     click.echo(f"{output}: {method}, {seconds:.2f} s")
 
@@ -191,7 +206,10 @@ def _chosen_methods(wanted: Sequence[str]) -> list[str]:
     chosen: list[str] = []
     for spec in wanted:
         if spec.endswith(".py"):
-            chosen += METHODS.load(spec)
+            names = METHODS.load(spec)
+            if not names:
+                raise InputError(f"{spec}: registers no method; decorate one with METHODS.register(MethodFacts(...))")
+            chosen += names
         elif spec == "all":
             for name in METHODS.names():
                 reason = unavailable(METHODS[name])
