@@ -87,6 +87,8 @@ def resolve_tasks(wanted: Sequence[str], dataset: str, data: Sequence[Path] = ()
         raise InputError(f"unknown dataset {dataset!r}; known: {', '.join(known)}")
     chosen: list[str] = []
     for item in wanted:
+        if item == "all" and dataset == "folders":
+            raise InputError("two folders hold one task; name it: -t ct-mri, pet-mri, spect-mri or other")
         if item == "all":
             chosen += own
         elif "/" in item:
