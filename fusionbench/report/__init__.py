@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
-from fusionbench.report import figures, latex, sources, tables
+from fusionbench.report import figures, latex, page, sources, tables
 from fusionbench.report.boards import Board, make_boards
 from fusionbench.report.figures import Box, Shown
 from fusionbench.report.tables import COLUMNS, DEFAULT_COLUMNS, Cell, Line, Sheet
@@ -82,8 +82,10 @@ def write_report(
         notify("figures", done, len(steps))
         shown = [] if images == "none" else _shown(board, results, data, pairs)
         written += _write_figures(board, out, shown, zoom)
-    notify("figures", len(steps), len(steps))
-    return written
+    notify("page", len(steps), len(steps) + 1)
+    write_text(out / "index.html", page.write(boards, results, data, pairs, images))
+    notify("page", len(steps) + 1, len(steps) + 1)
+    return [*written, out / "index.html"]
 
 
 def _first_profiles(boards: Sequence[Board]) -> list[Board]:

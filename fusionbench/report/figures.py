@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,13 @@ def grid(board: Board, shown: Sequence[Shown], zoom: Box | None = None) -> Figur
     """Sources and every method on the pairs given, each with its zoomed inset; one row a pair, wrapped at 8 tiles."""
     tiles = [method for method in board.ranked if all(method in item.fused for item in shown)]
     count = len(tiles) + 2
-    wide = min(count, 8) if len(shown) == 1 or count > 8 else count
-    rows_each = math.ceil(count / wide)
+    rows_each = math.ceil(count / 8)
+    wide = math.ceil(count / rows_each)
     with matplotlib.rc_context(_STYLE):
         first = shown[0].pair.a.shape
-        figure = Figure(figsize=(7.16, 7.16 / wide * (first[0] / first[1] * rows_each * len(shown)) * 1.16 + 0.1))
+        figure = Figure(
+            figsize=(7.16, 7.16 / wide * (first[0] / first[1] * rows_each * len(shown)) * (1.0 + 0.11 * wide / 6))
+        )
         axes = figure.subplots(rows_each * len(shown), wide, squeeze=False)
         for axis in axes.flat:
             axis.axis("off")
@@ -102,8 +105,8 @@ def grid(board: Board, shown: Sequence[Shown], zoom: Box | None = None) -> Figur
                 axis = axes[row * rows_each + n // wide, n % wide]
                 _tile(axis, picture, box)
                 if row == 0 or rows_each > 1:
-                    axis.set_title(_wrap(title, 18), fontsize=size, pad=2)
-        figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.03, hspace=0.2)
+                    axis.set_title(_shorten(title, 20), fontsize=size, pad=2)
+        figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.03, hspace=0.11 * wide / 6)
     return figure
 
 
@@ -205,7 +208,7 @@ def time_rank(board: Board) -> Figure | None:
             axis.plot(seconds, rank, "s" if control else "o", color=GREY if control else OKABE_ITO[0], markersize=3.5)
             above = n % 2 == 0
             axis.annotate(
-                board.name(method),
+                _shorten(board.name(method), 14 if len(points) > 12 else 24),
                 (seconds, rank),
                 xytext=(2, 3 if above else -3),
                 textcoords="offset points",
@@ -327,5 +330,9 @@ def _tile(axis: Axes, picture: UInt8, box: Box) -> None:
         spine.set_linewidth(0.6)
 
 
-def _wrap(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
+def _shorten(title: str, width: int) -> str:
+    """A title too long for its place becomes its abbreviation, if it ends with one in brackets, or is cut."""
+    if len(title) <= width:
+        return title
+    found = re.fullmatch(r".*\(([^()]{2,12})\)", title)
+    return found[1] if found else title[: width - 1] + "…"

@@ -1,0 +1,353 @@
+"""The leaderboard as one self-contained HTML file: no network, no server, nothing but what the results folder holds.
+
+Python prepares a plain data object (see :func:`task_data`); the scripts beside this file only show it. It is embedded as
+JSON with ``<``, ``>`` and ``&`` escaped and reaches the page through ``textContent`` alone, and a content security policy
+lets the page's own script run and no other: a method's name can hold no markup.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment
+from numpy.typing import NDArray
+from PIL import Image
+
+from fusionbench import stats
+from fusionbench.report import figures, sources
+from fusionbench.report.boards import Board, describes, short
+from fusionbench.report.tables import p_text, quantity, summary, task_title
+
+SCRIPTS = ("core.js", "table.js", "details.js", "compare.js", "charts.js", "statistics.js", "main.js")
+BUDGET = 3_300_000
+"""Bytes of image data, before base64: keeps the page under 5 MB."""
+QUALITIES = (85, 75, 60)
+
+
+def write(boards: Sequence[Board], results: Path, data: Sequence[Path], pairs: Sequence[str], images: str) -> str:
+    """The page's HTML. ``images``: "auto" embeds only what may be passed on, "all" whatever is at hand, "none" nothing."""
+    groups: dict[tuple[str, str], list[Board]] = {}
+    for board in boards:
+        groups.setdefault((board.dataset, board.task), []).append(board)
+    whole = {key: own for key, own in groups.items() if "+" not in key[0]} or groups
+    tasks = [task_data(own, curves(own[0], boards)) for own in whole.values()]
+    chosen = [_viewable(own[0], data, images) for own in whole.values()]
+    for task, pictures in zip(tasks, _pictures(list(whole.values()), chosen, results, pairs), strict=True):
+        task["images"] = pictures
+    metrics = {m: _metric_facts(board, m) for board in boards for m in (*board.metrics, *board.core)}
+    return render({"tasks": tasks, "metrics": metrics, "versions": _versions(boards)})
+
+
+def render(data: Mapping[str, Any]) -> str:
+    """Put data, style and scripts into the template."""
+    folder = resources.files("fusionbench.report") / "templates"
+    script = "\n".join(
+        ['"use strict";', "(() => {", *((folder / name).read_text("utf-8") for name in SCRIPTS), "})();"]
+    )
+    content = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        content = content.replace(character, f"\\u{ord(character):04x}")
+    template = Environment(autoescape=True, keep_trailing_newline=True).from_string(
+        (folder / "page.html.j2").read_text("utf-8")
+    )
+    style = (folder / "page.css").read_text("utf-8")
+    return template.render(
+        data=content, style=style, script=script, script_hash=_sha256(script), style_hash=_sha256(style)
+    )
+
+
+def task_data(boards: Sequence[Board], robustness: list[dict[str, Any]]) -> dict[str, Any]:
+    """All that the page shows of one task: one entry a profile, one a method, and every pair's scores."""
+    first = boards[0]
+    tables = first.tables
+    pairs = sorted({pair for table in tables.values() for pair in table.pairs})
+    facts: Mapping[str, Any] = next((t.about["task"] for t in tables.values() if t.about.get("task")), {})
+    metrics = list(dict.fromkeys(m for board in boards for m in (*board.metrics, *board.core)))
+    scores: dict[str, dict[str, list[Any]]] = {}
+    for method, table in tables.items():
+        held = {pair: record.get("scores", {}) for pair, record in table.pairs.items()}
+        scores[method] = {
+            m: [_round(held[pair][m]) if m in held.get(pair, {}) else None for pair in pairs]
+            for m in metrics
+            if any(m in record for record in held.values())
+        }
+    return {
+        "id": f"{first.dataset}/{first.task}",
+        "dataset": first.dataset,
+        "title": task_title(first),
+        "facts": {k: facts.get(k) for k in ("title", "reference", "doi", "licence", "year") if facts.get(k)},
+        "sources": list(figures.source_names(first)),
+        "pairs": pairs,
+        "cases": [next((t.pairs[p].get("case", "") for t in tables.values() if p in t.pairs), "") for p in pairs],
+        "profiles": [_profile_data(board) for board in boards],
+        "methods": {method: _method_data(first, method) for method in tables},
+        "scores": scores,
+        "robustness": robustness,
+    }
+
+
+def curves(board: Board, boards: Sequence[Board]) -> list[dict[str, Any]]:
+    """Results on degraded inputs of a board's task: one entry a kind of degradation, strength -> values by method.
+
+    Degraded runs are stored under ``DATASET+KIND:PARAMETER=VALUE``; the clean board is strength 0.
+    """
+    kinds: dict[tuple[str, str], dict[float, Board]] = {}
+    for other in boards:
+        base, _, change = other.dataset.partition("+")
+        if change and base == board.dataset and (other.task, other.profile) == (board.task, board.profile):
+            kind, parameter, strength = parse_degradation(change)
+            kinds.setdefault((kind, parameter), {})[strength] = other
+    found = []
+    for (kind, parameter), steps in sorted(kinds.items()):
+        levels = {_neutral(kind): board} | steps
+        strengths = sorted(levels)
+        methods = [m for m in board.ranked if all(m in levels[s].ranked for s in strengths)]
+        values = {
+            metric: {m: [_round(levels[s].cell(levels[s].means, m, metric)) for s in strengths] for m in methods}
+            for metric in board.metrics
+            if all(metric in levels[s].means for s in strengths)
+        }
+        ranks = {m: [round(float(levels[s].mean_rank[m]), 4) for s in strengths] for m in methods}
+        found.append({"kind": kind, "parameter": parameter, "strengths": strengths, "values": values, "ranks": ranks})
+    return found
+
+
+def parse_degradation(text: str) -> tuple[str, str, float]:
+    """ "noise:sigma=0.05" -> ("noise", "sigma", 0.05); a kind without a number has strength 1."""
+    kind, _, rest = text.partition(":")
+    parameter, _, value = rest.partition(",")[0].partition("=")
+    try:
+        return kind, parameter or "strength", float(value or 1)
+    except ValueError:
+        return text, "strength", 1.0
+
+
+def _neutral(kind: str) -> float:
+    """The strength at which a degradation does nothing: quality 100 for JPEG, acceleration 1 for k-space, else 0."""
+    return {"jpeg": 100.0, "undersample": 1.0}.get(kind, 0.0)
+
+
+def _profile_data(board: Board) -> dict[str, Any]:
+    tests = board.tests
+    rows: dict[str, Any] = {}
+    places = {metric: board.placing(metric) for metric in board.metrics}
+    for method in board.ranked:
+        contender = method in board.order
+        row: dict[str, Any] = {"rank": round(float(board.mean_rank[method]), 4)}
+        if contender:
+            row |= {"borda": _round(board.borda[method]), "wins": _round(board.wins[method])}
+            row["tied"] = method in tests.tied[""]
+            if not isinstance(tests.bootstrap, str):
+                row["interval"] = [
+                    _round(side[method]) for side in (tests.bootstrap.rank_low, tests.bootstrap.rank_high)
+                ]
+        row["cells"] = [_cell_data(board, method, metric, places[metric].get(method, "")) for metric in board.metrics]
+        rows[method] = row
+    friedman = tests.friedman
+    nemenyi = tests.nemenyi
+    return {
+        "name": board.profile,
+        "title": board.title,
+        "metrics": board.metrics,
+        "core": board.core,
+        "order": board.order,
+        "controls": board.controls,
+        "apart": dict(board.apart),
+        "rows": rows,
+        "pairs": board.pairs,
+        "total": board.total,
+        "cases": len(set(board.clusters)) if board.cases_known and board.pairs else 0,
+        "summary": summary(board),
+        "notes": board.notes,
+        "friedman": friedman
+        if isinstance(friedman, str)
+        else {
+            "chi2": _round(friedman.chi2),
+            "f": _round(friedman.f),
+            "p": p_text(friedman.p),
+            "significant": friedman.p < stats.ALPHA,
+            "w": _round(friedman.w),
+        },
+        "nemenyi": nemenyi
+        if isinstance(nemenyi, str)
+        else {
+            "alpha": nemenyi.alpha,
+            "difference": round(nemenyi.difference, 4),
+            "ranks": [[name, round(float(value), 4)] for name, value in nemenyi.ranks.items()],
+            "groups": nemenyi.groups,
+        },
+        "pairwise": _pairwise_data(board),
+    }
+
+
+def _cell_data(board: Board, method: str, metric: str, place: str) -> list[Any]:
+    """[mean, std, low, high, rank, undefined, flags]; flags: b best, s second, t not shown to differ from the best."""
+    intervals = board.tests.bootstrap
+    low, high = (
+        (None, None)
+        if isinstance(intervals, str)
+        else (_round(board.cell(side, method, metric)) for side in (intervals.low, intervals.high))
+    )
+    tied = method in board.order and method in board.tests.tied.get(metric, [])
+    flags = place[:1] + ("t" if tied else "")
+    cells = [_round(board.cell(frame, method, metric)) for frame in (board.means, board.stds)]
+    return [
+        *cells,
+        low,
+        high,
+        _round(board.cell(board.ranks, method, metric)),
+        int(board.cell(board.undefined, method, metric)),
+        flags,
+    ]
+
+
+def _pairwise_data(board: Board) -> list[list[Any]]:
+    """[first, second, p by Wilcoxon and Holm, effect size, p by Nemenyi]; methods as positions in ``order``."""
+    nemenyi = board.tests.nemenyi
+    position = {method: n for n, method in enumerate(board.order)}
+    rows = []
+    for line in board.tests.pairwise.to_dict("records"):
+        pair = (line["first"], line["second"])
+        p = None if isinstance(nemenyi, str) else _significant(board.cell(nemenyi.p, *pair))
+        rows.append([*(position[m] for m in pair), _significant(line["p_holm"]), _significant(line["effect"]), p])
+    return rows
+
+
+def _method_data(board: Board, method: str) -> dict[str, Any]:
+    table = board.tables[method]
+    about = table.about
+    facts = {
+        k: v
+        for k, v in about.get("method", {}).items()
+        if v not in (None, "", [], False) and k not in ("bibtex", "folder")
+    }
+    seconds = board.seconds(method)
+    data: dict[str, Any] = {
+        "title": board.name(method),
+        "control": table.control,
+        "foreign": bool(facts.get("foreign")),
+        "facts": {k: v if isinstance(v, str | int | float | bool) else json.dumps(v) for k, v in facts.items()},
+        "settings": {k: str(v) for k, v in about.get("settings", {}).items()},
+        "made": {k: str(about[k]) for k in ("device_name", "seed", "split") if about.get(k) not in (None, "")},
+        "errors": table.errors(),
+    }
+    if not math.isnan(seconds):
+        data["seconds"] = [_significant(seconds), f"{seconds:.3g}"]
+    for name, key, unit in (("parameters", "parameters", ""), ("flops", "flops", ""), ("memory", "peak_memory", "B")):
+        value = board.cost(method, key)
+        if not math.isnan(value):
+            data[name] = [value, quantity(value, unit)]
+    return data
+
+
+def _metric_facts(board: Board, metric: str) -> dict[str, Any]:
+    facts = board.facts.get(metric, {})
+    kept = (
+        "title",
+        "family",
+        "range",
+        "unit",
+        "reference",
+        "doi",
+        "origin",
+        "formula",
+        "convention",
+        "traps",
+        "degenerate",
+    )
+    data = {k: str(facts[k]) for k in kept if facts.get(k)}
+    return (
+        data
+        | {"short": short(board.facts, metric), "better": board.better.get(metric, "higher")}
+        | ({"describes": True} if describes(board.facts, metric) else {})
+    )
+
+
+def _versions(boards: Sequence[Board]) -> dict[str, str]:
+    """Versions that made the results, where all tables agree; else all of them, joined."""
+    found: dict[str, set[str]] = {}
+    for board in boards:
+        for table in board.tables.values():
+            for name, version in table.about.get("versions", {}).items():
+                found.setdefault(name, set()).add(str(version))
+    return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
+
+
+def _viewable(board: Board, data: Sequence[Path], images: str) -> Any:
+    """The task whose images the page shows, or the reason why it shows none."""
+    if images == "none":
+        return "this page was written without images"
+    if images == "auto" and board.dataset.partition("@")[0] in sources.PRIVATE:
+        return f"the licence of {board.dataset} does not let its images be passed on"
+    return sources.available(board, data)
+
+
+def _pictures(
+    groups: Sequence[Sequence[Board]], tasks: Sequence[Any], results: Path, pairs: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Embedded images of each task: as many pairs, in as good a quality, as the budget allows."""
+    tries = [(count, quality) for quality in QUALITIES for count in (3, 2, 1)]
+    for count, quality in tries:
+        found = []
+        for own, task in zip(groups, tasks, strict=True):
+            if isinstance(task, str):
+                found.append({"reason": task})
+                continue
+            board = own[0]
+            chosen = sources.choose(board, [p for p in pairs if p in board.pairs], count)
+            found.append(_task_pictures(board, task, results, chosen, quality))
+        if sum(len(json.dumps(item)) for item in found) * 3 // 4 <= BUDGET:
+            return found
+    return [{"reason": "the images of so many methods would make the page too large"} for _ in groups]
+
+
+def _task_pictures(board: Board, task: Any, results: Path, pairs: Sequence[str], quality: int) -> dict[str, Any]:
+    pictures: dict[str, Any] = {"quality": quality, "pairs": []}
+    for pair in pairs:
+        shown = sources.load(board, task, results, pair)
+        height, width = shown.pair.a.shape
+        entry = {
+            "id": pair,
+            "width": width,
+            "height": height,
+            "a": webp(shown.pair.a, quality),
+            "b": webp(shown.pair.b, quality),
+            "fused": {method: webp(image, quality) for method, image in shown.fused.items()},
+        }
+        if shown.pair.color is not None:
+            entry["color"] = webp(shown.pair.color, quality)
+        pictures["pairs"].append(entry)
+    if pairs and not any(entry["fused"] for entry in pictures["pairs"]):
+        return {"reason": "the fused images are not in the results folder"}
+    return pictures
+
+
+def webp(image: NDArray[np.uint8], quality: int) -> str:
+    """A data URL."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="WEBP", quality=quality, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _round(value: Any) -> float | None:
+    """Four decimals, as every table prints; None where undefined."""
+    number = float(value)
+    return None if math.isnan(number) or math.isinf(number) else round(number, 4)
+
+
+def _significant(value: Any) -> float | None:
+    number = float(value)
+    return None if math.isnan(number) else float(f"{number:.3g}")

@@ -1,0 +1,165 @@
+// The ranking: columns, sorting, filtering, and what changed with the profile.
+const FIXED = [
+  { id: "year", title: "Year", value: (key) => method(key).facts.year ?? null, show: (v) => v ?? "–" },
+  { id: "family", title: "Family", text: true, value: (key) => method(key).facts.family ?? "", show: (v) => v || "–" },
+  { id: "rank", title: "Mean rank", value: (key) => profile().rows[key].rank, show: (v) => v.toFixed(2) },
+  { id: "interval", title: "95 % interval", value: (key) => profile().rows[key].interval?.[0] ?? null, show: (v, key) => (v === null ? "–" : profile().rows[key].interval.map((x) => x.toFixed(2)).join("–")) },
+  { id: "change", title: "Moved", value: (key) => moved(key), show: showMoved, when: () => state.profile > 0 },
+  { id: "borda", title: "Borda", hide: true, value: (key) => profile().rows[key].borda ?? null, show: (v) => number(v, 2) },
+  { id: "wins", title: "Metrics won", hide: true, value: (key) => profile().rows[key].wins ?? null, show: (v) => number(v, 2) },
+  { id: "seconds", title: "Seconds", value: (key) => method(key).seconds?.[0] ?? null, show: (v, key) => method(key).seconds?.[1] ?? "–" },
+  { id: "parameters", title: "Parameters", value: (key) => method(key).parameters?.[0] ?? null, show: (v, key) => method(key).parameters?.[1] ?? "–", when: () => has("parameters") },
+  { id: "flops", title: "FLOPs", hide: true, value: (key) => method(key).flops?.[0] ?? null, show: (v, key) => method(key).flops?.[1] ?? "–", when: () => has("flops") },
+  { id: "memory", title: "Peak memory", hide: true, value: (key) => method(key).memory?.[0] ?? null, show: (v, key) => method(key).memory?.[1] ?? "–", when: () => has("memory") },
+];
+FIXED.filter((column) => column.hide).forEach((column) => state.hidden.add(column.id));
+
+const has = (what) => Object.values(task().methods).some((m) => m[what]);
+
+function columns() {
+  const fixed = FIXED.filter((column) => !column.when || column.when());
+  const scores = profile().metrics.map((id, n) => ({
+    id: `m:${id}`,
+    title: heading(id),
+    about: metric(id).title,
+    metric: id,
+    lower: metric(id).better === "lower",
+    value: (key) => profile().rows[key].cells[n][0],
+    cell: (key) => profile().rows[key].cells[n],
+  }));
+  return [...fixed, ...scores];
+}
+
+function place(which, key) {
+  const index = which.order.indexOf(key);
+  return index < 0 ? null : index + 1;
+}
+
+function moved(key) {
+  const before = place(task().profiles[0], key), now = place(profile(), key);
+  return before === null || now === null ? null : before - now;
+}
+
+function showMoved(value) {
+  if (value === null) return "–";
+  if (value === 0) return "=";
+  return el("span", { class: value > 0 ? "up" : "down" }, `${value > 0 ? "▲" : "▼"} ${Math.abs(value)}`);
+}
+
+function visible(key) {
+  const found = method(key);
+  const text = `${found.title} ${key} ${found.facts.reference ?? ""}`.toLowerCase();
+  return text.includes(state.find.toLowerCase()) && (!state.family || found.facts.family === state.family) && (state.controls || !found.control);
+}
+
+function sorted(keys) {
+  const column = columns().find((c) => c.id === state.sort) ?? columns().find((c) => c.id === "rank");
+  const place = new Map(ranked().map((key, n) => [key, n]));
+  const missing = (v) => v === null || v === undefined || v === "";
+  return [...keys].sort((x, y) => {
+    const a = column.value(x), b = column.value(y);
+    if (missing(a) || missing(b)) return missing(a) - missing(b) || place.get(x) - place.get(y);
+    const order = column.text ? a.localeCompare(b) : a - b;
+    return (state.down ? -order : order) || place.get(x) - place.get(y);
+  });
+}
+
+function sortBy(column) {
+  if (state.sort === column.id) state.down = !state.down;
+  else [state.sort, state.down] = [column.id, Boolean(column.metric && !column.lower) || ["borda", "wins", "year", "change"].includes(column.id)];
+  drawTable();
+  $("board").querySelector(`[data-column="${CSS.escape(column.id)}"] button`)?.focus();
+}
+
+function nameCell(key) {
+  const number = place(profile(), key);
+  const found = method(key);
+  return el("th", { class: "who", scope: "row" },
+    el("span", { class: "place-number" }, number === null ? "" : number),
+    el("button", { type: "button", "data-method": key, "aria-haspopup": "dialog", onclick: () => openDetails(key) }, found.title),
+    found.foreign ? el("span", { class: "tag", title: "Images made elsewhere, scored here; not the authors' own result" }, "third-party run") : null,
+    Object.keys(found.errors).length ? el("span", { class: "tag" }, `failed on ${Object.keys(found.errors).length}`) : null);
+}
+
+function scoreCell(cell) {
+  const [mean, std, , , rank, undefinedCount, flags] = cell;
+  const classes = flags.startsWith("b") ? "best" : flags.startsWith("s") ? "second" : "";
+  const tied = flags.includes("t") && !flags.startsWith("b");
+  const marks = (tied ? "†" : "") + (undefinedCount ? "‡" : "");
+  const title = `rank ${rank ?? "–"}` + (tied ? "; not shown to differ from the best" : "") + (undefinedCount ? `; undefined on ${undefinedCount} pairs` : "");
+  return el("td", { class: classes, title }, number(mean), state.spread && std !== null ? el("span", { class: "std" }, ` ± ${number(std)}`) : null, el("span", { class: "mark" }, marks));
+}
+
+function drawTable() {
+  const shown = columns().filter((column) => !state.hidden.has(column.id));
+  const head = el("tr", {},
+    el("th", { class: "who", scope: "col" }, "Method"),
+    ...shown.map((column) => el("th", {
+      scope: "col", class: column.text ? "text" : "", "data-column": column.id, title: column.about ?? null,
+      "aria-sort": state.sort === column.id ? (state.down ? "descending" : "ascending") : null,
+    }, el("button", { type: "button", onclick: () => sortBy(column) }, column.title, state.sort === column.id ? (state.down ? " ▾" : " ▴") : ""))));
+  const line = (kind) => (key) => el("tr", { class: kind, "data-row": key }, nameCell(key), ...shown.map((column) => {
+    if (column.metric) return scoreCell(column.cell(key));
+    const value = column.value(key);
+    const best = column.id === "rank" && kind === "contender" && value === Math.min(...profile().order.map((k) => profile().rows[k].rank));
+    const mark = column.id === "rank" && profile().rows[key].tied && !best ? el("span", { class: "mark", title: "not shown to differ from the best" }, "†") : null;
+    return el("td", { class: (column.text ? "text" : "") + (best ? " best" : "") }, column.show(value, key), mark);
+  }));
+  const wide = shown.length + 1;
+  const divide = (text) => el("tr", { class: "divide" }, el("td", { colspan: wide }, text));
+  const contenders = sorted(profile().order.filter(visible)), controls = sorted(profile().controls.filter(visible));
+  const apart = Object.entries(profile().apart).filter(([key]) => visible(key));
+  const body = contenders.map(line("contender"));
+  if (controls.length) body.push(divide("Controls: trivial fusers, with the rank they would have; they never win a place"), ...controls.map(line("control")));
+  if (apart.length) body.push(divide("Not ranked"), ...apart.map(([key, why]) => el("tr", { class: "apart" }, nameCell(key), el("td", { class: "left", colspan: wide - 1 }, why))));
+  $("board").replaceChildren(el("caption", { class: "muted" }), el("thead", {}, head), el("tbody", {}, ...body));
+  $("board").caption.hidden = true;
+  const all = profile().order.length;
+  fill("count", contenders.length === all ? `${all} methods, ${profile().controls.length} controls, ${profile().pairs.length} pairs.` : `${contenders.length} of ${all} methods shown; ranks stay those among all ${all}.`);
+}
+
+function drawToolbar() {
+  options("profile", task().profiles.map((p, n) => [n, p.name]), state.profile);
+  const families = [...new Set(Object.values(task().methods).map((m) => m.facts.family).filter(Boolean))].sort();
+  if (!families.includes(state.family)) state.family = "";
+  options("family", [["", "all"], ...families.map((name) => [name, name])], state.family);
+  fill("column-list", ...columns().map((column) => el("label", { class: "tick" }, el("input", {
+    type: "checkbox", checked: !state.hidden.has(column.id),
+    onchange: (event) => { event.target.checked ? state.hidden.delete(column.id) : state.hidden.add(column.id); drawTable(); },
+  }), column.about ? `${column.title} ${column.about}` : column.title)));
+  const now = profile();
+  let note = `Profile ${now.name}: ${now.title}. Mean rank over ${now.core.map((id) => metric(id).short).join(", ")}.`;
+  if (state.profile > 0) {
+    const first = task().profiles[0];
+    const changes = now.order.map((key) => [key, moved(key)]).filter(([, by]) => by);
+    const most = changes.sort((x, y) => Math.abs(y[1]) - Math.abs(x[1]))[0];
+    note += ` Against ${first.name}, ${changes.length} of ${now.order.length} methods change place` + (most ? `; most: ${method(most[0]).title}, ${place(first, most[0])} → ${place(now, most[0])}.` : ".");
+  }
+  fill("profile-note", note);
+  const legend = ["Best marked, second underlined. † not shown to differ from the best (Wilcoxon signed-rank over pairs, Holm, α = 0.05)."];
+  if (now.metrics.some((id) => metric(id).describes)) legend.push("* describes the image and is no measure of quality; ranked as the literature does.");
+  if (Object.values(now.rows).some((row) => row.cells.some((cell) => cell[5]))) legend.push("‡ undefined on some pairs, left out of the mean and ranked last.");
+  fill("notes", ...legend.map((text) => el("li", {}, text)), ...now.notes.map((text) => el("li", { class: text.startsWith("the control") ? "strong" : "" }, text)));
+}
+
+function drawAnswer() {
+  const now = profile();
+  const podium = now.order.slice(0, 3).map((key, n) => el("li", {}, el("span", { class: "place" }, ["Best by mean rank", "Second", "Third"][n]),
+    el("span", { class: "who" }, method(key).title), el("span", { class: "value" }, `mean rank ${now.rows[key].rank.toFixed(2)}`)));
+  const said = now.order.length ? now.summary.slice(1) : now.summary;
+  const convention = `Convention: profile ${now.name} (${now.title}); mean rank over ${now.core.map((id) => metric(id).short).join(", ")}; ${now.pairs.length} pairs` + (now.cases ? ` of ${now.cases} cases` : "") + `, ${now.order.length} methods.`;
+  const warning = now.controls.length && now.order.length && now.rows[now.controls[0]].rank <= now.rows[now.order[0]].rank
+    ? [el("p", { class: "warning" }, `A trivial control (${method(now.controls[0]).title}) would rank ${now.rows[now.controls[0]].rank.toFixed(2)}: no method here beats doing next to nothing on these metrics.`)]
+    : now.notes.some((text) => text.startsWith("the control")) ? [el("p", { class: "warning" }, "A trivial control is ahead of every method on some metrics; see the notes below the table.")] : [];
+  fill("answer", el("ol", { class: "podium" }, ...podium), el("ul", { class: "said" }, el("li", {}, convention), ...said.map((text) => el("li", {}, text))), ...warning);
+}
+
+function saveCsv() {
+  const quote = (value) => { const text = value === null || value === undefined ? "" : String(value); return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text; };
+  const rows = [["method", "title", "mean_rank", ...profile().metrics]];
+  for (const key of ranked()) rows.push([key, method(key).title, profile().rows[key].rank, ...profile().rows[key].cells.map((cell) => cell[0])]);
+  const blob = new Blob([rows.map((row) => row.map(quote).join(",")).join("\n") + "\n"], { type: "text/csv" });
+  const link = el("a", { href: URL.createObjectURL(blob), download: `${task().id.replace("/", "-")}-${profile().name}.csv` });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
