@@ -26,7 +26,7 @@ from fusionbench.datasets import TASKS, Task
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS, create_method
 from fusionbench.metrics import METRICS, PROFILES, column
-from fusionbench.pairs import list_pictures, pixel_digest, read_picture, size_text
+from fusionbench.pairs import is_file_name, list_pictures, pixel_digest, read_picture, size_text
 from fusionbench.scores import (
     Journal,
     Key,
@@ -199,7 +199,7 @@ def _checked_ids(ref: TaskRef, limit: int | None, notify: Notify) -> list[str]:
     ids = task.ids()[:limit]
     check = getattr(task, "check", task.load)
     for done, pair in enumerate(ids, 1):
-        if pair.startswith(".") or not pair.isprintable() or set(pair) & set("/\\"):
+        if not is_file_name(pair):
             raise InputError(f"{ref.name}: pair id {pair!r} cannot be a file name; rename the pair")
         check(pair)
         notify(f"{ref.name}: checking", done, len(ids))

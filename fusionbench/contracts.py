@@ -1,24 +1,26 @@
 """The contract tests of plugins: what the suite's own tests run over all registries, and ``fusionbench verify`` on yours.
 
-Each check is a function that raises AssertionError-like ``Broken`` with what is wrong and what to do. They run on small
-generated images, on the CPU, with no data and no network.
+Each check is a function that raises ``Broken`` with what is wrong and what to do. They run on small generated images, on
+the CPU, with no data and no network.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
+import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
-from fusionbench.datasets import TASKS, Task
+from fusionbench.datasets import TASKS, Task, create_task
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS, Method, create_method
 from fusionbench.metrics import METRICS, evaluate, prepare
-from fusionbench.pairs import Pair
+from fusionbench.pairs import Pair, is_file_name, recolour
 from fusionbench.work import check_fused
 
 Check = tuple[str, Callable[[], None]]
@@ -30,9 +32,9 @@ class Broken(Exception):
 
 def method_checks(spec: str) -> Iterator[Check]:
     """(title, check) for one method, with settings if any (``"laplacian:levels=5"``)."""
-    yield "fact sheet is complete", lambda: _facts(METHODS[spec.partition(":")[0]].facts)
+    yield "fact sheet is complete", lambda: _facts(METHODS[spec.partition(":")[0]].facts, "title family")
     yield "settings are keyword-only, annotated and have defaults", lambda: _settings(spec)
-    yield "shape, dtype, range on 64 x 48", lambda: _fuse_checked(spec, 64, 48)
+    yield "shape, dtype, range on 64 x 48; sources left as they were", lambda: _fuse_checked(spec, 64, 48)
     yield "odd and small sizes: a result or a clear error", lambda: _odd_sizes(spec)
     yield "constant and black images: a result, no warning", lambda: _flat(spec)
     yield "the same image twice for the same seed", lambda: _deterministic(spec)
@@ -42,36 +44,37 @@ def method_checks(spec: str) -> Iterator[Check]:
 
 def metric_checks(name: str) -> Iterator[Check]:
     """(title, check) for one metric."""
-    yield "fact sheet is complete", lambda: _facts(METRICS[name].facts)
+    yield "fact sheet is complete", lambda: _metric_facts(name)
     yield "one float64 value an image", lambda: _metric_values(name)
     yield "an image's score does not depend on its batch", lambda: _metric_batch(name)
     yield "symmetry is as the fact sheet says", lambda: _metric_symmetry(name)
     yield "flat images: a value or NaN, no warning", lambda: _metric_flat(name)
 
 
-def task_checks(task: Task) -> Iterator[Check]:
-    """(title, check) for an opened task."""
-    yield "ids are unique, sorted, and stable", lambda: _ids(task)
-    yield "pairs load, agree in size, and twice alike", lambda: _load(task)
+def task_checks(name: str, open_task: Callable[[], Task] | None = None) -> Iterator[Check]:
+    """(title, check) for one task; ``open_task`` where it needs data (default: as a run without ``--data`` opens it)."""
+    opened = functools.cache(open_task or (lambda: create_task(name)))
+    yield "fact sheet is complete", lambda: _facts(TASKS[name].facts, "title modalities")
+    yield "ids are file names, unique, sorted, and stable", lambda: _ids(opened())
+    yield "pairs load, and twice alike", lambda: _load(opened())
+    yield "an unknown id is refused in words", lambda: _unknown_id(opened())
 
 
-def plugin_checks(before: dict[str, set[str]]) -> Iterator[tuple[str, Check]]:
-    """(plugin, check) for everything registered since ``before = registered()``."""
-    now = registered()
-    for name in sorted(now["method"] - before["method"]):
-        for check in method_checks(name):
-            yield f"method {name}", check
-    for name in sorted(now["metric"] - before["metric"]):
-        for check in metric_checks(name):
-            yield f"metric {name}", check
-    for name in sorted(now["task"] - before["task"]):
-        for check in task_checks(TASKS[name].factory()):
-            yield f"task {name}", check
+def plugin_checks(module: types.ModuleType, before: Mapping[str, Collection[str]]) -> Iterator[tuple[str, Check]]:
+    """(plugin, check) for all that a module registers, itself or since ``before = registered()`` by what it imports."""
+    for kind, registry, checks in (
+        ("method", METHODS, method_checks),
+        ("metric", METRICS, metric_checks),
+        ("task", TASKS, task_checks),
+    ):
+        for name in sorted({*registry.of_module(module)} | ({*registry.names()} - {*before[kind]})):
+            for check in checks(name):
+                yield f"{kind} {name}", check
 
 
-def registered() -> dict[str, set[str]]:
+def registered() -> dict[str, list[str]]:
     """Kind -> names, as of now."""
-    return {"method": set(METHODS.names()), "metric": set(METRICS.names()), "task": set(TASKS.names())}
+    return {"method": METHODS.names(), "metric": METRICS.names(), "task": TASKS.names()}
 
 
 def sample_images(n: int, height: int, width: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -112,7 +115,11 @@ def _fuse(method: Method, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def _fuse_checked(spec: str, height: int, width: int) -> None:
-    _fuse(_prepared(spec), *sample_images(2, height, width))
+    a, b = sample_images(2, height, width)
+    given = a.clone(), b.clone()
+    _fuse(_prepared(spec), a, b)
+    if not (torch.equal(a, given[0]) and torch.equal(b, given[1])):
+        raise Broken("fuse changed its sources; work on copies")
 
 
 def _odd_sizes(spec: str) -> None:
@@ -169,10 +176,22 @@ def _laws(spec: str) -> None:
             )
 
 
-def _facts(facts: Any) -> None:
-    for field in ("name", "title", "family"):
+def _facts(facts: Any, fields: str) -> None:
+    for field in fields.split():
         if not getattr(facts, field):
             raise Broken(f"the fact sheet has no {field}; fill it in")
+
+
+def _metric_facts(name: str) -> None:
+    facts = METRICS[name].facts
+    _facts(facts, "title short family range formula degenerate")
+    if facts.direction not in ("higher", "lower", "describes") or facts.customary not in ("higher", "lower"):
+        raise Broken(
+            f"direction {facts.direction!r}, customary {facts.customary!r}; give higher or lower (direction: or describes)"
+        )
+    unknown = set(facts.needs) - {"truth", "color", "rgb"}
+    if unknown:
+        raise Broken(f"needs {', '.join(sorted(unknown))}, which nothing provides; known: truth, color, rgb")
 
 
 def _settings(spec: str) -> None:
@@ -193,14 +212,35 @@ def _run_metric(name: str, f: Any, a: Any, b: Any) -> Any:
         return evaluate(f, a, b, name)[name]
 
 
-def _extra(name: str) -> bool:
-    """Metrics that need ground truth or colour have tests of their own; generic images do not fit them."""
+def _metric_on_phantom(name: str) -> None:
+    """For metrics that need ground truth or colour: a phantom pair with all of it, well and badly fused."""
+    pair = create_task("phantom/pet-mri").load("test-00000")
+    truth = None if pair.truth is None else dict(pair.truth)
+    color = pair.color if pair.color is not None else np.stack([pair.b] * 3, axis=-1)
+    for fused in (np.maximum(pair.a, pair.b), np.zeros_like(pair.a), np.full_like(pair.a, 128)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            values = evaluate(
+                fused,
+                pair.a,
+                pair.b,
+                name,
+                truth=truth,
+                color=color,
+                fused_rgb=recolour(fused, color),
+            )[name]
+        if values.shape != (1,) or values.dtype != np.float64:
+            raise Broken(f"returned {values.dtype} {values.shape} for one image; return (N,) float64")
+
+
+def _needs(name: str) -> bool:
+    """Metrics that need ground truth or colour run on a phantom pair instead of the small images."""
     return bool(METRICS[name].facts.needs)
 
 
 def _metric_values(name: str) -> None:
-    if _extra(name):
-        return
+    if _needs(name):
+        return _metric_on_phantom(name)
     size = max(64, METRICS[name].facts.min_size)
     a, b, f = _triples(3, size, size)
     values = _run_metric(name, f, a, b)
@@ -209,7 +249,7 @@ def _metric_values(name: str) -> None:
 
 
 def _metric_batch(name: str) -> None:
-    if _extra(name):
+    if _needs(name):
         return
     size = max(64, METRICS[name].facts.min_size)
     a, b, f = _triples(3, size, size)
@@ -224,7 +264,7 @@ def _metric_batch(name: str) -> None:
 
 
 def _metric_symmetry(name: str) -> None:
-    if _extra(name) or not METRICS[name].facts.symmetric:
+    if _needs(name) or not METRICS[name].facts.symmetric:
         return
     size = max(64, METRICS[name].facts.min_size)
     a, b, f = _triples(2, size, size)
@@ -234,21 +274,24 @@ def _metric_symmetry(name: str) -> None:
 
 
 def _metric_flat(name: str) -> None:
-    if _extra(name):
+    if _needs(name):
         return
     size = max(64, METRICS[name].facts.min_size)
     picture = _triples(1, size, size)[0]
     black, grey = np.zeros_like(picture), np.full_like(picture, 128)
     for f, a, b in ((black, black, black), (grey, grey, grey), (black, picture, grey), (picture, black, black)):
         value = _run_metric(name, f, a, b)
-        if np.isnan(value).any() and not METRICS[name].facts.degenerate:
-            raise Broken("NaN on flat images without a written rule; fill in `degenerate` in the fact sheet")
+        if np.isinf(value).any():
+            raise Broken(f"{value} on flat images; return a number, or NaN by the rule in `degenerate`")
 
 
 def _ids(task: Task) -> None:
     ids = task.ids()
     if not ids or ids != sorted(set(ids)) or ids != task.ids():
         raise Broken("ids() must return at least one name, unique, sorted, and the same every time")
+    for name in ids:
+        if not is_file_name(name):
+            raise Broken(f"id {name!r} cannot be a file name; leave out / and \\ and a leading dot")
 
 
 def _load(task: Task) -> None:
@@ -260,3 +303,15 @@ def _load(task: Task) -> None:
             raise Broken(f"load({name!r}) returned other pixels the second time")
         if task.digest(name) != task.digest(name):
             raise Broken(f"digest({name!r}) changes from call to call")
+        if task.case(name) != pair.case:
+            raise Broken(f"case({name!r}) is {task.case(name)!r}, the loaded pair says {pair.case!r}; let them agree")
+
+
+def _unknown_id(task: Task) -> None:
+    try:
+        task.load("no such pair")
+    except InputError:
+        return
+    except Exception as error:  # whatever it raises, it is not what the contract asks for
+        raise Broken(f"load of an unknown id raises {type(error).__name__}; raise InputError naming it") from None
+    raise Broken("load of an unknown id returns something; raise InputError naming it")

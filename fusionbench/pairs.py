@@ -170,7 +170,8 @@ def to_uint8(image: NDArray[np.floating]) -> UInt8:
     """[0, 1] -> 8-bit levels, rounded half up, clipped. Raises ValueError for NaN or infinity."""
     if not np.isfinite(image).all():
         raise ValueError("the image holds NaN or infinite values")
-    return np.floor(np.clip(image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+    levels: UInt8 = np.floor(np.clip(image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+    return levels
 
 
 def list_pictures(folder: Path) -> dict[str, Path]:
@@ -194,6 +195,11 @@ def list_pictures(folder: Path) -> dict[str, Path]:
             raise InputError(f"{path}: same stem as {found[path.stem].name}; keep one of the two")
         found[path.stem] = path
     return found
+
+
+def is_file_name(id: str) -> bool:
+    """Whether a pair's id can name its image: printable, without a slash of any kind or a leading dot."""
+    return bool(id) and id.isprintable() and not id.startswith(".") and not set(id) & set("/\\")
 
 
 def write_png(path: Path, pixels: UInt8) -> str:

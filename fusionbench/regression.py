@@ -17,6 +17,7 @@ from pathlib import Path
 from fusionbench.bench import Notify, Outcome, run
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
+from fusionbench.methods import METHODS
 from fusionbench.scores import read_table
 
 FIELDS = ("dataset", "task", "method", "pair", "metric", "value", "rtol")
@@ -92,6 +93,8 @@ def recompute(
             raise InputError(f"{key.method} failed on {key.dataset}/{key.task} {pair}: {reason}; mend the method first")
         for key, reason in outcome.broken:
             raise InputError(f"{key.method} on {key.dataset}/{key.task}: {reason}")
+        for key in outcome.keys:
+            spec_of(key.method)
         return [
             Locked(key.dataset, key.task, key.method, pair, metric, value)
             for key in outcome.keys
@@ -99,6 +102,16 @@ def recompute(
             for metric, value in record["scores"].items()
             if metric in metrics
         ]
+
+
+def spec_of(label: str) -> str:
+    """The table name of a method -> what makes it: ``"laplacian@levels=5"`` -> ``"laplacian:levels=5"``.
+
+    Raises InputError for a label whose settings cannot be read back (a path among them).
+    """
+    if "~" in label:
+        raise InputError(f"{label}: a setting that is a path or not plain text cannot be locked; lock the default")
+    return label if label in METHODS else label.replace("@", ":", 1)
 
 
 def compare(locked: Sequence[Locked], now: Sequence[Locked]) -> list[Drift]:

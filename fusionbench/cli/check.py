@@ -14,7 +14,7 @@ from fusionbench.contracts import Broken, plugin_checks, registered
 from fusionbench.datasets import resolve_tasks
 from fusionbench.metrics import select
 from fusionbench.registry import import_module
-from fusionbench.regression import Drift, Locked, compare, read_lock, recompute, write_lock
+from fusionbench.regression import Drift, Locked, compare, read_lock, recompute, spec_of, write_lock
 
 LOCKED_METHODS = ("average", "maximum", "source-a", "source-b", "pca", "laplacian", "dwt", "guided-filter")
 
@@ -62,7 +62,7 @@ def check_command(
 
 
 def _recompute_locked(locked: Sequence[Locked], notify: object, results: Path | None) -> list[Locked]:
-    methods = sorted({item.method for item in locked})
+    methods = sorted({spec_of(item.method) for item in locked})
     tasks = sorted({f"{item.dataset}/{item.task}" for item in locked})
     metrics = sorted({item.metric for item in locked})
     limit = max(len({i.pair for i in locked if f"{i.dataset}/{i.task}" == task}) for task in tasks)
@@ -91,9 +91,9 @@ def _print_drifts(drifts: Sequence[Drift]) -> None:
 def verify_command(ctx: click.Context, module: str) -> None:
     """Run the contract tests on the plugins that MODULE (a .py file or dotted name) registers."""
     before = registered()
-    import_module(module)
+    loaded = import_module(module)
     count = failed = 0
-    for plugin, (title, check) in plugin_checks(before):
+    for plugin, (title, check) in plugin_checks(loaded, before):
         count += 1
         try:
             check()
