@@ -13,6 +13,7 @@ const FIXED = [
   { id: "memory", title: "Peak memory", hide: true, value: (key) => method(key).memory?.[0] ?? null, show: (v, key) => method(key).memory?.[1] ?? "–", when: () => has("memory") },
 ];
 FIXED.filter((column) => column.hide).forEach((column) => state.hidden.add(column.id));
+if (window.innerWidth < 640) ["year", "family", "interval", "seconds"].forEach((id) => state.hidden.add(id));
 
 const has = (what) => Object.values(task().methods).some((m) => m[what]);
 
