@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -105,8 +106,27 @@ def window_product(t: Triple, x: Image, y: Image, taps: Taps) -> torch.Tensor:
 
 
 def window_covariance(t: Triple, x: Image, y: Image, taps: Taps) -> torch.Tensor:
-    """Local (weighted, population) covariance; the variance where x is y."""
-    return window_product(t, x, y, taps) - window_mean(t, x, taps) * window_mean(t, y, taps)
+    """Local (weighted, population) covariance; the variance where x is y.
+
+    Flat windows come out as exactly zero: levels are integers, so whatever is below 1e-9 is the rounding error of a
+    difference of squares, which would otherwise decide metrics that divide by it.
+    """
+
+    def compute() -> torch.Tensor:
+        value = window_product(t, x, y, taps) - window_mean(t, x, taps) * window_mean(t, y, taps)
+        return torch.where(value.abs() < 1e-9, 0.0, value)
+
+    return y.memo(("covariance", x, taps.tobytes()), compute)
+
+
+def sum_of(values: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Sum of equally shaped tensors."""
+    return torch.stack(list(values)).sum(0)
+
+
+def safe_ratio(numerator: torch.Tensor, denominator: torch.Tensor) -> torch.Tensor:
+    """NaN where the denominator is 0."""
+    return numerator / torch.where(denominator == 0, torch.nan, denominator)
 
 
 def flat(x: torch.Tensor) -> NDArray[np.float64]:

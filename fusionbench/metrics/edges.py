@@ -1,4 +1,4 @@
-"""Sharpness and edges: SF, AG, Qabf."""
+"""Sharpness: SF, AG, EI, and the spatial-frequency error QSF and multiscale QM."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import torch
 
 from fusionbench.metrics import METRICS, MetricFacts, _kernels, _ops
-from fusionbench.metrics._ops import flat
+from fusionbench.metrics._ops import safe_ratio, sum_of
 from fusionbench.metrics._triple import Image, Triple
 from fusionbench.metrics.statistics import EVALUATOR
 
@@ -23,7 +23,7 @@ def central_differences(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def difference_sums(t: Triple) -> torch.Tensor:
-    """(N, 3): sums of squared row-wise and column-wise differences and of sqrt((gx^2 + gy^2) / 2); no mask."""
+    """(N, 3): sums of squared row-wise and column-wise differences and of sqrt((gx^2 + gy^2) / 2); CPU, no mask."""
 
     def add() -> torch.Tensor:
         out = torch.empty(len(t.f.x), 3, dtype=torch.float64)
@@ -34,28 +34,25 @@ def difference_sums(t: Triple) -> torch.Tensor:
 
 
 def squared_differences(t: Triple) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(sum, count) of squared row-wise differences, then of column-wise ones, each (N,).
+    """(sum, count) of squared differences along rows, then along columns, each (N,).
 
-    Inside a mask a difference counts where both of its pixels lie inside.
+    A difference belongs to the mask with the first of its two pixels.
     """
     n, h, w = t.size
     if t.compiled:
         sums = difference_sums(t)
         counts = sums.new_tensor([h * (w - 1), (h - 1) * w])
         return sums[:, 0], counts[:1].expand(n), sums[:, 1], counts[1:].expand(n)
-    x = t.f.x
-    rows, columns = (x[:, :, 1:] - x[:, :, :-1]) ** 2, (x[:, 1:] - x[:, :-1]) ** 2
-    if t.mask is None:
-        inside = torch.ones_like(rows), torch.ones_like(columns)
-    else:
-        m = t.mask
-        inside = (m[:, :, 1:] & m[:, :, :-1]).double(), (m[:, 1:] & m[:, :-1]).double()
-    return (
-        (rows * inside[0]).sum((1, 2)),
-        inside[0].sum((1, 2)),
-        (columns * inside[1]).sum((1, 2)),
-        inside[1].sum((1, 2)),
-    )
+    rows, columns = shifted_difference(t.f, 0, 1) ** 2, shifted_difference(t.f, 1, 0) ** 2
+    return t.total(rows), t.count(rows), t.total(columns), t.count(columns)
+
+
+def shifted_difference(image: Image, down: int, right: int) -> torch.Tensor:
+    """x[i + down, j + right] - x[i, j] wherever both exist; ``right`` may be -1."""
+    x = image.x
+    h, w = x.shape[1:]
+    first = x[:, : h - down, max(-right, 0) : w - max(right, 0)]
+    return x[:, down:, max(right, 0) : w + min(right, 0)] - first
 
 
 @METRICS.register(
@@ -110,7 +107,7 @@ def sf(t: Triple) -> torch.Tensor:
 )
 def ag(t: Triple) -> torch.Tensor:
     """(N,) in grey levels a pixel."""
-    n, h, w = t.size
+    h, w = t.size[1:]
     return difference_sums(t)[:, 2] / (h * w) if t.compiled else t.mean(gradient_strength(t.f))
 
 
@@ -120,66 +117,173 @@ def gradient_strength(image: Image) -> torch.Tensor:
     return torch.sqrt((dx**2 + dy**2) / 2)
 
 
-def sobel_polar(t: Triple, image: Image) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sobel strength and angle arctan(gy / gx) (pi / 2 where gx = 0), each (N, H, W), remembered."""
-
-    def compute() -> tuple[torch.Tensor, torch.Tensor]:
-        gx, gy = _ops.sobel(image.x, compiled=t.compiled)
-        if t.compiled:
-            _kernels.polar(gx.reshape(-1).numpy(), gy.reshape(-1).numpy())
-            return gx, gy
-        return torch.sqrt(gx**2 + gy**2), torch.where(gx == 0, math.pi / 2, torch.atan(gy / gx))
-
-    return image.memo("sobel polar", compute)
+@METRICS.register(
+    MetricFacts(
+        name="sf@mn",
+        title="Spatial frequency, both means over all pixels",
+        short="SF (MN)",
+        family="edges",
+        direction="describes",
+        customary="higher",
+        range="0 to 360.6",
+        unit="grey levels a pixel",
+        reference="Eskicioglu, Fisher, Image quality measures and their performance, IEEE Trans. Communications 1995",
+        doi="10.1109/26.477498",
+        origin="VIFB and MEFB metricsSpatial_frequency.m",
+        formula="Root of the summed squared differences of horizontal and of vertical neighbours over the number of pixels.",
+        convention="Both sums are divided by H W, although there are H (W - 1) and (H - 1) W differences.",
+        traps=("VIFB reads an RGB image as one of three times the width and crosses channel borders.",),
+        degenerate="Always defined; 0 for a flat image.",
+        min_size=2,
+    )
+)
+def sf_mn(t: Triple) -> torch.Tensor:
+    """(N,) in grey levels a pixel."""
+    rows, _, columns, _ = squared_differences(t)
+    return torch.sqrt((rows + columns) / t.count(t.f.levels))
 
 
 @METRICS.register(
     MetricFacts(
-        name="qabf",
-        title="Edge preservation Q^AB/F",
-        short="Qabf",
+        name="ag@inner",
+        title="Average gradient over (H - 1)(W - 1)",
+        short="AG (inner)",
+        family="edges",
+        direction="describes",
+        customary="higher",
+        range="0 to 255",
+        unit="grey levels a pixel",
+        reference="Cui et al., Detail preserved fusion of visible and infrared images, Optics Communications 2015",
+        doi="10.1016/j.optcom.2014.12.032",
+        origin="Tang's toolbox, VIFB, MEFB and their ports",
+        formula="Sum of sqrt((gx^2 + gy^2) / 2) over (H - 1)(W - 1).",
+        convention="Central differences at all H W pixels, but divided by (H - 1)(W - 1): 0.8 % more than ag at 256.",
+        traps=("The excess depends on image size.",),
+        degenerate="Always defined; 0 for a flat image.",
+        min_size=2,
+    )
+)
+def ag_inner(t: Triple) -> torch.Tensor:
+    """(N,) in grey levels a pixel."""
+    h, w = t.size[1:]
+    return ag(t) * (h * w / ((h - 1) * (w - 1)))
+
+
+@METRICS.register(
+    MetricFacts(
+        name="ei",
+        title="Edge intensity",
+        short="EI",
+        family="edges",
+        direction="describes",
+        customary="higher",
+        range="0 to 1443",
+        unit="grey levels",
+        reference="Rajalingam, Priya, Hybrid multimodality medical image fusion technique, Int. J. Eng. Science Invention 2018",
+        origin="VIFB and MEFB metricsEdge_intensity.m",
+        formula="Mean Sobel gradient strength.",
+        convention="Sobel weights 1 2 1, not divided by 8; borders replicate.",
+        traps=(
+            "With a zero border (IVIF_ZOO) an outdoor image gains 25 %; a dark medical background hides the difference.",
+        ),
+        degenerate="Always defined; 0 for a flat image.",
+    )
+)
+def ei(t: Triple) -> torch.Tensor:
+    """(N,) in grey levels."""
+    gx, gy = _ops.sobel(t.f.x, compiled=t.compiled, border="replicate")
+    return t.mean(torch.sqrt(gx**2 + gy**2))
+
+
+_DIRECTIONS = ((0, 1, 1.0), (1, 0, 1.0), (1, 1, math.sqrt(0.5)), (1, -1, math.sqrt(0.5)))
+
+
+@METRICS.register(
+    MetricFacts(
+        name="qsf",
+        title="Spatial-frequency error ratio (Zheng)",
+        short="QSF",
         family="edges",
         direction="higher",
         customary="higher",
-        range="0 to 0.975",
-        reference="Xydeas, Petrovic, Objective image fusion performance measure, Electronics Letters 2000",
-        doi="10.1049/el:20000267",
-        origin=EVALUATOR + "; Tang's toolbox, VIFB and MEFB agree to four digits on 0..255",
-        formula="How much of the strength and orientation of each source's Sobel edges the fused image keeps (two sigmoids, "
-        "multiplied), averaged with the source's edge strength as weight.",
-        convention="Constants 0.9994, -15, 0.5 (strength) and 0.9879, -22, 0.8 (orientation), L = 1, zeros beyond the border.",
+        range="-1 upwards; 0 is ideal",
+        reference="Zheng, Essock, Hansen, Haun, A new metric based on extended spatial frequency, Information Fusion 2007",
+        doi="10.1016/j.inffus.2005.04.003",
+        origin="imageFusionMetrics metricZheng.m",
+        formula="(SF_F - SF_R) / SF_R, SF over four directions, SF_R from the larger of the two sources' differences at each pixel.",
+        convention="Diagonal terms weigh 1 / sqrt(2); the weight stands under the root once.",
         traps=(
-            "Angle differences are not wrapped at pi, so nearly vertical edges of opposite slope count as lost (1 to 5 % low); "
-            "qabf@strict wraps them.",
-            "Where both strengths are equal the code takes the strength itself, not 1: invisible on 0..255, but on [0, 1] "
-            "images the value of a perfect copy falls from 0.975 to 0.6.",
-            "The ceiling is 0.9748 to 0.9753, never 1. The zero border makes edges of its own.",
-            "Six toolboxes call qg (other constants, mean of ratios) by the same name.",
+            "Signed: below 0 detail is lost, above 0 noise or distortion is added. Toolboxes rank it as if more were better.",
         ),
-        degenerate="NaN where both sources are black (no edge at all, not even at the border).",
+        degenerate="NaN where both sources are flat.",
+        min_size=2,
     )
 )
-def qabf(t: Triple) -> torch.Tensor:
-    """(N,) weighted edge preservation."""
-    kept, weight = [], []
-    for source in (t.a, t.b):
-        strength, turn = sobel_polar(t, source)
-        kept.append(_edge_sum(t, strength, turn))
-        weight.append(source.memo("edge weight", lambda g=strength: _total(t, g)))
-    return (kept[0] + kept[1]) / (weight[0] + weight[1])
+def qsf(t: Triple) -> torch.Tensor:
+    """(N,) relative error."""
+
+    def reference() -> torch.Tensor:
+        total = torch.zeros((), dtype=torch.float64, device=t.f.x.device)
+        for down, right, weight in _DIRECTIONS:
+            a, b = (shifted_difference(source, down, right) ** 2 for source in (t.a, t.b))
+            total = total + weight * t.total(torch.maximum(a, b))
+        return torch.sqrt(total)
+
+    fused = torch.zeros((), dtype=torch.float64, device=t.f.x.device)
+    for down, right, weight in _DIRECTIONS:
+        fused = fused + weight * t.total(shifted_difference(t.f, down, right) ** 2)
+    ideal = t.b.memo(("qsf", t.a), reference)
+    return (torch.sqrt(fused) - ideal) / torch.where(ideal == 0, torch.nan, ideal)
 
 
-def _total(t: Triple, values: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(flat(values).sum(1)) if t.compiled else t.total(values)
+def _haar(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """One level of the orthonormal Haar transform: low pass and the three detail bands; an odd last row is left out."""
+    h, w = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
+    p, q, r, s = x[:, :h:2, :w:2], x[:, :h:2, 1:w:2], x[:, 1:h:2, :w:2], x[:, 1:h:2, 1:w:2]
+    return (p + q + r + s) / 2, (p - q + r - s) / 2, (p + q - r - s) / 2, (p - q - r + s) / 2
 
 
-def _edge_sum(t: Triple, g1: torch.Tensor, a1: torch.Tensor) -> torch.Tensor:
-    g2, a2 = sobel_polar(t, t.f)
-    if t.compiled:
-        out = torch.empty(len(g1), dtype=torch.float64)
-        _kernels.edge_sum(flat(g1), flat(a1), flat(g2), flat(a2), out.numpy())
-        return out
-    strength = torch.where(g1 == g2, g2, torch.minimum(g1, g2) / torch.maximum(g1, g2))
-    turn = 1 - (a1 - a2).abs() / (math.pi / 2)
-    quality = 0.9994 / (1 + torch.exp(-15 * (strength - 0.5))) * 0.9879 / (1 + torch.exp(-22 * (turn - 0.8)))
-    return t.total(quality * g1)
+def _bands(image: Image) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    def split() -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        low, *fine = _haar(image.x)
+        coarse = _haar(low)[1:]
+        return [(fine[0], fine[1], fine[2]), coarse]
+
+    return image.memo("haar", split)
+
+
+@METRICS.register(
+    MetricFacts(
+        name="qm",
+        title="Multiscale edge preservation (Wang and Liu)",
+        short="QM",
+        family="edges",
+        direction="higher",
+        customary="higher",
+        range="0 to 3",
+        reference="Wang, Liu, A novel image fusion metric based on multi-scale analysis, ICSP 2008",
+        doi="10.1109/ICOSP.2008.4697288",
+        origin="imageFusionMetrics metricPWW.m with matlabPyrTools",
+        formula="Haar transform of two levels; in each, exp(-|difference|) of the three detail bands of F and each source, summed "
+        "and weighted by the source's band energy; Q_1^(2/3) Q_2^(1/3), fine level first.",
+        convention="Orthonormal Haar on levels 0..255, the three bands added, not averaged: maximum 3. An odd last row is dropped.",
+        traps=("exp(-|d|) on grey levels forgives nothing: a difference of 5 levels counts as lost.",),
+        degenerate="NaN where a level has no detail in either source.",
+        min_size=4,
+    )
+)
+def qm(t: Triple) -> torch.Tensor:
+    """(N,) weighted product of two levels."""
+    result = torch.ones((), dtype=torch.float64, device=t.f.x.device)
+    for level, exponent in enumerate((2 / 3, 1 / 3)):
+        step = 2 ** (level + 1)
+        kept = weight = torch.zeros((), dtype=torch.float64, device=t.f.x.device)
+        for source in (t.a, t.b):
+            bands = list(zip(_bands(source)[level], _bands(t.f)[level], strict=True))
+            energy = sum_of(s**2 for s, _ in bands)
+            inside = t.mask if t.mask is None else t.mask[:, ::step, ::step][:, : energy.shape[1], : energy.shape[2]]
+            energy = energy if inside is None else energy * inside
+            kept = kept + (energy * sum_of(torch.exp(-(s - f).abs()) for s, f in bands)).sum((1, 2))
+            weight = weight + energy.sum((1, 2))
+        result = result * safe_ratio(kept, weight) ** exponent
+    return result

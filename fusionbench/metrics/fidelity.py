@@ -1,15 +1,18 @@
-"""Visual information fidelity: VIF in the pixel domain."""
+"""Visual information fidelity: VIF in the pixel domain, VIFF of Han."""
 
 from __future__ import annotations
 
 import torch
 
 from fusionbench.metrics import METRICS, MetricFacts, _kernels, _ops
+from fusionbench.metrics._ops import safe_ratio, sum_of
 from fusionbench.metrics._triple import Image, Triple
 from fusionbench.metrics.statistics import EVALUATOR
 
 _SIZES = (17, 9, 5, 3)
 _EPS = 1e-10
+_SHEIKH = "Sheikh, Bovik, Image information and visual quality, IEEE Trans. Image Processing 2006"
+_SHEIKH_DOI = "10.1109/TIP.2005.859378"
 
 
 def _scale(t: Triple, image: Image, scale: int) -> torch.Tensor:
@@ -51,11 +54,11 @@ def _inside(t: Triple, scale: int) -> torch.Tensor | None:
 
 
 def _log_sum(values: torch.Tensor, inside: torch.Tensor | None) -> torch.Tensor:
-    return (torch.log(values) if inside is None else torch.where(inside, torch.log(values), 0.0)).sum((1, 2))
+    return _sum(torch.log(values), inside)
 
 
 def _information(t: Triple, image: Image) -> torch.Tensor:
-    """(N,) information in a source over all scales, in nats, remembered."""
+    """(N,) information in a reference over all scales, in nats, remembered."""
 
     def compute() -> torch.Tensor:
         out = torch.zeros(len(image.x), dtype=torch.float64, device=image.x.device)
@@ -70,23 +73,34 @@ def _information(t: Triple, image: Image) -> torch.Tensor:
     return image.memo("vif information", compute)
 
 
-def _shared(t: Triple, source: Image) -> torch.Tensor:
-    """(N,) information of a source that can be had from the fused image, over all scales, in nats."""
+def _product(t: Triple, source: Image, scale: int) -> torch.Tensor:
+    """Window means of source times fused image at one scale, remembered."""
+    taps = _ops.gaussian(_SIZES[scale], _SIZES[scale] / 5)
+    x, y = _scale(t, source, scale), _scale(t, t.f, scale)
+    return t.f.memo(("vif product", source, scale), lambda: _ops.blur_product(x, y, taps, compiled=t.compiled))
+
+
+def _channel(t: Triple, source: Image, reference: Image, other: Image, scale: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gain and noise variance of the channel from reference to the other image at one scale; gain 0 where undefined."""
+    (m1, v1), (m2, v2) = _moments(t, reference, scale), _moments(t, other, scale)
+    covariance = _product(t, source, scale) - m1 * m2
+    gain = covariance / (v1 + _EPS)
+    noise = (v2 - gain * covariance).clamp_min(_EPS)
+    return torch.where((v1 >= _EPS) & (v2 >= _EPS) & (gain > 0), gain, 0.0), noise
+
+
+def _shared(t: Triple, source: Image, *, reference: Image) -> torch.Tensor:
+    """(N,) information of the reference (source or fused image) that the other one holds, over all scales, in nats."""
     out = torch.zeros(len(source.x), dtype=torch.float64, device=source.x.device)
+    other = t.f if reference is source else source
     for scale in range(4):
-        taps = _ops.gaussian(_SIZES[scale], _SIZES[scale] / 5)
-        m1, v1 = _moments(t, source, scale)
-        m2, v2 = _moments(t, t.f, scale)
-        product = _ops.blur_product(_scale(t, source, scale), _scale(t, t.f, scale), taps, compiled=t.compiled)
         if t.compiled:
-            maps = (m.numpy() for m in (m1, v1, m2, v2, product, out))
-            _kernels.log_shared_information(*maps)
+            maps = (*_moments(t, reference, scale), *_moments(t, other, scale), _product(t, source, scale), out)
+            _kernels.log_shared_information(*(m.numpy() for m in maps))
             continue
-        covariance = product - m1 * m2
-        gain = covariance / (v1 + _EPS)
-        noise = (v2 - gain * covariance).clamp_min(_EPS)
-        counts = (v1 >= _EPS) & (v2 >= _EPS) & (gain > 0)
-        out = out + _log_sum(torch.where(counts, 1 + gain**2 * v1 / (noise + 2), 1.0), _inside(t, scale))
+        gain, noise = _channel(t, source, reference, other, scale)
+        signal = _moments(t, reference, scale)[1]
+        out = out + _log_sum(1 + gain**2 * signal / (noise + 2), _inside(t, scale))
     return out
 
 
@@ -99,8 +113,8 @@ def _shared(t: Triple, source: Image) -> torch.Tensor:
         direction="higher",
         customary="higher",
         range="0 to about 2; above where contrast is enhanced",
-        reference="Sheikh, Bovik, Image information and visual quality, IEEE Trans. Image Processing 2006",
-        doi="10.1109/TIP.2005.859378",
+        reference=_SHEIKH,
+        doi=_SHEIKH_DOI,
         origin=EVALUATOR + " (there called VIFF); Tang's toolbox (called VIF)",
         formula="Information about each source that remains in the fused image over the information in that source, Gaussian "
         "channel model in local windows on four scales; VIF(A, F) + VIF(B, F).",
@@ -117,4 +131,104 @@ def _shared(t: Triple, source: Image) -> torch.Tensor:
 )
 def vif(t: Triple) -> torch.Tensor:
     """(N,) sum of two ratios."""
-    return _shared(t, t.a) / _information(t, t.a) + _shared(t, t.b) / _information(t, t.b)
+    ratios = (safe_ratio(_shared(t, s, reference=s), _information(t, s)) for s in (t.a, t.b))
+    return sum_of(ratios)
+
+
+@METRICS.register(
+    MetricFacts(
+        name="vif@reversed",
+        title="Visual information fidelity with the fused image as the reference, sum over the sources",
+        short="VIF (reversed)",
+        family="fidelity",
+        direction="higher",
+        customary="higher",
+        range="0 upwards",
+        reference=_SHEIKH,
+        doi=_SHEIKH_DOI,
+        origin="Ports that pass (fused, source) to a function of (reference, distorted)",
+        formula="VIF(F, A) + VIF(F, B): how much of the fused image's information each source holds.",
+        convention="As vif, arguments exchanged.",
+        traps=("10 to 15 % above vif under the same name; it rewards fused images with little content.",),
+        degenerate="NaN where the fused image is flat.",
+        min_size=41,
+    )
+)
+def vif_reversed(t: Triple) -> torch.Tensor:
+    """(N,) sum of two ratios."""
+    return sum_of(safe_ratio(_shared(t, s, reference=t.f), _information(t, t.f)) for s in (t.a, t.b))
+
+
+@METRICS.register(
+    MetricFacts(
+        name="vif@strict",
+        title="Visual information fidelity, pixel domain, mean over the sources",
+        short="VIF (mean)",
+        family="fidelity",
+        direction="higher",
+        customary="higher",
+        range="0 to about 1; above where contrast is enhanced",
+        reference=_SHEIKH,
+        doi=_SHEIKH_DOI,
+        formula="The mean of VIF(A, F) and VIF(B, F).",
+        convention="As vif, mean over the sources.",
+        traps=("See vif.",),
+        degenerate="NaN where a source is flat: it holds no information. 0 for a flat fused image.",
+        min_size=41,
+    )
+)
+def vif_strict(t: Triple) -> torch.Tensor:
+    """(N,) mean of two ratios."""
+    return vif(t) / 2
+
+
+_HAN_WEIGHTS = (1 / 2.15, 0.0, 0.15 / 2.15, 1 / 2.15)
+_HAN_NOISE = 0.005 * 255 * 255
+
+
+@METRICS.register(
+    MetricFacts(
+        name="viff",
+        title="Visual information fidelity for fusion (Han)",
+        short="VIFF",
+        family="fidelity",
+        direction="higher",
+        customary="higher",
+        range="0 to about 1",
+        reference="Han, Cai, Cao, Xu, A new image fusion performance metric based on visual information fidelity, Inf. Fusion 2013",
+        doi="10.1016/j.inffus.2011.08.002",
+        origin="Han's VIFF_Public.m; MEFB metricsVIF.m",
+        formula="At each window of each scale, VIF's two terms of the source with the smaller gain; their sums are divided, and the "
+        "four scales mixed with 1, 0, 0.15, 1 over 2.15.",
+        convention="Pixel domain, Gaussian windows 17, 9, 5, 3; noise variance 0.005 * 255^2 = 325; 1e-7 added to each term.",
+        traps=("CDDFuse and its relatives print vif under this name: tau 0.1 to 0.4 between the two.",),
+        degenerate="1 where both sources are flat (the added constants alone remain).",
+        symmetric=False,
+        min_size=41,
+    )
+)
+def viff(t: Triple) -> torch.Tensor:
+    """(N,) mixture over scales."""
+    result = torch.zeros((), dtype=torch.float64, device=t.f.x.device)
+    for scale, weight in enumerate(_HAN_WEIGHTS):
+        if not weight:
+            continue
+        (gain_a, *terms_a), (gain_b, *terms_b) = (_han_terms(t, source, scale) for source in (t.a, t.b))
+        first = gain_a < gain_b
+        inside = _inside(t, scale)
+        kept, there = (_sum(torch.where(first, x, y), inside) for x, y in zip(terms_a, terms_b, strict=True))
+        windows = _sum(torch.ones_like(gain_a), inside)
+        result = result + weight * (kept + 1e-7 * windows) / (there + 1e-7 * windows)
+    return result
+
+
+def _han_terms(t: Triple, source: Image, scale: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Gain, log10 of shared and of total information, each a map."""
+    gain, noise = _channel(t, source, source, t.f, scale)
+    signal = _moments(t, source, scale)[1]
+    total = source.memo(("han", scale), lambda: torch.log10(1 + torch.where(signal < _EPS, 0.0, signal) / _HAN_NOISE))
+    return gain, torch.log10(1 + gain**2 * signal / (noise + _HAN_NOISE)), total
+
+
+def _sum(values: torch.Tensor, inside: torch.Tensor | None) -> torch.Tensor:
+    return (values if inside is None else torch.where(inside, values, 0.0)).sum((1, 2))

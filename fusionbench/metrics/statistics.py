@@ -205,3 +205,200 @@ def decibel(peak: torch.Tensor | float, error: torch.Tensor) -> torch.Tensor:
     """10 log10(peak^2 / error); NaN where either is 0."""
     value = 10 * torch.log10(peak**2 / error)
     return torch.where(torch.isfinite(value), value, torch.nan)
+
+
+def _mean_error(t: Triple) -> tuple[torch.Tensor, torch.Tensor]:
+    return squared_error(t, t.a), squared_error(t, t.b)
+
+
+_PSNR = "Jagalingam, Hegde, A review of quality metrics for fused image, Aquatic Procedia 2015"
+_PSNR_DOI = "10.1016/j.aqpro.2015.02.019"
+_AVERAGE = "The average of the two sources is all but the best possible image under it."
+
+
+@METRICS.register(
+    MetricFacts(
+        name="mse@unit",
+        title="Mean squared error on [0, 1]",
+        short="MSE [0,1]",
+        family="statistics",
+        direction="lower",
+        customary="lower",
+        range="0 to 1",
+        reference=_PSNR,
+        doi=_PSNR_DOI,
+        origin="Tang's toolbox since 2023; IVIF_ZOO and its ports",
+        formula="Mean squared difference of the fused image from each source, averaged over the two.",
+        convention="Levels divided by 255: mse / 65025.",
+        traps=(_AVERAGE,),
+        degenerate="Always defined; 0 where the fused image equals both sources.",
+    )
+)
+def mse_unit(t: Triple) -> torch.Tensor:
+    """(N,) in squared fractions of the full range."""
+    return mse(t) / 255.0**2
+
+
+@METRICS.register(
+    MetricFacts(
+        name="rmse",
+        title="Root mean squared error, mean over the sources",
+        short="RMSE",
+        family="statistics",
+        direction="lower",
+        customary="lower",
+        range="0 to 255",
+        unit="grey levels",
+        reference=_PSNR,
+        doi=_PSNR_DOI,
+        formula="Root of the mean squared difference from each source, averaged over the two.",
+        convention="Levels 0..255; the roots are averaged, not the squares.",
+        traps=("VIFB divides the root of the sum by the number of pixels: rmse@vifb.", _AVERAGE),
+        degenerate="Always defined; 0 where the fused image equals both sources.",
+    )
+)
+def rmse(t: Triple) -> torch.Tensor:
+    """(N,) in grey levels."""
+    first, second = _mean_error(t)
+    return (torch.sqrt(first) + torch.sqrt(second)) / 2
+
+
+@METRICS.register(
+    MetricFacts(
+        name="rmse@vifb",
+        title="VIFB's RMSE: root of the summed squares over the number of pixels",
+        short="RMSE (VIFB)",
+        family="statistics",
+        direction="lower",
+        customary="lower",
+        range="0 to 255 / sqrt(pixels)",
+        reference=_PSNR,
+        doi=_PSNR_DOI,
+        origin="VIFB metricsRmse.m",
+        formula="sqrt(sum (A - F)^2) / (H W), averaged over the two sources.",
+        convention="The root is taken before dividing: the value falls with image size.",
+        traps=("Values of two image sizes cannot be compared. Known upstream as VIFB issue 15.",),
+        degenerate="Always defined; 0 where the fused image equals both sources.",
+    )
+)
+def rmse_vifb(t: Triple) -> torch.Tensor:
+    """(N,) size-dependent."""
+    return rmse(t) / torch.sqrt(pixels(t))
+
+
+@METRICS.register(
+    MetricFacts(
+        name="psnr@255",
+        title="Peak signal-to-noise ratio, peak 255",
+        short="PSNR (255)",
+        family="statistics",
+        direction="higher",
+        customary="higher",
+        range="0 upwards",
+        unit="dB",
+        reference=_PSNR,
+        doi=_PSNR_DOI,
+        formula="10 log10(255^2 / MSE), with the MSE averaged over the two sources first.",
+        convention="Peak 255.",
+        traps=(_AVERAGE,),
+        degenerate="NaN where the fused image equals both sources (no finite limit).",
+    )
+)
+def psnr_255(t: Triple) -> torch.Tensor:
+    """(N,) in dB."""
+    return decibel(255.0, mse(t))
+
+
+@METRICS.register(
+    MetricFacts(
+        name="psnr@meandb",
+        title="Peak signal-to-noise ratio, peak 255, mean of two dB values",
+        short="PSNR (mean dB)",
+        family="statistics",
+        direction="higher",
+        customary="higher",
+        range="0 upwards",
+        unit="dB",
+        reference=_PSNR,
+        doi=_PSNR_DOI,
+        origin="Python ports (image-fusion-metric and relatives)",
+        formula="The mean over the two sources of 10 log10(255^2 / MSE).",
+        convention="Decibels are averaged, not errors; another ranking than psnr@255 (tau 0.5 to 0.7).",
+        traps=("A copy of one source has an infinite value: any image can be driven up by nearing one source.",),
+        degenerate="NaN where the fused image equals a source (no finite limit).",
+    )
+)
+def psnr_mean_db(t: Triple) -> torch.Tensor:
+    """(N,) in dB."""
+    first, second = _mean_error(t)
+    return (decibel(255.0, first) + decibel(255.0, second)) / 2
+
+
+@METRICS.register(
+    MetricFacts(
+        name="psnr@tang",
+        title="Peak signal-to-noise ratio of Tang's toolbox: peak 255 on [0, 1] images",
+        short="PSNR (Tang)",
+        family="statistics",
+        direction="higher",
+        customary="higher",
+        range="48.13 upwards",
+        unit="dB",
+        reference=_PSNR,
+        doi=_PSNR_DOI,
+        origin="Tang's toolbox since 2023; IVIF_ZOO and its ports",
+        formula="20 log10(255 / sqrt(MSE)), with the MSE on [0, 1] averaged over the two sources.",
+        convention="Peak and error are on two scales: 48.13 dB more than psnr@255, the same ranking.",
+        traps=("Papers with PSNR above 60 have this one.",),
+        degenerate="NaN where the fused image equals both sources (no finite limit).",
+    )
+)
+def psnr_tang(t: Triple) -> torch.Tensor:
+    """(N,) in dB."""
+    return decibel(255.0, mse_unit(t))
+
+
+@METRICS.register(
+    MetricFacts(
+        name="psnr@vifb",
+        title="VIFB's and MEFB's PSNR: error as root of the summed squares over the number of pixels",
+        short="PSNR (VIFB)",
+        family="statistics",
+        direction="higher",
+        customary="higher",
+        range="depends on image size",
+        unit="dB",
+        reference=_PSNR,
+        doi=_PSNR_DOI,
+        origin="VIFB and MEFB metricsPsnr.m",
+        formula="20 log10(255 / sqrt(E)), E the mean over the sources of sqrt(sum (A - F)^2) / (H W).",
+        convention="E stands where the MSE should: half the decibels, plus a term that grows with image size.",
+        traps=("Papers with PSNR around 55 to 60 have this one or psnr@tang.",),
+        degenerate="NaN where the fused image equals both sources (no finite limit).",
+    )
+)
+def psnr_vifb(t: Triple) -> torch.Tensor:
+    """(N,) in dB."""
+    return decibel(255.0, rmse_vifb(t))
+
+
+@METRICS.register(
+    MetricFacts(
+        name="mli",
+        title="Mean luminance intensity",
+        short="MLI",
+        family="statistics",
+        direction="describes",
+        customary="higher",
+        range="0 to 255",
+        unit="grey levels",
+        origin="image-fusion-metric (Python)",
+        formula="The mean grey level of the fused image.",
+        convention="Levels 0..255.",
+        traps=("Adding brightness is all it takes.",),
+        degenerate="Always defined.",
+    )
+)
+def mli(t: Triple) -> torch.Tensor:
+    """(N,) in grey levels."""
+    return total(t, t.f) / pixels(t)

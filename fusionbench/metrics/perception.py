@@ -1,0 +1,132 @@
+"""Metrics after models of human vision: Chen and Varshney's QCV, Chen and Blum's QCB."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from fusionbench.metrics import METRICS, MetricFacts, _ops
+from fusionbench.metrics._ops import safe_ratio, stretched
+from fusionbench.metrics._triple import Image, Triple
+
+
+def _radius(h: int, w: int, rows: float, columns: float, device: torch.device) -> torch.Tensor:
+    """Frequency radius on the half plane of rfft2, each axis running over -1..1 (freqspace) times the given factor."""
+    v = torch.fft.fftfreq(h, d=0.5, dtype=torch.float64, device=device) * rows
+    u = torch.fft.rfftfreq(w, d=0.5, dtype=torch.float64, device=device) * columns
+    return torch.sqrt(v[:, None] ** 2 + u[None, :] ** 2)
+
+
+def _filtered(x: torch.Tensor, response: torch.Tensor) -> torch.Tensor:
+    return torch.fft.irfft2(torch.fft.rfft2(x) * response, s=x.shape[1:])
+
+
+def _blocks(x: torch.Tensor, side: int) -> torch.Tensor:
+    """Sums over side x side blocks; the image is completed with zeros."""
+    h, w = x.shape[1:]
+    x = torch.nn.functional.pad(x, (0, -w % side, 0, -h % side))
+    return x.reshape(len(x), x.shape[1] // side, side, x.shape[2] // side, side).sum((2, 4))
+
+
+@METRICS.register(
+    MetricFacts(
+        name="qcv",
+        title="Chen and Varshney's quality metric",
+        short="QCV",
+        family="perception",
+        direction="lower",
+        customary="lower",
+        range="0 upwards, unbounded",
+        reference="Chen, Varshney, A human perception inspired quality metric for image fusion, Information Fusion 2007",
+        doi="10.1016/j.inffus.2005.10.001",
+        origin="imageFusionMetrics metricChen.m; VIFB and MEFB",
+        formula="Differences of each source from the fused image, filtered by a contrast sensitivity function, squared and averaged "
+        "in 16 x 16 blocks; the blocks are weighted by the sum of the source's Sobel strength to the power 5.",
+        convention="Images stretched to 0..255; Mannos-Sakrison filter over frequencies width / 8; zeros beyond the border.",
+        traps=(
+            "The fifth power lets a few blocks decide: 29 to 981 on one image family.",
+            "The filter depends on image size: values of two sizes cannot be compared.",
+        ),
+        degenerate="NaN where both sources are flat (no edge to weigh by).",
+    )
+)
+def qcv(t: Triple) -> torch.Tensor:
+    """(N,) weighted mean squared perceived difference."""
+    a, b, f = stretched(t.a), stretched(t.b), stretched(t.f)
+    h, w = t.size[1:]
+    r = 0.144 * _radius(h, w, h / 8, w / 8, f.x.device)
+    response = 2.6 * (0.0192 + r) * torch.exp(-(r**1.1))
+    error = weight = torch.zeros((), dtype=torch.float64, device=f.x.device)
+    for source in (a, b):
+        perceived = _filtered(source.x - f.x, response)
+        salience = source.memo("qcv", lambda s=source: _blocks(_fifth_power(t, s), 16))
+        error = error + (salience * _blocks(_masked(t, perceived**2), 16) / 256).sum((1, 2))
+        weight = weight + salience.sum((1, 2))
+    return safe_ratio(error, weight)
+
+
+def _fifth_power(t: Triple, image: Image) -> torch.Tensor:
+    gx, gy = _ops.sobel(image.x, compiled=t.compiled)
+    return _masked(t, (gx**2 + gy**2) ** 2.5)
+
+
+def _masked(t: Triple, values: torch.Tensor) -> torch.Tensor:
+    return values if t.mask is None else values * t.mask
+
+
+def _contrast(t: Triple, image: Image) -> torch.Tensor:
+    """(N, H, W) Peli's contrast of the filtered image, through a power law; remembered."""
+
+    def compute() -> torch.Tensor:
+        h, w = image.x.shape[1:]
+        r = _radius(h, w, h / 30, w / 30, image.x.device)
+        response = torch.exp(-((r / 15.3870) ** 2)) - 0.7622 * torch.exp(-((r / 1.3456) ** 2))
+        x = _ops.pad(_filtered(image.x, response), 15, "zeros")
+        fine, coarse = (_ops.blur(x, _unscaled(sigma), compiled=t.compiled) for sigma in (2.0, 4.0))
+        c = (fine / coarse - 1).abs()
+        return c**3 / (c**2 + 0.0001)
+
+    return image.memo("contrast", compute)
+
+
+def _unscaled(sigma: float) -> _ops.Taps:
+    x = np.arange(-15, 16)
+    return np.exp(-(x**2) / (2 * sigma**2)) / (math.sqrt(2 * math.pi) * sigma)
+
+
+@METRICS.register(
+    MetricFacts(
+        name="qcb",
+        title="Chen and Blum's quality metric",
+        short="QCB",
+        family="perception",
+        direction="higher",
+        customary="higher",
+        range="0 to 1",
+        reference="Chen, Blum, A new automated quality assessment algorithm for image fusion, Image and Vision Computing 2009",
+        doi="10.1016/j.imavis.2007.12.002",
+        origin="imageFusionMetrics metricChenBlum.m; VIFB and MEFB",
+        formula="Ratio of the smaller to the larger masked contrast of each source and the fused image, weighted by the squared "
+        "contrast of the source, averaged over pixels.",
+        convention="Images stretched to 0..255; difference-of-Gaussians filter over frequencies size / 30; 31 x 31 Gaussians with "
+        "sigma 2 and 4 that do not sum to 1, zeros beyond the border; p = 3, q = 2, Z = 0.0001.",
+        traps=(
+            "On flat black background the contrast is a quotient of rounding errors of the Fourier transform: flipping an image "
+            "moves the third digit.",
+            "The filter depends on image size.",
+        ),
+        degenerate="NaN where the images are black somewhere beyond the filter's rounding errors, as when both sources are flat.",
+    )
+)
+def qcb(t: Triple) -> torch.Tensor:
+    """(N,) mean over pixels."""
+    c_f = _contrast(t, stretched(t.f))
+    kept, weights = [], []
+    for source in (t.a, t.b):
+        c = _contrast(t, stretched(source))
+        kept.append(torch.minimum(c, c_f) / torch.maximum(c, c_f))
+        weights.append(c**2)
+    quality = (weights[0] * kept[0] + weights[1] * kept[1]) / (weights[0] + weights[1])
+    return t.mean(quality)

@@ -1,0 +1,323 @@
+"""Similarity weighted by where the sources' contrast is: Piella's QS, QW, QE, Cvejic's QC, Yang's QY."""
+
+from __future__ import annotations
+
+import torch
+
+from fusionbench.metrics import METRICS, MetricFacts, _ops
+from fusionbench.metrics._ops import gaussian, safe_ratio
+from fusionbench.metrics._triple import Image, Triple
+from fusionbench.metrics.structure import ssim_map
+
+_PIELLA = "Piella, Heijmans, A new quality metric for image fusion, ICIP 2003"
+_PIELLA_DOI = "10.1109/ICIP.2003.1247209"
+_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+_WINDOW = gaussian(11, 1.5)
+
+
+def _saliency(t: Triple, a: Image, b: Image) -> tuple[torch.Tensor, torch.Tensor]:
+    """(weight of A at each window, larger of the two variances); both flat: one half."""
+
+    def compute() -> tuple[torch.Tensor, torch.Tensor]:
+        va, vb = (_ops.window_covariance(t, x, x, _WINDOW) for x in (a, b))
+        none = va + vb == 0
+        va, vb = torch.where(none, 0.5, va), torch.where(none, 0.5, vb)
+        return va / (va + vb), torch.maximum(va, vb)
+
+    return b.memo(("saliency", a), compute)
+
+
+def _mixed(t: Triple, a: Image, b: Image, f: Image) -> torch.Tensor:
+    """(N, h, w) SSIM with either source, mixed by saliency."""
+    share = _saliency(t, a, b)[0]
+    first, second = (ssim_map(t, source, f, _WINDOW, _C1, _C2) for source in (a, b))
+    return share * first + (1 - share) * second
+
+
+def _weighted(t: Triple, a: Image, b: Image, f: Image) -> torch.Tensor:
+    weight = _saliency(t, a, b)[1]
+    return safe_ratio(t.total(weight * _mixed(t, a, b, f)), t.total(weight))
+
+
+def _edges(image: Image, border: str) -> Image:
+    """Prewitt gradient strength."""
+
+    def strength() -> torch.Tensor:
+        gx, gy = _ops.three_by_three(image.x, 1.0, border)
+        return torch.sqrt(gx**2 + gy**2)
+
+    return image.derive(("prewitt", border), strength)
+
+
+def _edge_factor(t: Triple, border: str = "zeros") -> torch.Tensor:
+    """(N,) QW of the edge images, remembered."""
+    a, b, f = (_edges(image, border) for image in (t.a, t.b, t.f))
+    return t.f.memo(("edge factor", border), lambda: _weighted(t, a, b, f))
+
+
+_SSIM = "The similarity is SSIM with its constants (11 x 11 Gaussian, sigma 1.5, range 255), not the 8 x 8 UQI of the paper."
+
+
+@METRICS.register(
+    MetricFacts(
+        name="qs",
+        title="Piella's fusion quality index",
+        short="QS",
+        family="structure",
+        direction="higher",
+        customary="higher",
+        range="-1 to 1",
+        reference=_PIELLA,
+        doi=_PIELLA_DOI,
+        origin="imageFusionMetrics metricPeilla.m (sw = 1)",
+        formula="Mean over windows of l SSIM(A, F) + (1 - l) SSIM(B, F), l = var A / (var A + var B).",
+        convention=_SSIM,
+        traps=("Flat background scores 1: on a slice it is most of the value.",),
+        degenerate="Always defined; l = 1/2 where both sources are flat.",
+        min_size=11,
+    )
+)
+def qs(t: Triple) -> torch.Tensor:
+    """(N,) mean over windows."""
+    return t.mean(_mixed(t, t.a, t.b, t.f))
+
+
+@METRICS.register(
+    MetricFacts(
+        name="qw",
+        title="Piella's weighted fusion quality index",
+        short="QW",
+        family="structure",
+        direction="higher",
+        customary="higher",
+        range="-1 to 1",
+        reference=_PIELLA,
+        doi=_PIELLA_DOI,
+        origin="imageFusionMetrics metricPeilla.m (sw = 2)",
+        formula="As qs, each window weighted by the larger of the two sources' variances.",
+        convention=_SSIM,
+        traps=("MEFB prints the edge factor under this name: qe@mefb.",),
+        degenerate="Always defined.",
+        min_size=11,
+    )
+)
+def qw(t: Triple) -> torch.Tensor:
+    """(N,) weighted mean over windows."""
+    return _weighted(t, t.a, t.b, t.f)
+
+
+@METRICS.register(
+    MetricFacts(
+        name="qe",
+        title="Piella's edge-dependent fusion quality index",
+        short="QE",
+        family="structure",
+        direction="higher",
+        customary="higher",
+        range="-1 to 1",
+        reference=_PIELLA,
+        doi=_PIELLA_DOI,
+        formula="QW of the images times QW of their edge images (exponent alpha = 1).",
+        convention=_SSIM + " Edges: Prewitt strength, zeros beyond the border.",
+        traps=("imageFusionMetrics' own code for it stops with an undefined variable; ports returned parts of it.",),
+        degenerate="Always defined.",
+        min_size=11,
+    )
+)
+def qe(t: Triple) -> torch.Tensor:
+    """(N,) product of two weighted indices."""
+    return qw(t) * _edge_factor(t)
+
+
+@METRICS.register(
+    MetricFacts(
+        name="qe@mefb",
+        title="Edge factor of Piella's QE, which MEFB prints as Qw",
+        short="Qw (MEFB)",
+        family="structure",
+        direction="higher",
+        customary="higher",
+        range="-1 to 1",
+        reference=_PIELLA,
+        doi=_PIELLA_DOI,
+        origin="MEFB metricsQw.m",
+        formula="QW of the three edge images.",
+        convention=_SSIM + " Edges: Prewitt strength, zeros beyond the border.",
+        traps=("Not QW, and half of QE.",),
+        degenerate="Always defined.",
+        min_size=11,
+    )
+)
+def qe_mefb(t: Triple) -> torch.Tensor:
+    """(N,) weighted mean over windows of edge images."""
+    return _edge_factor(t)
+
+
+@METRICS.register(
+    MetricFacts(
+        name="qe@squared",
+        title="Squared edge factor of Piella's QE",
+        short="Qe (squared)",
+        family="structure",
+        direction="higher",
+        customary="higher",
+        range="0 to 1",
+        reference=_PIELLA,
+        doi=_PIELLA_DOI,
+        origin="image-fusion-metric (Python)",
+        formula="The square of QW of the three edge images.",
+        convention=_SSIM + " Edges: Prewitt strength, borders replicated.",
+        traps=("The image factor is missing, the edge factor enters twice.",),
+        degenerate="Always defined.",
+        min_size=11,
+    )
+)
+def qe_squared(t: Triple) -> torch.Tensor:
+    """(N,) squared edge factor."""
+    return _edge_factor(t, "replicate") ** 2
+
+
+_CVEJIC = "Cvejic, Loza, Bull, Canagarajah, A similarity metric for assessment of image fusion algorithms, IJSP 2005"
+_YANG = "Yang, Zhang, Wang, Liu, A novel similarity based quality metric for image fusion, Information Fusion 2008"
+_YANG_DOI = "10.1016/j.inffus.2006.09.001"
+_SMALL = gaussian(7, 1.5)
+_TINY = 2e-16
+
+
+def _defined_mean(t: Triple, values: torch.Tensor) -> torch.Tensor:
+    """Mean over the windows that are not NaN; NaN where none is left."""
+    defined = ~torch.isnan(values)
+    return safe_ratio(t.total(torch.where(defined, values, 0.0)), t.total(defined.double()))
+
+
+@METRICS.register(
+    MetricFacts(
+        name="qc",
+        title="Cvejic's similarity metric",
+        short="QC",
+        family="structure",
+        direction="higher",
+        customary="higher",
+        range="-1 to 1",
+        reference=_CVEJIC,
+        origin="imageFusionMetrics metricCvejic.m (sw = 2); MEFB metricsQc.m",
+        formula="Mean over windows of s SSIM(A, F) + (1 - s) SSIM(B, F), s = cov(A, F) / (cov(A, F) + cov(B, F)); 0 where s < 0 "
+        "and 1 where s > 1.",
+        convention="Gaussian 7 x 7, sigma 1.5, constants 2e-16; windows where s is 0 / 0 are left out, as MEFB does.",
+        traps=(
+            "imageFusionMetrics returns NaN for every slice with a black background.",
+            "With such constants, flat bright windows compare rounding errors.",
+            "A window with s > 1 scores a full 1: opposed contrast is rewarded.",
+        ),
+        degenerate="NaN where no window has covariance with either source.",
+        min_size=11,
+    )
+)
+def qc(t: Triple) -> torch.Tensor:
+    """(N,) mean over the windows that are defined."""
+    cov_a, cov_b = (_ops.window_covariance(t, source, t.f, _SMALL) for source in (t.a, t.b))
+    share = cov_a / (cov_a + cov_b)
+    first, second = (ssim_map(t, source, t.f, _SMALL, _TINY, _TINY) for source in (t.a, t.b))
+    values = share * first + (1 - share) * second
+    values = torch.where(share < 0, 0.0, torch.where(share > 1, 1.0, values))
+    return _defined_mean(t, values)
+
+
+@METRICS.register(
+    MetricFacts(
+        name="qy",
+        title="Yang's similarity metric",
+        short="QY",
+        family="structure",
+        direction="higher",
+        customary="higher",
+        range="-1 to 1",
+        reference=_YANG,
+        doi=_YANG_DOI,
+        origin="imageFusionMetrics metricYang.m; MEFB metricsQy.m",
+        formula="Windows where SSIM(A, B) >= 0.75: l SSIM(A, F) + (1 - l) SSIM(B, F), l = var A / (var A + var B); elsewhere the "
+        "larger of the two.",
+        convention="Gaussian 7 x 7, sigma 1.5, constants 2e-16; windows where l is 0 / 0 are left out, as MEFB does.",
+        traps=(
+            "imageFusionMetrics returns NaN for every slice with a black background.",
+            "With such constants, flat bright windows compare rounding errors.",
+            "A copy of one source scores close to 1.",
+        ),
+        degenerate="NaN where no window has any variance in the sources.",
+        min_size=11,
+    )
+)
+def qy(t: Triple) -> torch.Tensor:
+    """(N,) mean over the windows that are defined."""
+    va, vb = (_ops.window_covariance(t, x, x, _SMALL) for x in (t.a, t.b))
+    share = va / (va + vb)
+    between = t.b.memo(("between", t.a), lambda: ssim_map(t, t.a, t.b, _SMALL, _TINY, _TINY))
+    first, second = (ssim_map(t, source, t.f, _SMALL, _TINY, _TINY) for source in (t.a, t.b))
+    mixed = share * first + (1 - share) * second
+    values = torch.where(between >= 0.75, mixed, torch.maximum(first, second))
+    return _defined_mean(t, torch.where(torch.isnan(share), torch.nan, values))
+
+
+def _unregularised(t: Triple, x: Image, y: Image) -> torch.Tensor:
+    """SSIM without constants; two flat windows compare by their means alone, two black ones are equal."""
+
+    def compute() -> torch.Tensor:
+        mx, my = _ops.window_mean(t, x, _SMALL), _ops.window_mean(t, y, _SMALL)
+        power, spread = mx**2 + my**2, _ops.window_covariance(t, x, x, _SMALL) + _ops.window_covariance(t, y, y, _SMALL)
+        luminance = torch.where(power == 0, 1.0, 2 * mx * my / power)
+        return luminance * torch.where(spread == 0, 1.0, 2 * _ops.window_covariance(t, x, y, _SMALL) / spread)
+
+    return y.memo(("unregularised", x), compute)
+
+
+@METRICS.register(
+    MetricFacts(
+        name="qc@strict",
+        title="Cvejic's similarity metric, defined for flat windows",
+        short="QC (strict)",
+        family="structure",
+        direction="higher",
+        customary="higher",
+        range="-1 to 1",
+        reference=_CVEJIC,
+        formula="As qc, with s clipped to [0, 1]; s = 1/2 where neither source covaries with the fused image.",
+        convention="Gaussian 7 x 7, sigma 1.5, no constants: two flat windows compare by their means.",
+        traps=("Flat background that agrees scores 1: use a mask.",),
+        degenerate="Always defined.",
+        min_size=7,
+    )
+)
+def qc_strict(t: Triple) -> torch.Tensor:
+    """(N,) mean over windows."""
+    cov_a, cov_b = _ops.window_covariance(t, t.a, t.f, _SMALL), _ops.window_covariance(t, t.b, t.f, _SMALL)
+    both = cov_a + cov_b
+    share = torch.where(both == 0, 0.5, cov_a / torch.where(both == 0, 1.0, both)).clamp(0, 1)
+    return t.mean(share * _unregularised(t, t.a, t.f) + (1 - share) * _unregularised(t, t.b, t.f))
+
+
+@METRICS.register(
+    MetricFacts(
+        name="qy@strict",
+        title="Yang's similarity metric, defined for flat windows",
+        short="QY (strict)",
+        family="structure",
+        direction="higher",
+        customary="higher",
+        range="-1 to 1",
+        reference=_YANG,
+        doi=_YANG_DOI,
+        formula="As qy; l = 1/2 where both sources are flat.",
+        convention="Gaussian 7 x 7, sigma 1.5, no constants: two flat windows compare by their means.",
+        traps=("Flat background that agrees scores 1: use a mask.", "A copy of one source scores close to 1."),
+        degenerate="Always defined.",
+        min_size=7,
+    )
+)
+def qy_strict(t: Triple) -> torch.Tensor:
+    """(N,) mean over windows."""
+    va, vb = _ops.window_covariance(t, t.a, t.a, _SMALL), _ops.window_covariance(t, t.b, t.b, _SMALL)
+    both = va + vb
+    share = torch.where(both == 0, 0.5, va / torch.where(both == 0, 1.0, both))
+    first, second = _unregularised(t, t.a, t.f), _unregularised(t, t.b, t.f)
+    mixed = share * first + (1 - share) * second
+    return t.mean(torch.where(_unregularised(t, t.a, t.b) >= 0.75, mixed, torch.maximum(first, second)))
