@@ -50,14 +50,12 @@ class Pair:
     truth: Mapping[str, NDArray[Any]] | None = None
 
     def __post_init__(self) -> None:
-        for name, image, shape in (("a", self.a, None), ("b", self.b, self.a.shape), ("color", self.color, None)):
+        for name, image, form in (("a", self.a, "(H, W)"), ("b", self.b, "(H, W)"), ("color", self.color, "(H, W, 3)")):
             if image is None:
                 continue
-            if image.dtype != np.uint8 or image.ndim != (3 if name == "color" else 2):
-                raise ValueError(
-                    f"pair {self.id}: {name} must be uint8 of shape (H, W), is {image.dtype} {image.shape}"
-                )
-            if shape is not None and image.shape != shape:
+            if image.dtype != np.uint8 or image.ndim != form.count(",") + 1 or image.shape[2:] not in ((), (3,)):
+                raise ValueError(f"pair {self.id}: {name} must be uint8 {form}, is {image.dtype} {image.shape}")
+            if image.shape[:2] != self.a.shape:
                 raise InputError(
                     f"pair {self.id}: the two images differ in size, {size_text(self.a)} and {size_text(image)}; "
                     "register and resample them to one grid first"

@@ -224,10 +224,11 @@ def convert(text: str, kind: Any) -> Any:
                 return choice
         raise ValueError(f"expected one of {', '.join(map(str, typing.get_args(kind)))}")
     if origin in (typing.Union, types.UnionType):
-        for member in typing.get_args(kind):
+        members = typing.get_args(kind)
+        if types.NoneType in members and text.lower() == "none":
+            return None
+        for member in members:
             if member is types.NoneType:
-                if text.lower() == "none":
-                    return None
                 continue
             try:
                 return convert(text, member)
