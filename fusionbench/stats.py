@@ -297,8 +297,8 @@ def bootstrap(
 ) -> Bootstrap | str:
     """Bootstrap intervals of means and of mean ranks; ``clusters`` names the cluster of each pair (row), in order.
 
-    ``core`` are the metrics ranked. A method with an undefined score has no interval on that metric. Returns the reason
-    when there are fewer than two clusters.
+    ``core`` are the metrics ranked. A method with an undefined score has no interval on that metric and ranks last on it.
+    Returns the reason when there are fewer than two clusters.
     """
     labels = list(clusters)
     members = [np.flatnonzero([label == name for label in labels]) for name in dict.fromkeys(labels)]
@@ -307,8 +307,12 @@ def bootstrap(
     metrics = list(scores)
     methods = list(scores[metrics[0]].columns)
     cube = np.stack([scores[metric].to_numpy(dtype=float) for metric in metrics], axis=2)  # pairs, methods, metrics
+    # A pair undefined for every method is left out; a method undefined anywhere else is so in every resample.
+    useful = ~np.isnan(cube).all(axis=1)
+    cube = np.where(useful[:, None, :], cube, 0.0)
+    cube[:, np.isnan(cube).any(axis=0)] = np.nan
     sums = np.stack([cube[rows].sum(axis=0) for rows in members])
-    sizes = np.array([len(rows) for rows in members], dtype=float)
+    sizes = np.stack([useful[rows].sum(axis=0) for rows in members]).astype(float)  # clusters, metrics
     random = np.random.default_rng(seed)
     contenders = [i for i, name in enumerate(methods) if name not in controls]
     where = [metrics.index(metric) for metric in core]
@@ -317,7 +321,8 @@ def bootstrap(
     mean_rank = np.full((resamples, len(contenders)), np.nan)
     for n in range(resamples):
         drawn = random.integers(len(members), size=len(members))
-        means[n] = sums[drawn].sum(axis=0) / sizes[drawn].sum()
+        size = sizes[drawn].sum(axis=0)
+        means[n] = np.where(size > 0, sums[drawn].sum(axis=0) / np.maximum(size, 1.0), np.nan)
         if where and contenders:
             sided = means[n][np.ix_(contenders, where)] * signs
             ranks = stats.rankdata(np.nan_to_num(sided, nan=np.inf), axis=0)

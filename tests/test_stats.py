@@ -1,0 +1,213 @@
+"""Statistics: closed small examples, agreement with scipy and scikit-posthocs called by hand, and awkward data."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import scikit_posthocs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from fusionbench import stats
+
+# AUC of C4.5 and its variants on 14 data sets: Demsar (2006), table 6; 0.9751 is printed 0.975 and ranked ahead of it.
+DEMSAR = pd.DataFrame(
+    {
+        "c45": [0.763, 0.599, 0.954, 0.628, 0.882, 0.936, 0.661, 0.583, 0.775, 1.000, 0.940, 0.619, 0.972, 0.957],
+        "m": [0.768, 0.591, 0.971, 0.661, 0.888, 0.931, 0.668, 0.583, 0.838, 1.000, 0.962, 0.666, 0.981, 0.978],
+        "cf": [0.771, 0.590, 0.968, 0.654, 0.886, 0.916, 0.609, 0.563, 0.866, 1.000, 0.965, 0.614, 0.9751, 0.946],
+        "mcf": [0.798, 0.569, 0.967, 0.657, 0.898, 0.931, 0.685, 0.625, 0.875, 1.000, 0.962, 0.669, 0.975, 0.970],
+    }
+)
+
+
+def blocks(pairs: int, methods: int, seed: int = 0) -> pd.DataFrame:
+    values = np.random.default_rng(seed).normal(size=(pairs, methods))
+    return pd.DataFrame(values, columns=[f"m{i}" for i in range(methods)])
+
+
+def test_demsars_published_example() -> None:
+    lower_better = -DEMSAR
+    result = stats.friedman(lower_better)
+    nemenyi = stats.nemenyi(lower_better)
+    assert isinstance(result, stats.Friedman)
+    assert isinstance(nemenyi, stats.Nemenyi)
+    # The paper prints average ranks 3.143, 2.000, 2.893, 1.964 and CD 1.25 at alpha 0.05.
+    assert nemenyi.ranks.round(3).to_dict() == {"mcf": 1.964, "m": 2.0, "cf": 2.893, "c45": 3.143}
+    assert nemenyi.difference == pytest.approx(1.25, abs=0.005)
+    # Its chi-square (9.28) and F (3.69) leave ties uncorrected; the correction can only raise them.
+    plain = 12 * 14 / (4 * 5) * ((nemenyi.ranks**2).sum() - 4 * 5**2 / 4)
+    assert plain == pytest.approx(9.28, abs=0.005)
+    assert 13 * plain / (14 * 3 - plain) == pytest.approx(3.69, abs=0.005)
+    assert result.chi2 > plain
+    assert result.p < 0.05
+
+
+def test_friedman_is_scipys_and_iman_davenport_is_its_formula() -> None:
+    data = blocks(12, 5)
+    result = stats.friedman(data)
+    assert isinstance(result, stats.Friedman)
+    by_hand = scipy_stats.friedmanchisquare(*data.to_numpy().T)
+    assert (result.chi2, result.p_chi2) == pytest.approx((by_hand.statistic, by_hand.pvalue), rel=1e-12)
+    f = 11 * by_hand.statistic / (12 * 4 - by_hand.statistic)
+    assert result.f == pytest.approx(f, rel=1e-12)
+    assert result.p == pytest.approx(scipy_stats.f.sf(f, 4, 44), rel=1e-12)
+    assert result.w == pytest.approx(by_hand.statistic / 48, rel=1e-12)
+
+
+def test_friedman_of_perfect_agreement_and_of_nothing() -> None:
+    agreed = pd.DataFrame([[1.0, 2.0, 3.0]] * 4, columns=list("abc"))
+    result = stats.friedman(agreed)
+    assert isinstance(result, stats.Friedman)
+    assert (result.w, result.f) == (1.0, math.inf)
+    assert result.p == pytest.approx(1 / 6**3)
+    assert stats.friedman(agreed * 0) == "all methods are tied on every pair"
+    assert "three methods" in str(stats.friedman(agreed[["a", "b"]]))
+    assert "two pairs" in str(stats.friedman(agreed[:1]))
+    assert "three methods" in str(stats.friedman(agreed[[]]))
+
+
+def test_nemenyi_is_scikit_posthocs_and_agrees_with_its_own_critical_difference() -> None:
+    data = blocks(20, 6, seed=3) + np.arange(6)
+    result = stats.nemenyi(data)
+    assert isinstance(result, stats.Nemenyi)
+    by_hand = scikit_posthocs.posthoc_nemenyi_friedman(data)
+    for a in data.columns:
+        for b in data.columns:
+            assert result.p.loc[a, b] == pytest.approx(by_hand.loc[a, b], rel=1e-9)
+            if a != b:
+                apart = abs(result.ranks[a] - result.ranks[b])
+                assert (apart >= result.difference) == (result.p.loc[a, b] < 0.05)
+                together = any(a in group and b in group for group in result.groups)
+                assert together == (apart < result.difference)
+
+
+def test_cliques_are_maximal_runs() -> None:
+    ranks = pd.Series({"a": 1.0, "b": 1.5, "c": 3.0, "d": 3.2, "e": 9.0})
+    assert stats.cliques(ranks, 1.75) == [["a", "b"], ["b", "c", "d"]]
+    assert stats.cliques(ranks, 0.1) == []
+    assert stats.cliques(ranks, 100) == [list("abcde")]
+
+
+def test_ranks_ties_and_undefined() -> None:
+    values = pd.Series({"a": 2.0, "b": 2.0, "c": 5.0, "d": np.nan})
+    assert stats.rank(values, "higher").to_dict() == {"c": 1, "a": 2.5, "b": 2.5, "d": 4}
+    assert stats.rank(values, "lower").to_dict() == {"a": 1.5, "b": 1.5, "c": 3, "d": 4}
+    with pytest.raises(ValueError, match="sideways"):
+        stats.rank(values, "sideways")
+
+
+def test_controls_get_the_rank_they_would_have() -> None:
+    values = pd.Series({"a": 3.0, "b": 2.0, "c": 1.0, "top": 9.0, "equal": 2.0, "last": 0.0, "none": np.nan})
+    ranks = stats.rank_beside(values, "higher", {"top", "equal", "last", "none"})
+    assert ranks.to_dict() == {"a": 1, "b": 2, "c": 3, "top": 1, "equal": 2.5, "last": 4, "none": 4}
+    assert stats.rank_beside(values, "lower", {"top", "equal", "last", "none"})["top"] == 4
+
+
+def test_mean_ranks_borda_and_wins() -> None:
+    means = pd.DataFrame({"up": [3.0, 2.0, 1.0], "down": [5.0, 1.0, 1.0]}, index=list("abc"))
+    better = {"up": "higher", "down": "lower"}
+    assert stats.mean_ranks(means, better).to_dict() == {"a": 2.0, "b": 1.75, "c": 2.25}
+    assert stats.share_of_wins(means, better).to_dict() == {"a": 0.5, "b": 0.25, "c": 0.25}
+    frames = {
+        "up": pd.DataFrame([[3.0, 2.0, 1.0]], columns=list("abc")),
+        "down": pd.DataFrame([[5.0, 1, 1]], columns=list("abc")),
+    }
+    assert stats.borda(frames, better).to_dict() == {"a": 0.5, "b": 0.625, "c": 0.375}
+    assert stats.borda({"up": frames["up"][["a"]]}, better).isna().all()
+
+
+def test_holm_by_hand() -> None:
+    p = np.array([0.01, 0.04, np.nan, 0.03, 0.005])
+    assert stats.holm(p) == pytest.approx([0.03, 0.06, np.nan, 0.06, 0.02], nan_ok=True)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(1, 30),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1.0, 0.4, 8.0]),
+    st.booleans(),
+)
+def test_wilcoxon_is_scipys_column_by_column(pairs: int, seed: int, scale: float, missing: bool) -> None:
+    random = np.random.default_rng(seed)
+    values = random.normal(size=(pairs, 6))
+    values[:, ::2] = np.round(values[:, ::2] * scale)  # ties and zeros
+    values[:, 5] = 0
+    if missing:
+        values[random.integers(pairs), 1] = np.nan
+    ours = stats.wilcoxon(values)
+    for column, p in zip(values.T, ours, strict=True):
+        kept = column[~np.isnan(column)]
+        if kept.size == 0:
+            assert math.isnan(p)
+        elif not kept.any():
+            assert p == 1.0
+        else:
+            assert p == pytest.approx(scipy_stats.wilcoxon(kept).pvalue, rel=1e-12)
+
+
+def test_pairwise_table() -> None:
+    scores = blocks(10, 3, seed=5) + np.array([0.0, 0.5, 3.0])
+    table = stats.pairwise(scores, "higher")
+    assert list(zip(table["first"], table["second"], strict=True)) == [("m0", "m1"), ("m0", "m2"), ("m1", "m2")]
+    line = table.iloc[1]
+    assert line["difference"] == pytest.approx((scores["m0"] - scores["m2"]).mean())
+    assert line["effect"] == -1.0  # m2 is better on every pair
+    assert line["p"] == scipy_stats.wilcoxon(scores["m0"], scores["m2"]).pvalue == 2 / 2**10
+    assert stats.pairwise(scores, "lower")["effect"].iloc[1] == 1.0
+    assert stats.pairwise(scores[["m0"]], "higher").empty
+
+
+def test_rank_biserial_by_hand() -> None:
+    assert stats.rank_biserial(np.array([1.0, 2.0, -3.0, 0.0])) == pytest.approx((1 + 2 - 3) / 6)
+    assert stats.rank_biserial(np.array([0.0, 0.0])) == 0.0
+
+
+def test_tied_with_best() -> None:
+    scores = blocks(12, 3, seed=1) * 0.1 + np.array([0.0, 0.01, 5.0])
+    assert stats.tied_with_best(scores, "higher") == ["m2"]
+    assert sorted(stats.tied_with_best(scores, "lower")) == ["m0", "m1"]
+    assert stats.tied_with_best(scores[["m0"]], "higher") == ["m0"]
+    assert stats.tied_with_best(scores[[]], "higher") == []
+    assert set(stats.tied_with_best(scores[:3], "higher")) == {"m0", "m1", "m2"}  # three pairs can show nothing
+
+
+def test_bootstrap_of_one_value_a_case_matches_the_plain_bootstrap_of_means() -> None:
+    scores = {"x": blocks(15, 2, seed=2)}
+    result = stats.bootstrap(scores, ["x"], {"x": "higher"}, [f"case{i}" for i in range(15)], resamples=4000)
+    assert isinstance(result, stats.Bootstrap)
+    plain = scipy_stats.bootstrap(
+        (scores["x"]["m0"].to_numpy(),), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
+    assert result.low.loc["m0", "x"] == pytest.approx(plain.low, abs=0.06)
+    assert result.high.loc["m0", "x"] == pytest.approx(plain.high, abs=0.06)
+
+
+def test_bootstrap_resamples_whole_cases() -> None:
+    # Two cases of many identical slices: an interval that took slices for independent would be narrow.
+    frame = pd.DataFrame({"a": [0.0] * 50 + [1.0] * 50})
+    result = stats.bootstrap({"x": frame}, ["x"], {"x": "higher"}, ["p"] * 50 + ["q"] * 50)
+    assert isinstance(result, stats.Bootstrap)
+    assert (result.low.loc["a", "x"], result.high.loc["a", "x"], result.clusters) == (0.0, 1.0, 2)
+
+
+def test_bootstrap_controls_undefined_and_too_few_cases() -> None:
+    frame = blocks(6, 3)
+    frame.loc[0, "m1"] = np.nan
+    cases = list("aabbcc")
+    result = stats.bootstrap({"x": frame}, ["x"], {"x": "higher"}, cases, controls={"m2"})
+    assert isinstance(result, stats.Bootstrap)
+    assert list(result.rank_low.index) == ["m0", "m1"]
+    assert math.isnan(result.low.loc["m1", "x"])
+    assert (result.rank_low["m1"], result.rank_high["m0"]) == (2.0, 1.0)  # undefined always ranks last
+    again = stats.bootstrap({"x": frame}, ["x"], {"x": "higher"}, cases, controls={"m2"})
+    assert isinstance(again, stats.Bootstrap)
+    pd.testing.assert_frame_equal(result.low, again.low)
+    assert stats.bootstrap({"x": frame}, ["x"], {"x": "higher"}, ["a"] * 6) == (
+        "intervals need two cases or more to resample, here 1"
+    )
