@@ -77,18 +77,27 @@ def sample_seed(seed: int, *where: int) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def draw_crops(
-    pairs: Sequence[TrainingPair], *, seed: int, step: int, samples: range, crop: int, darkest: float = 8.0
-) -> tuple[Tensor, Tensor]:
-    """Random flipped crops, (N,1,crop,crop) float32 in [-1, 1] of a and of b.
+def sample_seeds(seed: int, step: int, samples: range, pool: int = 0) -> list[int]:
+    """The seed of each sample of a step; `samples` numbers them across all processes, so that several draw what one would.
 
-    A task is drawn first, each as often as the others, then a pair of it. `samples` numbers the crops of this step
-    across all processes, so that several of them draw what one would. Crops whose mean level (of max(a, b)) is below
+    With a pool, each position draws from that many different samples of its own, so that what is costly to compute can be
+    kept by seed, by the process that will need it again.
+    """
+    seeds = [sample_seed(seed, step, i) for i in samples]
+    return [sample_seed(seed, drawn % pool, i, -1) for drawn, i in zip(seeds, samples, strict=True)] if pool else seeds
+
+
+def draw_crops(
+    pairs: Sequence[TrainingPair], seeds: Sequence[int], crop: int, darkest: float = 8.0
+) -> tuple[Tensor, Tensor]:
+    """A random flipped crop from each seed, (N,1,crop,crop) float32 in [-1, 1] of a and of b.
+
+    A task is drawn first, each as often as the others, then a pair of it. Crops whose mean level (of max(a, b)) is below
     `darkest` are drawn again, up to three times: mere background teaches nothing.
     """
     tasks = sorted({pair.task for pair in pairs})
     by_task = [[pair for pair in pairs if pair.task == task] for task in tasks]
-    crops = [_draw_crop(by_task, np.random.default_rng(sample_seed(seed, step, i)), crop, darkest) for i in samples]
+    crops = [_draw_crop(by_task, np.random.default_rng(seed), crop, darkest) for seed in seeds]
     return to_signed([a for a, _ in crops]), to_signed([b for _, b in crops])
 
 

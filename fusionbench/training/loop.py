@@ -24,7 +24,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from fusionbench.errors import InputError
 from fusionbench.files import write_bytes
-from fusionbench.training.data import Split, TrainingPair, draw_crops, sample_seed
+from fusionbench.training.data import Split, TrainingPair, draw_crops, sample_seed, sample_seeds
 from fusionbench.training.weights import load_pickle, load_strict
 
 FORMAT = 1
@@ -53,6 +53,7 @@ class Settings:
     """How to train. `batch` counts samples of one process and one accumulation step.
 
     schedule: "one-cycle" (up over the first tenth, cosine down to a hundredth), "cosine" (no rise), "constant".
+    pool: each position of a batch draws from this many different samples only, which a recipe may cache; 0: all differ.
     precision: "no", "bf16" or "fp16". ema: decay of the averaged weights, which validation and the result use; 0 for none.
     """
 
@@ -69,6 +70,7 @@ class Settings:
     precision: Literal["no", "bf16", "fp16"] = "no"
     seed: int = 0
     validate_every: int = 500
+    pool: int = 0
     compile: bool = False
 
     def __post_init__(self) -> None:
@@ -166,9 +168,9 @@ class _Run:
         for micro in range(s.accumulate):
             first = (micro * world + rank) * size
             samples = range(first, first + size)
-            a, b = draw_crops(pairs, seed=s.seed, step=self.step, samples=samples, crop=s.crop)
+            seeds = sample_seeds(s.seed, self.step, samples, s.pool)
+            a, b = draw_crops(pairs, seeds, s.crop)
             torch.manual_seed(sample_seed(s.seed, self.step, first, 1))  # dropout has no generator of its own
-            seeds = [sample_seed(s.seed, self.step, i, 2) for i in samples]
             with self.accelerator.accumulate(self.wrapped):
                 a, b = a.to(self.accelerator.device), b.to(self.accelerator.device)
                 with self.accelerator.autocast():

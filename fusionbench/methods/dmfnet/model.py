@@ -70,10 +70,10 @@ def decoder_maps(unet: DenoisingUNet, a: Tensor, b: Tensor, noise: Noise) -> lis
     clean = torch.stack([a, b]).repeat_interleave(steps, dim=2).reshape(-1, 1, *a.shape[-2:])
     level = noise.level.reshape(-1).to(a.device)
     noisy = add_noise(clean, level, noise.eps.reshape(clean.shape).to(a))
-    if unet.init_conv.weight.is_contiguous(memory_format=torch.channels_last):
-        noisy = noisy.contiguous(memory_format=torch.channels_last)
-    maps = unet.features(noisy, level)
-    return [m.unflatten(0, (-1, steps)).flatten(1, 2) for m in maps]
+    fast = unet.downs[0].res_block.block1.block[3].weight.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if fast else torch.contiguous_format
+    maps = unet.features(noisy.contiguous(memory_format=layout), level)
+    return [m.unflatten(0, (-1, steps)).flatten(1, 2).contiguous(memory_format=layout) for m in maps]
 
 
 class DMFNet(nn.Module):

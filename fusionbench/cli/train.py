@@ -1,0 +1,184 @@
+"""``train`` and ``weights``: from pairs to a weights file, and from the authors' checkpoints to ours."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fusionbench.cli.common import DIRECTORY, FILE, config_option
+from fusionbench.datasets import create_task, resolve_tasks
+from fusionbench.errors import InputError
+from fusionbench.methods import METHODS
+from fusionbench.training import Settings, TrainingPair, split_by_case, without_copies
+
+DEFAULT_VALIDATION = ("ct-mri/28", "pet-mri/30", "spect-mri/11", "spect-mri/4")
+
+
+@click.command("train")
+@click.argument("method")
+@click.option("--stage", default="all", show_default=True, help="A stage of the method's training, or all.")
+@click.option("--preset", default="compact", show_default=True, help="Size of the network: compact or paper.")
+@click.option("--data", type=DIRECTORY, multiple=True, help="Folder of the Harvard pairs.")
+@click.option("--split", default="train", show_default=True, help="train, or by-case-train.")
+@click.option("--validation-case", multiple=True, metavar="TASK/CASE", help="Case held out of training; repeatable.")
+@click.option("--phantom", type=click.IntRange(min=0), default=0, help="Generated pairs to add, a task.")
+@click.option("--steps", type=int, help="Optimiser steps of each stage that runs.")
+@click.option("--batch", type=int, help="Crops a step and process.")
+@click.option("--crop", type=int, help="Side of the crops, a multiple of 16.")
+@click.option("--lr", type=float, help="Highest learning rate.")
+@click.option("--pool", type=int, help="Different crops a batch position; their U-Net maps are kept in memory.")
+@click.option("--precision", type=click.Choice(["no", "bf16", "fp16"]), help="Autocast of the training.")
+@click.option("--accumulate", type=int, help="Batches to a step.")
+@click.option("--validate-every", type=int, help="Steps between two validations.")
+@click.option("--seed", type=int, help="Seed of weights, crops and noise.")
+@click.option("--loss", multiple=True, metavar="TERM=WEIGHT", help="Weight of a loss term; repeatable.")
+@click.option("--device", default="auto", show_default=True, help="auto or cpu.")
+@click.option("--out", type=DIRECTORY, default=Path("training"), show_default=True, help="Folder of the run.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@config_option
+def train_command(
+    method: str,
+    stage: str,
+    preset: str,
+    data: Sequence[Path],
+    split: str,
+    validation_case: Sequence[str],
+    phantom: int,
+    loss: Sequence[str],
+    device: str,
+    out: Path,
+    resume: bool,
+    **overrides: Any,
+) -> None:
+    """Train METHOD on the Harvard training pairs, by themselves or with generated ones.
+
+    \b
+    fusionbench train dmfnet --data HARVARD_FOLDER --out training/dmfnet
+    accelerate launch --num_processes 4 -m fusionbench train dmfnet --stage fuse --resume
+    """
+    trainer = _trainer(method)
+    if device not in ("auto", "cpu"):
+        raise InputError(f"--device {device}: give auto or cpu; accelerate and CUDA_VISIBLE_DEVICES choose GPUs")
+    if device == "cpu":
+        os.environ["ACCELERATE_USE_CPU"] = "true"  # what accelerate reads
+    chosen = {key: value for key, value in overrides.items() if value is not None}
+    unknown = chosen.keys() - {field.name for field in dataclasses.fields(Settings)}
+    if unknown:
+        raise InputError(f"no such training setting: {', '.join(sorted(unknown))}")
+    pairs = harvard_pairs(data, split)
+    cases = validation_case or [case for case in DEFAULT_VALIDATION if _has_case(pairs, case)]
+    parts = split_by_case(pairs + phantom_pairs(phantom), cases)
+    card = {"split": split, "phantom_pairs_a_task": phantom, "commit": _commit()}
+    written = trainer.train_stages(
+        stage, parts, out, preset_name=preset, overrides=chosen, loss=_loss_weights(loss), resume=resume, card=card
+    )
+    click.echo(f"wrote {written}")
+
+
+def _trainer(method: str) -> Any:
+    """The module that trains a method: ``train`` beside its network, with ``train_stages``."""
+    package = METHODS[method].factory.__module__.rpartition(".")[0]
+    if importlib.util.find_spec(f"{package}.train") is None:
+        raise InputError(f"method {method!r} is not trained here; methods with a train module are, such as dmfnet")
+    return importlib.import_module(f"{package}.train")
+
+
+def harvard_pairs(data: Sequence[Path], split: str) -> list[TrainingPair]:
+    """All training pairs of the three tasks, less any that is pixel-identical to a test image."""
+    other = {"train": "test", "by-case-train": "by-case-test"}.get(split)
+    if other is None:
+        raise InputError(f"--split {split}: train on train or by-case-train; the others are for testing")
+    pairs = _load("harvard", data, split)
+    kept = without_copies(pairs, _load("harvard", data, other))
+    click.echo(f"{len(kept)} training pairs; {len(pairs) - len(kept)} left out as copies of test images")
+    return kept
+
+
+def phantom_pairs(count: int) -> list[TrainingPair]:
+    """Generated training pairs, ``count`` a task."""
+    return _load("phantom", (), "train", count) if count else []
+
+
+def _load(dataset: str, data: Sequence[Path], split: str, count: int | None = None) -> list[TrainingPair]:
+    pairs = []
+    for name in resolve_tasks(["all"], dataset, data):
+        task = create_task(name, data=data, split=split)
+        ids = task.ids() if count is None else [f"{split}-{i:05d}" for i in range(count)]
+        for id in ids:
+            pair = task.load(id)
+            label = name.partition("/")[2] if dataset == "harvard" else name
+            pairs.append(TrainingPair(label, id, pair.case, pair.a, pair.b))
+    return pairs
+
+
+def _has_case(pairs: Sequence[TrainingPair], case: str) -> bool:
+    return any(f"{p.task}/{p.case}" == case for p in pairs)
+
+
+def _loss_weights(items: Sequence[str]) -> dict[str, Any]:
+    weights: dict[str, Any] = {}
+    for item in items:
+        term, equals, value = item.partition("=")
+        try:
+            weights[term] = value if term == "border" else float(value)
+        except ValueError:
+            raise InputError(f"--loss {item}: write TERM=WEIGHT, such as gradient=1.5") from None
+        if not equals:
+            raise InputError(f"--loss {item}: write TERM=WEIGHT, such as gradient=1.5")
+    return weights
+
+
+def _commit() -> str:
+    """The commit of this source tree, "" outside a repository."""
+    try:
+        here = Path(__file__).parent
+        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip()
+
+
+@click.group("weights")
+def weights_command() -> None:
+    """Look into weights files; convert the authors' checkpoints."""
+
+
+@weights_command.command("show")
+@click.argument("file", type=FILE)
+def show_weights(file: Path) -> None:
+    """Print a weights file's card."""
+
+    import safetensors  # heavy; only here
+
+    try:
+        with safetensors.safe_open(file, framework="pt") as content:
+            card = json.loads((content.metadata() or {}).get("card", "{}"))
+            count = len(list(content.keys()))
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{file}: not a readable safetensors file ({error}); give another") from error
+    click.echo(json.dumps({"tensors": count, **card}, indent=2))
+
+
+@weights_command.command("import")
+@click.argument("denoiser", type=FILE)
+@click.argument("fusion", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, help="The .safetensors file to write.")
+@click.option("--preset", default="paper", show_default=True, help="Size of the network: paper or compact.")
+def import_weights(denoiser: Path, fusion: Path, output: Path, preset: str) -> None:
+    """Convert DM-FNet's published files: DENOISER (Stage I, .pth) and FUSION (Stage II, .pth).
+
+    Every key must be known and of the right shape; nothing in the files can run.
+    """
+    from fusionbench.methods.dmfnet.checkpoints import convert_published  # heavy: networks; only here
+
+    convert_published(denoiser, fusion, output, preset)
+    click.echo(f"wrote {output}; use it as: fusionbench run -m dmfnet:weights={output} ...")

@@ -1,0 +1,88 @@
+"""DM-FNet's weights: our files with a card, and conversion of the authors' published ones."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from fusionbench.errors import InputError
+from fusionbench.methods.dmfnet.model import DMFNet, Preset, build_unet, preset
+from fusionbench.methods.dmfnet.unet import DenoisingUNet
+from fusionbench.training.weights import load_pickle, load_strict, load_weights, save_weights
+
+KIND = "dmfnet"
+KIND_UNET = "dmfnet-denoiser"
+PREFIX = "denoise_fn."
+SCHEDULE_BUFFERS = frozenset(
+    {
+        "betas",
+        "alphas_cumprod",
+        "alphas_cumprod_prev",
+        "sqrt_alphas_cumprod",
+        "sqrt_one_minus_alphas_cumprod",
+        "log_one_minus_alphas_cumprod",
+        "sqrt_recip_alphas_cumprod",
+        "sqrt_recipm1_alphas_cumprod",
+        "posterior_variance",
+        "posterior_log_variance_clipped",
+        "posterior_mean_coef1",
+        "posterior_mean_coef2",
+    }
+)
+LICENCE = "research use only; trained on images of the Harvard Whole Brain Atlas (AANLIB)"
+
+
+def save_model(path: Path, model: DMFNet, p: Preset, card: Mapping[str, Any], half: bool = False) -> None:
+    """Write both networks with a card that says how to build them and what was trained on what."""
+    whole = {"kind": KIND, "preset": dataclasses.asdict(p), "licence": LICENCE, **card}
+    save_weights(path, model.state_dict(), whole, half)
+
+
+def load_model(path: Path) -> tuple[DMFNet, dict[str, Any]]:
+    """Build the network that a file's card describes and fill it: (model, card).
+
+    Raises InputError for a missing, damaged or foreign file.
+    """
+    tensors, card = load_weights(path, KIND)
+    try:
+        p = Preset(**card["preset"])
+        model = DMFNet(p)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: its card does not describe a DM-FNet ({error}); give another file") from error
+    load_strict(model, tensors, str(path))
+    return model, card
+
+
+def save_unet(path: Path, unet: DenoisingUNet, p: Preset, card: Mapping[str, Any]) -> None:
+    """Write the Stage I network alone, for Stage II to start from."""
+    whole = {"kind": KIND_UNET, "preset": dataclasses.asdict(p), "licence": LICENCE, **card}
+    save_weights(path, unet.state_dict(), whole)
+
+
+def load_unet(path: Path, p: Preset) -> tuple[DenoisingUNet, dict[str, Any]]:
+    """The Stage I network of a preset and its card. Raises InputError for a missing, damaged or foreign file."""
+    tensors, card = load_weights(path, KIND_UNET)
+    unet = build_unet(p)
+    load_strict(unet, tensors, str(path))
+    return unet, card
+
+
+def convert_published(denoiser: Path, fusion: Path, out: Path, preset_name: str = "paper") -> None:
+    """Turn the authors' Stage I and Stage II files into one of ours.
+
+    Strict: after the schedule's buffers are set aside, every key must be known and of the right shape. Raises InputError
+    listing what is missing, extra or misshapen; such a file is not converted.
+    """
+    p = preset(preset_name)
+    model = DMFNet(p)
+    content = {key: value for key, value in load_pickle(denoiser).items() if key not in SCHEDULE_BUFFERS}
+    unet: dict[str, Tensor] = {key.removeprefix(PREFIX) if key.startswith(PREFIX) else f"(no prefix) {key}": value
+                               for key, value in content.items()}  # fmt: skip
+    load_strict(model.unet, unet, str(denoiser))
+    load_strict(model.head, load_pickle(fusion), str(fusion))
+    origin = {"trained_by": "the authors of DM-FNet", "files": [denoiser.name, fusion.name], "stage": "imported"}
+    save_model(out, model, p, origin)

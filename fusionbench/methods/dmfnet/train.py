@@ -1,0 +1,99 @@
+"""Training DM-FNet from pairs to a weights file: Stage I, Stage II, or both."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fusionbench.errors import InputError
+from fusionbench.methods.dmfnet.checkpoints import load_unet, save_model, save_unet
+from fusionbench.methods.dmfnet.losses import LossWeights
+from fusionbench.methods.dmfnet.model import DMFNet, Preset, preset
+from fusionbench.methods.dmfnet.recipes import DenoiseRecipe, FuseRecipe, default_settings, loss_preset
+from fusionbench.methods.dmfnet.unet import DenoisingUNet, initialise
+from fusionbench.training import Settings, Split, train
+
+STAGES = ("denoise", "fuse", "all")
+
+
+def train_stages(
+    stage: str,
+    split: Split,
+    out: Path,
+    *,
+    preset_name: str = "compact",
+    overrides: Mapping[str, Any] | None = None,
+    loss: Mapping[str, Any] | None = None,
+    denoiser: Path | None = None,
+    resume: bool = False,
+    card: Mapping[str, Any] | None = None,
+) -> Path:
+    """Train and return the file written: ``denoiser.safetensors`` (Stage I) or ``dmfnet.safetensors`` (whole) in ``out``.
+
+    overrides: fields of :class:`Settings` to change in every stage that runs; loss: fields of :class:`LossWeights`;
+    denoiser: Stage I weights for stage "fuse" (default: the one in ``out``); card: more lines for the weights' card.
+    With ``resume`` and stage "all" a finished Stage I is passed over.
+    """
+    if stage not in STAGES:
+        raise InputError(f"stage {stage!r}: take one of {', '.join(STAGES)}")
+    p = preset(preset_name)
+    facts = {**split.describe(), **(card or {})}
+    written = denoiser or out / "denoiser.safetensors"
+    if stage == "denoise" or (stage == "all" and not (resume and written.is_file())):
+        settings = _settings("denoise", preset_name, overrides)
+        again = resume and (out / "denoise" / "state.pt").is_file()
+        _train_denoiser(split, out, written, p, settings, again or (resume and stage == "denoise"), facts, preset_name)
+    if stage == "denoise":
+        return written
+    settings = _settings("fuse", preset_name, overrides)
+    weights = _loss(preset_name, loss)
+    again = resume and (stage == "fuse" or (out / "fuse" / "state.pt").is_file())
+    return _train_head(split, out, written, p, settings, weights, again, facts)
+
+
+def _train_denoiser(
+    split: Split, out: Path, file: Path, p: Preset, settings: Settings, resume: bool, facts: dict[str, Any], name: str
+) -> None:
+    torch.manual_seed(settings.seed)
+    unet = DenoisingUNet(inner=p.inner, groups=p.groups, dropout=p.dropout)
+    initialise(unet)
+    low_noise = 0.0 if name == "paper" else 0.5
+    train(DenoiseRecipe(unet, low_noise), split, settings, out / "denoise", resume=resume)
+    save_unet(file, unet, p, {"denoise": {**dataclasses.asdict(settings), "low_noise": low_noise}, **facts})
+
+
+def _train_head(
+    split: Split,
+    out: Path,
+    denoiser: Path,
+    p: Preset,
+    settings: Settings,
+    weights: LossWeights,
+    resume: bool,
+    facts: dict[str, Any],
+) -> Path:
+    unet, first = load_unet(denoiser, p)
+    torch.manual_seed(settings.seed)
+    model = DMFNet(p)
+    model.unet = unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    train(FuseRecipe(unet, model.head, weights, cache=settings.pool > 0), split, settings, out / "fuse", resume=resume)
+    card = {"denoise": first.get("denoise"), "fuse": dataclasses.asdict(settings), "loss": dataclasses.asdict(weights)}
+    written = out / "dmfnet.safetensors"
+    save_model(written, model.cpu(), p, {**card, **facts})
+    return written
+
+
+def _settings(stage: str, preset_name: str, overrides: Mapping[str, Any] | None) -> Settings:
+    return dataclasses.replace(default_settings(stage, preset_name), **(overrides or {}))
+
+
+def _loss(preset_name: str, changes: Mapping[str, Any] | None) -> LossWeights:
+    fields = {field.name for field in dataclasses.fields(LossWeights)}
+    unknown = set(changes or {}) - fields
+    if unknown:
+        raise InputError(f"no loss term {', '.join(sorted(unknown))}; there are: {', '.join(sorted(fields))}")
+    return dataclasses.replace(loss_preset(preset_name), **(changes or {}))

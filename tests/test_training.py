@@ -1,0 +1,208 @@
+"""The training loop on real networks at tiny width: exact resume, several processes, weights that are refused."""
+
+import csv
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fusionbench.errors import InputError
+from fusionbench.methods.dmfnet.model import Preset, build_head, build_unet
+from fusionbench.methods.dmfnet.recipes import DenoiseRecipe, FuseRecipe
+from fusionbench.training import (
+    Settings,
+    TrainingPair,
+    draw_crops,
+    learning_rate,
+    load_pickle,
+    load_strict,
+    load_weights,
+    sample_seeds,
+    save_weights,
+    split_by_case,
+    train,
+    without_copies,
+)
+
+TINY = Preset(inner=16, groups=8, dropout=0.1)
+
+
+def some_pairs(count=6, size=96):
+    rng = np.random.default_rng(0)
+    pairs = []
+    for i in range(count):
+        a, b = (rng.integers(0, 256, (size, size)).astype(np.uint8) for _ in range(2))
+        pairs.append(TrainingPair(task="ct-mri" if i % 2 else "pet-mri", id=f"{i}", case=f"{i // 2}", a=a, b=b))
+    return pairs
+
+
+def settings(**changes):
+    return Settings(**{"steps": 6, "batch": 2, "crop": 64, "lr": 1e-3, "validate_every": 3, **changes})
+
+
+def losses(folder: Path):
+    with (folder / "log.csv").open() as file:
+        return [float(row["loss"]) for row in csv.DictReader(file)]
+
+
+@pytest.fixture
+def split():
+    return split_by_case(some_pairs(), ["ct-mri/2", "pet-mri/2"])
+
+
+@pytest.mark.parametrize("stage", ["denoise", "fuse"])
+def test_stopped_and_resumed_run_repeats_the_unbroken_one(tmp_path, split, stage):
+    def recipe():
+        torch.manual_seed(0)
+        unet = build_unet(TINY)
+        return DenoiseRecipe(unet) if stage == "denoise" else FuseRecipe(unet, build_head(TINY))
+
+    whole = train(recipe(), split, settings(), tmp_path / "whole")
+    train(recipe(), split, settings(), tmp_path / "broken", stop_after=3)
+    assert len(losses(tmp_path / "broken")) == 3
+    resumed = train(recipe(), split, settings(), tmp_path / "broken", resume=True)
+    assert losses(tmp_path / "broken") == losses(tmp_path / "whole")
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert (tmp_path / "whole" / "validation.csv").read_bytes() == (tmp_path / "broken" / "validation.csv").read_bytes()
+
+
+def test_resume_refuses_other_settings_foreign_files_and_a_taken_folder(tmp_path, split):
+    def recipe():
+        return DenoiseRecipe(build_unet(TINY))
+
+    train(recipe(), split, settings(), tmp_path, stop_after=1)
+    with pytest.raises(InputError, match="--resume"):
+        train(recipe(), split, settings(), tmp_path)
+    with pytest.raises(InputError, match=r"lr was 0\.001, is 0\.002"):
+        train(recipe(), split, settings(lr=2e-3), tmp_path, resume=True)
+    with pytest.raises(InputError, match="not a checkpoint of dmfnet-fuse"):
+        train(FuseRecipe(build_unet(TINY), build_head(TINY)), split, settings(), tmp_path, resume=True)
+    state = tmp_path / "state.pt"
+    state.write_bytes(state.read_bytes()[:5000])
+    with pytest.raises(InputError, match="not a checkpoint of plain tensors"):
+        train(recipe(), split, settings(), tmp_path, resume=True)
+    with pytest.raises(InputError, match="no such file"):
+        train(recipe(), split, settings(), tmp_path / "nowhere", resume=True)
+
+
+def test_cached_maps_train_as_fresh_ones(tmp_path, split):
+    def run(cache):
+        torch.manual_seed(0)
+        recipe = FuseRecipe(build_unet(TINY), build_head(TINY), cache=cache)
+        folder = tmp_path / str(cache)
+        train(recipe, split, settings(pool=4), folder)
+        return losses(folder)
+
+    np.testing.assert_allclose(run(True), run(False), rtol=1e-4)
+
+
+TWO_PROCESSES = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_training import *
+one_step(1, Path({out!r}))
+"""
+
+
+def one_step(batch, out):
+    """One step of plain Adam without clipping; its first moment is a tenth of the gradient."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    recipe = FuseRecipe(build_unet(TINY), build_head(TINY))
+    train(recipe, split_by_case(some_pairs(), []), settings(steps=1, batch=batch, clip=0.0, ema=0.0), out)
+
+
+def gradient_of_first_step(out):
+    moments = load_pickle(out / "state.pt")["optimizer"]["state"]
+    return torch.cat([moments[i]["exp_avg"].flatten() for i in sorted(moments)]) * 10
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_gradient_of_one_with_twice_the_batch(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    code = TWO_PROCESSES.format(tests=str(Path(__file__).parent), out=str(tmp_path / "two"))
+    workers = []
+    for rank in range(2):
+        where = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+        where |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "ACCELERATE_USE_CPU": "true"}
+        workers.append(subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **where}))
+    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    one_step(2, tmp_path / "one")
+    expected = gradient_of_first_step(tmp_path / "one")
+    assert expected.abs().max() > 1e-3
+    torch.testing.assert_close(gradient_of_first_step(tmp_path / "two"), expected, rtol=1e-4, atol=1e-6)
+    assert losses(tmp_path / "two") != losses(tmp_path / "one")  # the log is the main process's half
+
+
+def test_crops_are_a_function_of_the_seed_and_a_pool_repeats_them():
+    pairs = some_pairs()
+    seeds = sample_seeds(1, 5, range(3))
+    a, b = draw_crops(pairs, seeds, 64)
+    again_a, again_b = draw_crops(pairs, seeds[1:], 64)
+    assert torch.equal(a[1:], again_a)
+    assert torch.equal(b[1:], again_b)
+    assert a.shape == (3, 1, 64, 64)
+    assert -1 <= a.min() < a.max() <= 1
+    drawn = {seed for step in range(50) for seed in sample_seeds(1, step, range(2), pool=4)}
+    assert len(drawn) == 8
+
+
+def test_crop_larger_than_an_image_is_refused():
+    with pytest.raises(InputError, match="--crop 96"):
+        draw_crops(some_pairs(), [1], 128)
+
+
+def test_split_holds_out_whole_cases_and_leaves_copies_out():
+    pairs = some_pairs()
+    split = split_by_case(pairs, ["ct-mri/1"])
+    assert [p.id for p in split.validation] == ["3"]
+    assert {p.id for p in split.train} == {"0", "1", "2", "4", "5"}
+    copy = TrainingPair("pet-mri", "new", "9", pairs[0].b.copy(), pairs[1].b)
+    assert [p.id for p in without_copies(pairs, [copy])] == ["2", "3", "4", "5"]
+    with pytest.raises(InputError, match="ct-mri/9"):
+        split_by_case(pairs, ["ct-mri/9"])
+
+
+def test_learning_rate_rises_and_falls():
+    rates = [learning_rate(settings(steps=100), step) for step in range(100)]
+    assert max(rates) == rates[9] == 1e-3
+    assert rates[0] < 3e-4
+    assert rates[-1] < 2e-5
+
+
+def test_weights_keep_their_card_and_refuse_what_is_foreign(tmp_path):
+    head = build_head(TINY)
+    path = tmp_path / "head.safetensors"
+    save_weights(path, head.state_dict(), {"kind": "head", "steps": 3})
+    tensors, card = load_weights(path, "head")
+    assert card == {"kind": "head", "steps": 3}
+    load_strict(head, tensors, "file")
+    with pytest.raises(InputError, match="weights of 'head', not of 'dmfnet'"):
+        load_weights(path, "dmfnet")
+    tensors["extra"] = tensors.pop("rgb_decode1.conv.bias")
+    with pytest.raises(InputError, match=r"2 keys differ.*extra extra; missing rgb_decode1"):
+        load_strict(head, tensors, "file")
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(InputError, match="not a readable safetensors file"):
+        load_weights(path, "head")
+
+
+class Malice:
+    def __reduce__(self):
+        return json.loads, ("1",)
+
+
+def test_pickles_that_hold_code_are_refused(tmp_path):
+    path = tmp_path / "evil.pth"
+    torch.save({"weights": Malice()}, path)
+    with pytest.raises(InputError, match="not a checkpoint of plain tensors"):
+        load_pickle(path)
