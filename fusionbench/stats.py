@@ -19,6 +19,8 @@ from scipy import stats
 
 ALPHA = 0.05
 RESAMPLES = 2000
+_FEW = 13
+"""Up to this many pairs scipy tries all signs where ranks are tied, beyond it uses the normal approximation."""
 Float = NDArray[np.float64]
 
 
@@ -181,14 +183,30 @@ def wilcoxon(differences: Float) -> Float:
     tied = (size[0] == 0) | (np.diff(size, axis=0) == 0).any(axis=0)
     zero = (differences == 0).all(axis=0)
     p[zero] = 1.0
-    for group in (whole & ~tied, whole & tied & ~zero):  # scipy chooses its method once a call
+    many = differences.shape[0] > _FEW
+    for group in (whole & ~tied, whole & tied & ~zero & many):  # scipy chooses its method once a call
         if group.any():
             p[group] = stats.wilcoxon(differences[:, group], axis=0).pvalue
+    for column in np.flatnonzero(whole & tied & ~zero & (not many)):
+        p[column] = _permuted(differences[:, column])
     for column in np.flatnonzero(~whole):
         values = differences[~np.isnan(differences[:, column]), column]
         if values.size:
-            p[column] = 1.0 if not values.any() else stats.wilcoxon(values).pvalue
+            p[column] = wilcoxon(values[:, None])[0]
     return p
+
+
+def _permuted(differences: Float) -> float:
+    """The permutation p value that scipy finds by trying all signs, by counting the rank sums instead (far quicker)."""
+    moved = differences[differences != 0]
+    ranks = np.rint(2 * stats.rankdata(np.abs(moved))).astype(int)  # doubled, so that shared ranks are whole numbers
+    ways = np.zeros(int(ranks.sum()) + 1)
+    ways[0] = 1.0
+    for step in ranks:
+        ways[step:] = ways[step:] + ways[: ways.size - step]
+    observed = int(ranks[moved > 0].sum())
+    tail = min(ways[: observed + 1].sum(), ways[observed:].sum())
+    return float(min(1.0, 2 * tail / 2.0**moved.size))
 
 
 def holm(p: Float) -> Float:
