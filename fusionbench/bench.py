@@ -2,91 +2,49 @@
 
 Methods and metrics never meet here: between them lie 8-bit PNG files. A unit of fusing is (task, method, some pairs); a
 unit of scoring is (task, some pairs, every image to be scored on them), so that what depends on the sources alone is
-computed once a pair. Each finished row goes to the journal of its table at once; tables are folded into CSV and JSON when a task is done.
+computed once a pair. Units go to an engine (``engines``), in this process or elsewhere; rows come back in any order to the
+only writer of tables (``ledger``).
 
 What makes a stored result stale: the pair's digest, the method's settings, version or weights, the seed (fused image); the
 image itself or a metric's version (score). A method that raises on a pair costs that pair only. One that breaks the
-contract (NaN, a wrong shape) is dropped from the run, and nothing of that pair is written.
+contract on a pair (NaN, a wrong shape) is told as broken, and nothing of that pair is written.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import platform
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from importlib.metadata import version
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from fusionbench.datasets import TASKS, Task
+from fusionbench.engines import Engine, open_engine
 from fusionbench.errors import InputError
-from fusionbench.methods import METHODS, create_method
-from fusionbench.metrics import METRICS, PROFILES, column
+from fusionbench.ledger import Ledger, Notify, Outcome, Scoring, locked
+from fusionbench.methods import METHODS, Method, MethodFacts, create_method
+from fusionbench.metrics import METRICS, PROFILES
 from fusionbench.pairs import is_file_name, list_pictures, pixel_digest, read_picture, size_text
-from fusionbench.scores import (
-    Journal,
-    Key,
-    Table,
-    fingerprint,
-    forget,
-    merge_record,
-    read_table,
-    write_metric_facts,
-    write_table,
+from fusionbench.provenance import making, plain
+from fusionbench.registry import Plugin
+from fusionbench.scores import Key, Table, fingerprint
+from fusionbench.work import (
+    FuseUnit,
+    Row,
+    ScoreJob,
+    ScoreUnit,
+    TaskRef,
+    fuse_unit,
+    image_paths,
+    plugin_source,
+    score_unit,
 )
-from fusionbench.work import FuseUnit, Row, ScoreJob, ScoreUnit, TaskRef, fuse_unit, image_paths, score_unit
 
-_MAKING = ("versions", "device", "device_name")
-Notify = Callable[[str, int, int], None]
+__all__ = ["Notify", "Outcome", "label", "resolve_device", "run", "score_folder"]
+
 Images = Mapping[Key, Mapping[str, tuple[Path, Path | None]]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Scoring:
-    """What to score, where in the image, and on which device. ``mask``: "none", "foreground" or an image file."""
-
-    metrics: tuple[str, ...]
-    mask: str
-    device: str
-
-    def columns(self) -> dict[str, str]:
-        """Metric id -> column of the tables."""
-        kind = self.mask if self.mask in ("none", "foreground") else "mask"
-        return {name: column(name, kind) for name in self.metrics}
-
-    def versions(self) -> dict[str, str]:
-        """Column -> what its numbers depend on besides the images; a change makes stored scores stale."""
-        shape = (
-            "" if self.mask in ("none", "foreground") else "/" + pixel_digest(read_picture(Path(self.mask)).grey)[:16]
-        )
-        return {col: f"{METRICS[name].facts.version}{shape}" for name, col in self.columns().items()}
-
-    def publish(self, results: Path) -> None:
-        """Write what readers of the tables need to know: the fact sheets of all profiles' metrics, and the profiles."""
-        columns = {name: name for profile in PROFILES.values() for name in profile.metrics}
-        columns |= {col: name for name, col in self.columns().items()}
-        facts = {col: _plain(dataclasses.asdict(METRICS[name].facts)) for col, name in sorted(columns.items())}
-        write_metric_facts(results, facts, {name: _plain(dataclasses.asdict(p)) for name, p in PROFILES.items()})
-
-
-@dataclasses.dataclass
-class Outcome:
-    """What a run did. ``failed``: pairs on which a method raised; ``broken``: methods that broke the contract."""
-
-    keys: list[Key] = dataclasses.field(default_factory=list)
-    fused: int = 0
-    scored: int = 0
-    skipped: list[tuple[Key, str]] = dataclasses.field(default_factory=list)
-    failed: list[tuple[Key, str, str]] = dataclasses.field(default_factory=list)
-    broken: list[tuple[Key, str]] = dataclasses.field(default_factory=list)
-
-    @property
-    def exit_code(self) -> int:
-        return 2 if self.broken else 1 if self.failed else 0
 
 
 def run(
@@ -102,40 +60,46 @@ def run(
     limit: int | None = None,
     force: bool = False,
     mask: str = "none",
+    engine: str = "serial",
     notify: Notify = lambda stage, done, total: None,
 ) -> Outcome:
     """Fuse, save and score every method on every task; only what is missing or stale is done.
 
     ``methods``: specs such as ``"laplacian:levels=5"``; ``tasks``: full names such as ``"phantom/pet-mri"``; ``metrics``:
     ids; ``limit``: the first so many pairs of a task; ``force``: redo everything; ``mask``: "none", "foreground" or an image
-    file. ``notify`` is called with (stage, done, total). Raises InputError for bad names, settings or data, before anything
-    is written.
+    file; ``engine``: where the work is done, see ``fusionbench.engines``: the numbers do not depend on it. ``notify`` is
+    called with (stage, done, total). Raises InputError for bad names, settings or data, before anything is written, and
+    when another run is at work in ``results``.
     """
     scoring = Scoring(tuple(metrics), mask, resolve_device(device))
-    created = [(spec, *create_method(spec)) for spec in methods]
-    refs = [TaskRef(name, tuple(data), split) for name in tasks]
+    created = [_Created(spec, *create_method(spec)) for spec in methods]
+    refs = [TaskRef(name, tuple(Path(d).absolute() for d in data), split) for name in tasks]
     ids = {ref: _checked_ids(ref, limit, notify) for ref in refs}  # before the first write
     outcome = Outcome()
-    for ref in refs:
-        task = ref.open()
-        digests = {pair: task.digest(pair) for pair in ids[ref]}
-        with _Tables(results, outcome, scoring) as tables:
-            for spec, plugin, settings, method in created:
-                key = ref.key(label(plugin.facts.name, settings, plugin.settings))
-                reason = method.supports(key.task)
-                if reason:
-                    outcome.skipped.append((key, reason))
-                    continue
-                about = _about(ref, dataclasses.asdict(plugin.facts), settings, seed, scoring.device)
-                table = tables.open(key, about, digests if force else ())
-                todo = _stale(table, results, digests, plugin.facts, settings, getattr(method, "digest", str)(), seed)
-                if todo:
-                    unit = FuseUnit(ref, spec, key, todo, results, scoring.device, seed)
-                    tables.take(fuse_unit(unit), f"{key.task}: {table.name}", len(todo), notify)
-            images = {
-                k: {p: image_paths(results, k, p) for p in t.pairs if p in digests} for k, t in tables.held.items()
-            }
-            tables.score(ref, images, notify)
+    made = making(scoring.device)
+    with locked(results), open_engine(engine, scoring.device) as workers:
+        for ref in refs:
+            task = ref.open()
+            digests = {pair: task.digest(pair) for pair in ids[ref]}
+            with Ledger(results, outcome, scoring, made) as ledger:
+                units: list[FuseUnit] = []
+                for item in created:
+                    key = ref.key(label(item.plugin.facts.name, item.settings, item.plugin.settings))
+                    reason = item.method.supports(key.task)
+                    if reason:
+                        outcome.skipped.append((key, reason))
+                        continue
+                    table = ledger.open(key, _about(ref, item, seed), digests if force else ())
+                    todo = _stale(table, results, digests, item, seed)
+                    units += _fuse_units(
+                        FuseUnit(ref, item.spec, key, todo, results.absolute(), scoring.device, seed), item, workers
+                    )
+                total = sum(len(unit.todo) for unit in units)
+                ledger.take_fused(workers.rows(fuse_unit, units), f"{ref.name}: fusing", total, notify)
+                images = {
+                    k: {p: image_paths(results, k, p) for p in t.pairs if p in digests} for k, t in ledger.held.items()
+                }
+                _score(ledger, ref, images, scoring, workers, notify)
     return outcome
 
 
@@ -183,13 +147,19 @@ def score_folder(
     key = ref.key(name)
     records = {pair: _foreign_record(task, pair, pictures[pair]) for pair in wanted}
     outcome = Outcome()
-    with _Tables(results, outcome, scoring) as tables:
-        made_by: dict[str, Any] = {**facts, "foreign": True, "folder": "/".join(folder.resolve().parts[-2:])}
-        table = tables.open(key, _about(ref, made_by, {}, 0, scoring.device), wanted if force else ())
+    made = making(scoring.device)
+    with (
+        locked(results),
+        open_engine("serial") as workers,
+        Ledger(results, outcome, scoring, made) as ledger,
+    ):
+        foreign: dict[str, Any] = {**facts, "foreign": True, "folder": "/".join(folder.resolve().parts[-2:])}
+        about = _task_about(ref) | {"method": plain(foreign), "settings": {}, "seed": 0}
+        table = ledger.open(key, about, wanted if force else ())
         for pair, record in records.items():
             if table.pairs.get(pair, {}).get("fused") != record["fused"]:
-                tables.enter(Row(key, pair, record))
-        tables.score(ref, {key: {pair: (pictures[pair], None) for pair in wanted}}, notify)
+                ledger.enter(Row(key, pair, record))
+        _score(ledger, ref, {key: {pair: (pictures[pair], None) for pair in wanted}}, scoring, workers, notify)
     return outcome
 
 
@@ -230,98 +200,55 @@ def label(name: str, settings: Mapping[str, Any], parameters: Mapping[str, Any])
     return f"{name}@{safe}{'~' + exact if exact else ''}"
 
 
-class _Tables:
-    """The open tables of one task: rows go to memory and journal, and to CSV and JSON on leaving."""
+@dataclasses.dataclass(frozen=True)
+class _Created:
+    """A method of the run: as the user wrote it, its plugin, all its settings, and an instance that is not prepared."""
 
-    def __init__(self, results: Path, outcome: Outcome, scoring: Scoring) -> None:
-        self.held: dict[Key, Table] = {}
-        self._results = results
-        self._outcome = outcome
-        self._scoring = scoring
-        self._versions = scoring.versions()
-        self._journals: dict[Key, Journal] = {}
-        self._changed: set[Key] = set()
-        self._made_here: dict[Key, dict[str, Any]] = {}
-        self._forgotten: dict[Key, dict[str, list[str]]] = {}
-        self._files = ExitStack()
+    spec: str
+    plugin: Plugin[MethodFacts]
+    settings: Mapping[str, Any]
+    method: Method
 
-    def __enter__(self) -> _Tables:
-        return self
+    @property
+    def weights(self) -> str:
+        """Digest of the weights, "" without any."""
+        return str(getattr(self.method, "digest", str)())
 
-    def __exit__(self, *error: object) -> None:
-        self._files.close()
-        # After an interrupt the journals stay, and the next run goes on from them.
-        if error[0] is None:
-            for key in sorted(self._changed):
-                # A method that broke at its first pair leaves no empty table behind.
-                if self.held[key].pairs or key.json(self._results).exists():
-                    write_table(self._results, self.held[key])
 
-    def open(self, key: Key, about: dict[str, Any], forced: Collection[str]) -> Table:
-        """Read a table, forget pairs that are to be redone and scores that a metric's new version makes stale."""
-        table = read_table(self._results, key)
-        known = table.about.get("metric_versions", {})
-        stale = [metric for metric, version in self._versions.items() if known.get(metric) != version]
-        self._forgotten[key] = {"pairs": sorted(table.pairs.keys() & forced), "metrics": stale}
-        forget(table, **self._forgotten[key])
-        about["metric_versions"] = {**known, **self._versions}
-        self._made_here[key] = {name: about[name] for name in _MAKING}
-        # How the stored rows were made stays on record until a row is made anew.
-        before, table.about = table.about, {**about, **{k: table.about[k] for k in _MAKING if k in table.about}}
-        if before != table.about or key.journal(self._results).exists():
-            self._changed.add(key)
-        self.held[key] = table
-        if key not in self._outcome.keys:
-            self._outcome.keys.append(key)
-        return table
+def _fuse_units(whole: FuseUnit, item: _Created, workers: Engine) -> Iterator[FuseUnit]:
+    plugins = _sources(item.plugin.factory, TASKS[whole.task.name].factory)
+    pairs = sorted(whole.todo)
+    size = workers.block(len(pairs))
+    for start in range(0, len(pairs), size):
+        todo = {pair: whole.todo[pair] for pair in pairs[start : start + size]}
+        yield dataclasses.replace(whole, todo=todo, plugins=plugins)
 
-    def enter(self, row: Row) -> None:
-        """Take a row into memory and onto the disk."""
-        table = self.held[row.key]
-        if not self._journals:
-            self._scoring.publish(self._results)
-        if row.key not in self._journals:
-            table.about = {**table.about, **self._made_here[row.key]}
-            journal = Journal(self._results, row.key)
-            self._files.callback(journal.close)
-            self._journals[row.key] = journal
-            # What was forgotten in memory must not come back from the CSV after a kill.
-            journal.add({"about": table.about, "forget": self._forgotten[row.key]})
-        merge_record(table.pairs, row.pair, row.record)
-        self._journals[row.key].add({"pair": row.pair, "record": dict(row.record)})
-        self._changed.add(row.key)
-        if "error" in row.record:
-            self._outcome.failed.append((row.key, row.pair, row.record["error"]))
 
-    def take(self, rows: Iterator[Row], stage: str, total: int, notify: Notify) -> None:
-        """Enter the rows of a fusing unit."""
-        notify(stage, 0, total)
-        for done, row in enumerate(rows, 1):
-            if row.broken:
-                self._outcome.broken.append((row.key, row.broken))
-            else:
-                self.enter(row)
-                self._outcome.fused += "error" not in row.record
-            notify(stage, done, total)
+def _score(ledger: Ledger, ref: TaskRef, images: Images, scoring: Scoring, workers: Engine, notify: Notify) -> None:
+    """Score every image on whatever it lacks, pair by pair."""
+    todo: dict[str, list[ScoreJob]] = {}
+    columns = {name: col for name, col in scoring.columns().items() if _applies(name, ref, images)}
+    for key, of_pair in images.items():
+        for pair, (path, color) in of_pair.items():
+            record = ledger.held[key].pairs[pair]
+            lacking = tuple(name for name, col in columns.items() if col not in record.get("scores", {}))
+            if lacking and "error" not in record:
+                job = ScoreJob(key, path.absolute(), None if color is None else color.absolute(), lacking)
+                todo.setdefault(pair, []).append(job)
+    plugins = _sources(TASKS[ref.name].factory, *(METRICS[name].factory for name in columns))
+    mask = scoring.mask if scoring.mask in ("none", "foreground") else str(Path(scoring.mask).absolute())
+    pairs = sorted(todo)
+    size = workers.block(len(pairs), len(images))
+    units = (
+        ScoreUnit(ref, {pair: tuple(todo[pair]) for pair in pairs[n : n + size]}, scoring.device, mask, plugins)
+        for n in range(0, len(pairs), size)
+    )
+    total = sum(map(len, todo.values()))
+    ledger.take_scored(workers.rows(score_unit, units), f"{ref.name}: scoring", total, notify)
 
-    def score(self, ref: TaskRef, images: Images, notify: Notify) -> None:
-        """Score every image on whatever it lacks, pair by pair."""
-        scoring = self._scoring
-        todo: dict[str, list[ScoreJob]] = {}
-        columns = {name: col for name, col in scoring.columns().items() if _applies(name, ref, images)}
-        for key, of_pair in images.items():
-            for pair, (path, color) in of_pair.items():
-                record = self.held[key].pairs[pair]
-                lacking = tuple(name for name, col in columns.items() if col not in record.get("scores", {}))
-                if lacking and "error" not in record:
-                    todo.setdefault(pair, []).append(ScoreJob(key, path, color, lacking))
-        stage = f"{ref.key('').task}: scoring"
-        total = sum(map(len, todo.values()))
-        unit = ScoreUnit(ref, {pair: tuple(jobs) for pair, jobs in sorted(todo.items())}, scoring.device, scoring.mask)
-        for done, row in enumerate(score_unit(unit), 1):
-            self.enter(Row(row.key, row.pair, {**self.held[row.key].pairs[row.pair], **row.record}))
-            self._outcome.scored += 1
-            notify(stage, done, total)
+
+def _sources(*factories: Any) -> tuple[str, ...]:
+    return tuple(sorted({plugin_source(factory) for factory in factories} - {""}))
 
 
 def _applies(metric: str, ref: TaskRef, images: Images) -> bool:
@@ -335,19 +262,14 @@ def _applies(metric: str, ref: TaskRef, images: Images) -> bool:
 
 
 def _stale(
-    table: Table,
-    results: Path,
-    digests: Mapping[str, str],
-    facts: Any,
-    settings: Mapping[str, Any],
-    weights: str,
-    seed: int,
+    table: Table, results: Path, digests: Mapping[str, str], item: _Created, seed: int
 ) -> dict[str, tuple[str, str]]:
     """Pairs to fuse: (pair digest, fingerprint) of those whose stored image is missing, damaged or of other making."""
     todo = {}
+    facts, weights = item.plugin.facts, item.weights
     for pair, digest in digests.items():
         made = fingerprint(
-            digest, facts.name, facts.version, _plain(settings), weights, seed if facts.stochastic else None
+            digest, facts.name, facts.version, plain(item.settings), weights, seed if facts.stochastic else None
         )
         record = table.pairs.get(pair, {})
         if record.get("fused") != made or "error" in record or not _intact(results, table.key, pair, record):
@@ -360,6 +282,22 @@ def _intact(results: Path, key: Key, pair: str, record: Mapping[str, Any]) -> bo
         return bool(pixel_digest(read_picture(image_paths(results, key, pair)[0]).pixels) == record["image"])
     except (InputError, KeyError):
         return False
+
+
+def _about(ref: TaskRef, item: _Created, seed: int) -> dict[str, Any]:
+    return _task_about(ref) | {
+        "spec": item.spec,
+        "method": plain(dataclasses.asdict(item.plugin.facts)),
+        "settings": plain(item.settings),
+        "weights": item.weights,
+        "seed": seed,
+    }
+
+
+def _task_about(ref: TaskRef) -> dict[str, Any]:
+    key = ref.key("")
+    task = dataclasses.asdict(TASKS[ref.name].facts) | {"dataset": key.dataset, "task": key.task}
+    return {"task": plain(task), "split": ref.split}
 
 
 def _foreign_record(task: Task, pair_id: str, path: Path) -> dict[str, Any]:
@@ -380,41 +318,3 @@ def _foreign_record(task: Task, pair_id: str, path: Path) -> dict[str, Any]:
         "color": picture.color is not None,
         "lossy": picture.lossy,
     }
-
-
-def _about(
-    ref: TaskRef, facts: Mapping[str, Any], settings: Mapping[str, Any], seed: int, device: str
-) -> dict[str, Any]:
-    key = ref.key("")
-    task = dataclasses.asdict(TASKS[ref.name].facts) | {"dataset": key.dataset, "task": key.task}
-    return {
-        "method": _plain(facts),
-        "settings": _plain(settings),
-        "task": _plain(task),
-        "split": ref.split,
-        "seed": seed,
-        "device": device,
-        "device_name": torch.cuda.get_device_name(device) if device.startswith("cuda") else _cpu_name(),
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("fusionbench", "torch", "numpy", "scipy", "pillow")},
-    }
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        found = re.search(r"model name\s*:\s*(.+)", info.read_text())
-        if found:
-            return found[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def _plain(value: Any) -> Any:
-    """The same thing in what JSON can hold."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (set, frozenset)):
-        return sorted(_plain(v) for v in value)
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

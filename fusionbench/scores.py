@@ -14,6 +14,7 @@ torn by the kill is passed over. Numbers are written with ``repr``, so that read
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import hashlib
@@ -30,6 +31,10 @@ from fusionbench.errors import InputError
 from fusionbench.files import write_text
 
 FORMAT = 1
+
+
+class DamagedError(InputError):
+    """A score file that is not what was written; a run puts it aside and computes again what it held."""
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -100,7 +105,9 @@ def read_table(results: Path, key: Key) -> Table:
             table.about = dict(content["about"])
             table.pairs = {pair: dict(record) for pair, record in content["pairs"].items()}
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise InputError(f"{path}: not a score file; delete it and its CSV, then run again") from None
+            raise DamagedError(f"{path}: not a score file; delete it and its CSV, then run again") from None
+        if content.get("sha256", _digest(content)) != _digest(content):
+            raise DamagedError(f"{path}: was changed since it was written; delete it and its CSV, then run again")
         _read_csv(key.csv(results), table, content.get("csv_sha256"), killed=bool(lines))
     for line in lines:
         if "about" in line:
@@ -109,6 +116,27 @@ def read_table(results: Path, key: Key) -> Table:
         else:
             merge_record(table.pairs, line["pair"], line["record"])
     return table
+
+
+def salvage_table(results: Path, key: Key) -> tuple[Table, str]:
+    """What is left of a damaged table: (records without scores where the JSON is sound, names of the files put aside).
+
+    The files are renamed to ``*.damaged``. Records know their images, which need not be fused again; scores are gone.
+    """
+    table = Table(key)
+    path = key.json(results)
+    with contextlib.suppress(InputError, KeyError, TypeError, ValueError, AttributeError):
+        content = _read_json(path)
+        if content.get("sha256") == _digest(content):
+            table.about = dict(content["about"])
+            table.pairs = {pair: dict(record) for pair, record in content["pairs"].items()}
+    moved = []
+    for damaged in (key.csv(results), path, key.journal(results)):
+        if damaged.exists():
+            target = damaged.with_name(damaged.name + ".damaged")
+            damaged.replace(target)
+            moved.append(target.name)
+    return table, ", ".join(moved)
 
 
 def forget(table: Table, pairs: Sequence[str] = (), metrics: Sequence[str] = ()) -> None:
@@ -139,12 +167,14 @@ def write_table(results: Path, table: Table) -> None:
     writer.writerow(["pair", *columns, *(["error"] if errors else [])])
     for pair, record in sorted(table.pairs.items()):
         values = [_number(record.get("scores", {}).get(metric)) for metric in columns]
-        writer.writerow([pair, *values, *([record.get("error", "")] if errors else [])])
+        reason = " ".join(record.get("error", "").split())  # no line ends in a cell, whatever git makes of them
+        writer.writerow([pair, *values, *([reason] if errors else [])])
     text = buffer.getvalue()
     records = {pair: {k: v for k, v in record.items() if k != "scores"} for pair, record in sorted(table.pairs.items())}
     head = {"format": FORMAT, "csv_sha256": hashlib.sha256(text.encode()).hexdigest()}
     write_text(table.key.csv(results), text)
-    write_json(table.key.json(results), head | {"about": table.about, "pairs": records})
+    body = {"about": table.about, "pairs": records}
+    write_json(table.key.json(results), head | {"sha256": _digest(body)} | body)
     table.key.journal(results).unlink(missing_ok=True)
 
 
@@ -190,7 +220,10 @@ def read_metric_facts(results: Path) -> dict[str, Any]:
 
 def write_metric_facts(results: Path, metrics: Mapping[str, Any], profiles: Mapping[str, Any]) -> None:
     """Merge metric fact sheets and profiles into RESULTS/scores/metrics.json."""
-    known = read_metric_facts(results)
+    try:
+        known = read_metric_facts(results)
+    except DamagedError:  # all of it is written anew
+        known = {"metrics": {}, "profiles": {}}
     merged = {
         "metrics": {**known["metrics"], **metrics},
         "profiles": {**known["profiles"], **profiles},
@@ -210,6 +243,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
+def _digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 of what a JSON file says, however it is laid out."""
+    text = json.dumps([content["about"], content["pairs"]], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _number(value: float | None) -> str:
     if value is None:
         return ""
@@ -219,10 +258,10 @@ def _number(value: float | None) -> str:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: damaged ({error}); delete it and its CSV, then run again") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedError(f"{path}: damaged ({error}); delete it and its CSV, then run again") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path}: not a score file; delete it and its CSV, then run again")
+        raise DamagedError(f"{path}: not a score file; delete it and its CSV, then run again")
     if content.get("format", FORMAT) != FORMAT:
         raise InputError(f"{path}: format {content['format']}, this version reads {FORMAT}; update fusionbench")
     return content
@@ -243,7 +282,7 @@ def _read_csv(path: Path, table: Table, expected: object, killed: bool) -> None:
                 table.pairs[row[0]]["scores"] = scores
     except (OSError, IndexError, KeyError, ValueError, csv.Error) as error:
         reason = " ".join(str(error).split())
-        raise InputError(
+        raise DamagedError(
             f"{path}: damaged, or not of its JSON ({reason}); restore both or delete both, then run again"
         ) from None
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import re
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -23,6 +25,7 @@ from fusionbench.errors import InputError
 from fusionbench.methods import Method, create_method
 from fusionbench.metrics import prepare
 from fusionbench.pairs import Pair, read_picture, recolour, to_uint8, write_png
+from fusionbench.registry import import_module
 from fusionbench.scores import Key
 
 UInt8 = NDArray[np.uint8]
@@ -39,6 +42,10 @@ class TaskRef:
     name: str
     data: tuple[Path, ...] = ()
     split: str = "test"
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.split):  # it becomes the name of a folder
+            raise InputError(f"split {self.split!r}: give a name of letters, digits and . _ -, such as test or train")
 
     def open(self) -> Task:
         return create_task(self.name, data=self.data, split=self.split)
@@ -60,6 +67,20 @@ class FuseUnit:
     results: Path
     device: str
     seed: int
+    plugins: tuple[str, ...] = ()
+
+    def split(self) -> list[FuseUnit]:
+        """The same work, a unit a pair."""
+        return [dataclasses.replace(self, todo={pair: made}) for pair, made in self.todo.items()]
+
+    def on(self, device: str) -> FuseUnit:
+        return dataclasses.replace(self, device=device)
+
+    def lost(self, reason: str) -> Row:
+        """The row of a unit of one pair that nobody came back from."""
+        ((pair, (digest, made)),) = self.todo.items()
+        record = {"case": self.task.open().case(pair), "pair": digest, "fused": made, "error": reason}
+        return Row(self.key, pair, record)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,20 +101,51 @@ class ScoreUnit:
     todo: Mapping[str, tuple[ScoreJob, ...]]
     device: str
     mask: str
+    plugins: tuple[str, ...] = ()
+
+    def split(self) -> list[ScoreUnit]:
+        """The same work, a unit an image."""
+        return [dataclasses.replace(self, todo={pair: (job,)}) for pair, jobs in self.todo.items() for job in jobs]
+
+    def on(self, device: str) -> ScoreUnit:
+        return dataclasses.replace(self, device=device)
+
+    def lost(self, reason: str) -> Row:
+        """The row of a unit of one image that nobody came back from: it stays without a score, and is told."""
+        ((pair, (job,)),) = self.todo.items()
+        return Row(job.key, pair, {}, lost=reason)
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What a worker sends back: a record for one pair, or the reason why a method is out."""
+    """What a worker sends back: a record for one pair, or why there is none.
+
+    ``broken``: how the method broke its contract on this pair. ``lost``: why an image could not be scored.
+    """
 
     key: Key
     pair: str
     record: Mapping[str, Any]
     broken: str = ""
+    lost: str = ""
+
+
+class Unit(Protocol):
+    """Work that can be handed to another process."""
+
+    def split(self) -> list[Self]:
+        """The same work in the smallest units there are; a single one of itself when it is that already."""
+
+    def on(self, device: str) -> Self:
+        """The same work on another device."""
+
+    def lost(self, reason: str) -> Row:
+        """What to write down for a smallest unit whose worker died each time."""
 
 
 def fuse_unit(unit: FuseUnit) -> Iterator[Row]:
     """Fuse and write PNGs, row by row. A pair on which the method raises becomes a row with the reason."""
+    import_plugins(unit.plugins)
     task = unit.task.open()
     method = _prepared(unit.spec, unit.device)
     for pair_id, (digest, made) in unit.todo.items():
@@ -103,7 +155,7 @@ def fuse_unit(unit: FuseUnit) -> Iterator[Row]:
             fused, seconds = fuse_pair(method, pair, unit.device, unit.seed, unit.task.name)
         except ContractError as error:
             yield Row(unit.key, pair_id, {}, broken=str(error))
-            return
+            continue
         except Exception as error:  # any failure of a method costs that pair only, and is told with its reason
             yield Row(unit.key, pair_id, record | {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"})
             continue
@@ -116,6 +168,7 @@ def fuse_unit(unit: FuseUnit) -> Iterator[Row]:
 
 def score_unit(unit: ScoreUnit) -> Iterator[Row]:
     """Score row by row; what depends on a pair's sources alone is computed once for all its images."""
+    import_plugins(unit.plugins)
     task = unit.task.open()
     mask: Any = unit.mask if unit.mask in ("none", "foreground") else read_picture(Path(unit.mask)).grey
     for pair_id, jobs in unit.todo.items():
@@ -164,6 +217,26 @@ def check_fused(fused: Any, a: torch.Tensor, pair: str) -> None:
     low, high = float(fused.min()), float(fused.max())
     if low < -1e-4 or high > 1 + 1e-4:
         raise ContractError(f"pair {pair}: fuse returned values from {low:.4g} to {high:.4g}; clamp them to [0, 1]")
+
+
+def plugin_source(factory: Any) -> str:
+    """What another process must import to have this plugin too: "" for our own, else a module's name or a file's path."""
+    module = str(factory.__module__)
+    if module.startswith("fusionbench.") or module == "fusionbench":
+        return ""
+    if module.startswith("fusionbench_plugin_"):
+        return str(sys.modules[module].__file__)
+    return module
+
+
+def import_plugins(sources: tuple[str, ...]) -> None:
+    """Import what :func:`plugin_source` told of. Raises InputError when a plugin cannot be imported here."""
+    for source in sources:
+        if source == "__main__":
+            raise InputError(
+                "a plugin defined in a notebook or script cannot reach workers; put it into a file of its own"
+            )
+        import_module(source)
 
 
 def image_paths(results: Path, key: Key, pair: str) -> tuple[Path, Path]:

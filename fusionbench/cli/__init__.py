@@ -9,6 +9,10 @@ from __future__ import annotations
 import difflib
 import errno
 import importlib
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -33,6 +37,27 @@ class _BadInput(click.ClickException):
     exit_code = 2
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, which batch systems send: a clean stop, like Ctrl-C."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM raises _Terminated inside."""
+
+    def stop(number: int, frame: object) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 class LazyGroup(click.Group):
     """Finds commands in COMMANDS; turns InputError into one line on stderr and exit code 2."""
 
@@ -53,7 +78,11 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with _terminable():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            click.echo("stopped; what is done is kept: run the same command again to go on", err=True)
+            ctx.exit(143 if isinstance(error, _Terminated) else 130)
         except InputError as error:
             raise _BadInput(" ".join(str(error).split())) from None
         except OSError as error:  # no permission, no room, a name too long: the user's disk, not our code
@@ -69,5 +98,6 @@ class LazyGroup(click.Group):
 def main() -> None:
     """Benchmark multimodal medical image fusion: methods, exact metrics, leaderboards.
 
-    Exit codes: 0 done; 1 a result failed (scores drifted, a method failed on a pair); 2 bad usage or input.
+    Exit codes: 0 done; 1 a result failed (scores drifted, a method failed on a pair); 2 bad usage or input;
+    130 and 143 stopped by Ctrl-C or SIGTERM: what is done is kept.
     """

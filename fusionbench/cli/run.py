@@ -40,6 +40,12 @@ from fusionbench.work import fuse_pair
 @results_option
 @work_options
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of methods that draw noise.")
+@click.option(
+    "--engine",
+    default="serial",
+    show_default=True,
+    help="Where the work is done: serial, local[:N] (processes), dask[:N|:ADDRESS|:slurm:JOBS].",
+)
 @config_option
 @plugin_option
 @click.pass_context
@@ -58,6 +64,7 @@ def run_command(
     limit: int | None,
     force: bool,
     seed: int,
+    engine: str,
 ) -> None:
     """Fuse, save and score methods on tasks, doing only what is missing or stale.
 
@@ -65,6 +72,7 @@ def run_command(
     fusionbench run --method dmfnet --task pet-mri
     fusionbench run -m all -t all --data HARVARD_FOLDER
     fusionbench run -m laplacian:levels=5 -m ./mymethod.py -t ct-mri
+    fusionbench run -m all -t all --engine local:8
     """
     methods = _chosen_methods(method)
     tasks = chosen_tasks(task, dataset, data)
@@ -82,6 +90,7 @@ def run_command(
             limit=limit,
             force=force,
             mask=mask,
+            engine=engine,
             notify=notify,
         )
     _finish(ctx, outcome, results, profile)
@@ -223,6 +232,8 @@ def _chosen_methods(wanted: Sequence[str]) -> list[str]:
 
 
 def _finish(ctx: click.Context, outcome: Outcome, results: Path, profile: str | None) -> None:
+    for line in outcome.damaged:
+        click.echo(f"damaged {line}", err=True)
     for key, reason in outcome.skipped:
         click.echo(f"skipped {key.method} on {key.dataset}/{key.task}: {reason}", err=True)
     for key, pair, reason in outcome.failed:
