@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -183,7 +184,7 @@ def _directional_responses(shape: tuple[int, int], splits: int) -> tuple[Image, 
     y = 2 * np.pi * np.fft.fftfreq(shape[0])[:, None]
     x = 2 * np.pi * np.fft.rfftfreq(shape[1])[None, :]
     # A wedge is named by the lines that bound it; each split looks at the fan along coordinates that put its line on u = v.
-    coordinates = {
+    coordinates: dict[tuple[int, ...], tuple[NDArray[Any], NDArray[Any]]] = {
         (): (x, y),
         (0,): (x + y, x - y),
         (1,): (x + y, x - y),
@@ -192,9 +193,10 @@ def _directional_responses(shape: tuple[int, int], splits: int) -> tuple[Image, 
         (1, 0): (y - x, x),
         (1, 1): (y + x, x),
     }
-    wedges = {(): (np.ones((shape[0], shape[1] // 2 + 1)),) * 2}
+    ones = np.ones((shape[0], shape[1] // 2 + 1))
+    wedges: dict[tuple[int, ...], tuple[Image, Image]] = {(): (ones, ones)}
     for _ in range(splits):
-        finer = {}
+        finer: dict[tuple[int, ...], tuple[Image, Image]] = {}
         for path, (analysis, synthesis) in wedges.items():
             k = _fan(*coordinates[path])
             finer[(*path, 0)] = (analysis * k * (1 + CURVATURE * (1 - k)), synthesis * k * _complement(k))
@@ -203,7 +205,7 @@ def _directional_responses(shape: tuple[int, int], splits: int) -> tuple[Image, 
     return np.stack([pair[0] for pair in wedges.values()]), np.stack([pair[1] for pair in wedges.values()])
 
 
-def _fan(u: Image, v: Image) -> Image:
+def _fan(u: NDArray[Any], v: NDArray[Any]) -> Image:
     """Response near 1 where |u| > |v| and near 0 elsewhere (both modulo the period), from 0 to 1."""
     total = np.zeros(np.broadcast_shapes(u.shape, v.shape))
     for row in range(4):

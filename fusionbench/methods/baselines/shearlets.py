@@ -6,12 +6,12 @@ import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from fusionbench.methods import METHODS, MethodFacts, per_image
+from fusionbench.methods.baselines._compiled import jit
 from fusionbench.methods.baselines._filters import correlate
 from fusionbench.methods.baselines._nonsubsampled import shearlet, shearlet_inverse
 from fusionbench.methods.baselines._pyramid import extend
@@ -58,17 +58,21 @@ def nsst_papcnn(a: Image, b: Image, *, iterations: int = 110) -> Image:
 def activity(low: Image) -> Image:
     """Weighted local energy times weighted sum of the eight-neighbour modified Laplacian (WLE x WSEML)."""
     energy = correlate(extend(low * low, 1), BINOMIAL, "constant")[1:-1, 1:-1]
-    height, width = low.shape
-    padded = np.pad(low, 1, mode="symmetric")
-    laplacian = np.zeros_like(low)
+    return energy * modified_laplacian(low)
+
+
+def modified_laplacian(band: Image) -> Image:
+    """Weighted sum of the eight-neighbour modified Laplacian (WSEML), (H, W)."""
+    height, width = band.shape
+    padded = np.pad(band, 1, mode="symmetric")
+    laplacian = np.zeros_like(band)
     for row in (-1, 0, 1):
         for column in (-1, 0, 1):
-            difference = np.abs(low - padded[1 + row : 1 + row + height, 1 + column : 1 + column + width])
+            difference = np.abs(band - padded[1 + row : 1 + row + height, 1 + column : 1 + column + width])
             laplacian += difference / math.hypot(row, column) if row or column else 0
     laplacian[laplacian < 1e-10] = 0  # rounding of the transform: a flat image has no detail
     spread = np.sqrt(ndimage.uniform_filter(laplacian, 3, mode="reflect").clip(0))
-    product: Image = energy * correlate(spread, BINOMIAL, "reflect")
-    return product
+    return correlate(spread, BINOMIAL, "reflect")
 
 
 def firings(stimulus: Image, iterations: int) -> Image:
@@ -88,7 +92,7 @@ def firings(stimulus: Image, iterations: int) -> Image:
     return np.asarray(_pulse(stimulus, iterations, decay, linking, jump, threshold_decay))
 
 
-@numba.njit(nogil=True)
+@jit
 def _pulse(
     stimulus: Image, iterations: int, decay: float, linking: float, jump: float, threshold_decay: float
 ) -> Image:
