@@ -20,6 +20,8 @@ from typing import Any
 
 import torch
 
+from fusionbench.corrupt import about as degradation_about
+from fusionbench.corrupt import parse_degradation
 from fusionbench.datasets import TASKS, Task
 from fusionbench.engines import Engine, open_engine
 from fusionbench.errors import InputError
@@ -60,6 +62,7 @@ def run(
     limit: int | None = None,
     force: bool = False,
     mask: str = "none",
+    corrupt: Sequence[str] = (),
     engine: str = "serial",
     notify: Notify = lambda stage, done, total: None,
 ) -> Outcome:
@@ -67,13 +70,16 @@ def run(
 
     ``methods``: specs such as ``"laplacian:levels=5"``; ``tasks``: full names such as ``"phantom/pet-mri"``; ``metrics``:
     ids; ``limit``: the first so many pairs of a task; ``force``: redo everything; ``mask``: "none", "foreground" or an image
-    file; ``engine``: where the work is done, see ``fusionbench.engines``: the numbers do not depend on it. ``notify`` is
+    file; ``corrupt``: degradations such as ``"noise:sigma=0.05"``, each a run of its own: one source is degraded before fusing,
+    scores are against the clean pair (see ``fusionbench.corrupt``); ``engine``: where the work is done, see ``fusionbench.engines``: the numbers do not depend on it. ``notify`` is
     called with (stage, done, total). Raises InputError for bad names, settings or data, before anything is written, and
     when another run is at work in ``results``.
     """
     scoring = Scoring(tuple(metrics), mask, resolve_device(device))
     created = [_Created(spec, *create_method(spec)) for spec in methods]
-    refs = [TaskRef(name, tuple(Path(d).absolute() for d in data), split) for name in tasks]
+    places = tuple(Path(folder).absolute() for folder in data)
+    flaws = [parse_degradation(text).label for text in corrupt] or [""]
+    refs = [TaskRef(name, places, split, flaw) for flaw in dict.fromkeys(flaws) for name in tasks]
     ids = {ref: _checked_ids(ref, limit, notify) for ref in refs}  # before the first write
     outcome = Outcome()
     made = making(scoring.device)
@@ -85,6 +91,8 @@ def run(
                 units: list[FuseUnit] = []
                 for item in created:
                     key = ref.key(label(item.plugin.facts.name, item.settings, item.plugin.settings))
+                    if key in ledger.held:
+                        continue  # named twice, or with a setting at its default
                     reason = item.method.supports(key.task)
                     if reason:
                         outcome.skipped.append((key, reason))
@@ -95,7 +103,9 @@ def run(
                         FuseUnit(ref, item.spec, key, todo, results.absolute(), scoring.device, seed), item, workers
                     )
                 total = sum(len(unit.todo) for unit in units)
-                ledger.take_fused(workers.rows(fuse_unit, units), f"{ref.name}: fusing", total, notify)
+                ledger.take_fused(
+                    workers.rows(fuse_unit, units), f"{ref.key('').dataset}/{ref.key('').task}: fusing", total, notify
+                )
                 images = {
                     k: {p: image_paths(results, k, p) for p in t.pairs if p in digests} for k, t in ledger.held.items()
                 }
@@ -244,7 +254,7 @@ def _score(ledger: Ledger, ref: TaskRef, images: Images, scoring: Scoring, worke
         for n in range(0, len(pairs), size)
     )
     total = sum(map(len, todo.values()))
-    ledger.take_scored(workers.rows(score_unit, units), f"{ref.name}: scoring", total, notify)
+    ledger.take_scored(workers.rows(score_unit, units), stage, total, notify)
 
 
 def _sources(*factories: Any) -> tuple[str, ...]:
@@ -297,7 +307,8 @@ def _about(ref: TaskRef, item: _Created, seed: int) -> dict[str, Any]:
 def _task_about(ref: TaskRef) -> dict[str, Any]:
     key = ref.key("")
     task = dataclasses.asdict(TASKS[ref.name].facts) | {"dataset": key.dataset, "task": key.task}
-    return {"task": plain(task), "split": ref.split}
+    flaw = {"corruption": plain(degradation_about(parse_degradation(ref.corrupt)))} if ref.corrupt else {}
+    return {"task": plain(task), "split": ref.split} | flaw
 
 
 def _foreign_record(task: Task, pair_id: str, path: Path) -> dict[str, Any]:

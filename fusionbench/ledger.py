@@ -102,8 +102,9 @@ def locked(results: Path) -> Iterator[None]:
             f"{results}: another run is at work in this folder; wait for it, or take another --results"
         ) from None
     finally:
-        if fresh:
-            with suppress(OSError):  # holds something by now
+        if fresh and [path.name for path in results.iterdir()] == [".lock"]:  # nothing came of it: leave no trace
+            with suppress(OSError):
+                (results / ".lock").unlink()
                 results.rmdir()
 
 
