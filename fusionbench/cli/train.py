@@ -178,7 +178,9 @@ def import_weights(denoiser: Path, fusion: Path, output: Path, preset: str) -> N
 
     Every key must be known and of the right shape; nothing in the files can run.
     """
-    from fusionbench.methods.dmfnet.checkpoints import convert_published  # heavy: networks; only here
+    # Heavy, and needed by this command only.
+    from fusionbench.methods.dmfnet.checkpoints import convert_published
+    from fusionbench.methods.dmfnet.model import preset as find_preset
 
-    convert_published(denoiser, fusion, output, preset)
+    convert_published(denoiser, fusion, output, find_preset(preset))
     click.echo(f"wrote {output}; use it as: fusionbench run -m dmfnet:weights={output} ...")

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from fusionbench.errors import InputError
-from fusionbench.methods.dmfnet.model import DMFNet, Preset, build_unet, preset
+from fusionbench.methods.dmfnet.model import PRESETS, DMFNet, Preset, build_unet
 from fusionbench.methods.dmfnet.unet import DenoisingUNet
 from fusionbench.training.weights import load_pickle, load_strict, load_weights, save_weights
 
@@ -71,13 +71,12 @@ def load_unet(path: Path, p: Preset) -> tuple[DenoisingUNet, dict[str, Any]]:
     return unet, card
 
 
-def convert_published(denoiser: Path, fusion: Path, out: Path, preset_name: str = "paper") -> None:
+def convert_published(denoiser: Path, fusion: Path, out: Path, p: Preset = PRESETS["paper"]) -> None:
     """Turn the authors' Stage I and Stage II files into one of ours.
 
     Strict: after the schedule's buffers are set aside, every key must be known and of the right shape. Raises InputError
     listing what is missing, extra or misshapen; such a file is not converted.
     """
-    p = preset(preset_name)
     model = DMFNet(p)
     content = {key: value for key, value in load_pickle(denoiser).items() if key not in SCHEDULE_BUFFERS}
     unet: dict[str, Tensor] = {key.removeprefix(PREFIX) if key.startswith(PREFIX) else f"(no prefix) {key}": value
