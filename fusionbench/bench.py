@@ -70,10 +70,10 @@ def run(
 
     ``methods``: specs such as ``"laplacian:levels=5"``; ``tasks``: full names such as ``"phantom/pet-mri"``; ``metrics``:
     ids; ``limit``: the first so many pairs of a task; ``force``: redo everything; ``mask``: "none", "foreground" or an image
-    file; ``corrupt``: degradations such as ``"noise:sigma=0.05"``, each a run of its own: one source is degraded before fusing,
-    scores are against the clean pair (see ``fusionbench.corrupt``); ``engine``: where the work is done, see ``fusionbench.engines``: the numbers do not depend on it. ``notify`` is
-    called with (stage, done, total). Raises InputError for bad names, settings or data, before anything is written, and
-    when another run is at work in ``results``.
+    file; ``corrupt``: degradations such as ``"noise:sigma=0.05"``, each a run of its own: one source is degraded before
+    fusing, and scores are against the clean pair (see ``fusionbench.corrupt``); ``engine``: where the work is done (see
+    ``fusionbench.engines``): the numbers do not depend on it. ``notify`` is called with (stage, done, total). Raises
+    InputError for bad names, settings or data, before anything is written, and when another run is at work in ``results``.
     """
     scoring = Scoring(tuple(metrics), mask, resolve_device(device))
     created = [_Created(spec, *create_method(spec)) for spec in methods]
@@ -99,18 +99,21 @@ def run(
                         continue
                     table = ledger.open(key, _about(ref, item, seed), digests if force else ())
                     todo = _stale(table, results, digests, item, seed)
-                    units += _fuse_units(
-                        FuseUnit(ref, item.spec, key, todo, results.absolute(), scoring.device, seed), item, workers
-                    )
+                    unit = FuseUnit(ref, item.spec, key, todo, results.absolute(), scoring.device, seed)
+                    units += _fuse_units(unit, item, workers)
                 total = sum(len(unit.todo) for unit in units)
-                ledger.take_fused(
-                    workers.rows(fuse_unit, units), f"{ref.key('').dataset}/{ref.key('').task}: fusing", total, notify
-                )
+                ledger.take_fused(workers.rows(fuse_unit, units), _stage(ref, "fusing"), total, notify)
                 images = {
                     k: {p: image_paths(results, k, p) for p in t.pairs if p in digests} for k, t in ledger.held.items()
                 }
-                _score(ledger, ref, images, scoring, workers, notify)
+                _score(ledger, ref.clean, images, scoring, workers, _stage(ref, "scoring"), notify)
     return outcome
+
+
+def _stage(ref: TaskRef, what: str) -> str:
+    """What a progress bar is named."""
+    key = ref.key("")
+    return f"{key.dataset}/{key.task}: {what}"
 
 
 def score_folder(
@@ -169,7 +172,8 @@ def score_folder(
         for pair, record in records.items():
             if table.pairs.get(pair, {}).get("fused") != record["fused"]:
                 ledger.enter(Row(key, pair, record))
-        _score(ledger, ref, {key: {pair: (pictures[pair], None) for pair in wanted}}, scoring, workers, notify)
+        images: Images = {key: {pair: (pictures[pair], None) for pair in wanted}}
+        _score(ledger, ref, images, scoring, workers, _stage(ref, "scoring"), notify)
     return outcome
 
 
@@ -234,8 +238,10 @@ def _fuse_units(whole: FuseUnit, item: _Created, workers: Engine) -> Iterator[Fu
         yield dataclasses.replace(whole, todo=todo, plugins=plugins)
 
 
-def _score(ledger: Ledger, ref: TaskRef, images: Images, scoring: Scoring, workers: Engine, notify: Notify) -> None:
-    """Score every image on whatever it lacks, pair by pair."""
+def _score(
+    ledger: Ledger, ref: TaskRef, images: Images, scoring: Scoring, workers: Engine, stage: str, notify: Notify
+) -> None:
+    """Score every image on whatever it lacks, pair by pair, against the sources of ``ref``."""
     todo: dict[str, list[ScoreJob]] = {}
     columns = {name: col for name, col in scoring.columns().items() if _applies(name, ref, images)}
     for key, of_pair in images.items():

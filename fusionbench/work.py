@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fusionbench.corrupt import DegradedTask, parse_degradation
 from fusionbench.datasets import Task, create_task
 from fusionbench.errors import InputError
 from fusionbench.methods import Method, create_method
@@ -37,23 +38,31 @@ class ContractError(InputError):
 
 @dataclasses.dataclass(frozen=True)
 class TaskRef:
-    """A task as the user named it."""
+    """A task as the user named it; ``corrupt``: how one source is degraded before fusing (see ``corrupt``), "" for clean."""
 
     name: str
     data: tuple[Path, ...] = ()
     split: str = "test"
+    corrupt: str = ""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.split):  # it becomes the name of a folder
             raise InputError(f"split {self.split!r}: give a name of letters, digits and . _ -, such as test or train")
 
     def open(self) -> Task:
-        return create_task(self.name, data=self.data, split=self.split)
+        task = create_task(self.name, data=self.data, split=self.split)
+        return DegradedTask(task, parse_degradation(self.corrupt)) if self.corrupt else task
+
+    @property
+    def clean(self) -> TaskRef:
+        """The task that fused images are scored on."""
+        return dataclasses.replace(self, corrupt="")
 
     def key(self, method: str) -> Key:
-        """Where results are kept; a split other than "test" is a dataset of its own, so that they never mix."""
+        """Where results are kept; a split other than "test" is a dataset of its own, and so is a degraded one."""
         dataset, _, task = self.name.partition("/")
-        return Key(dataset if self.split == "test" else f"{dataset}@{self.split}", task, method)
+        dataset += "" if self.split == "test" else f"@{self.split}"
+        return Key(dataset + (f"+{self.corrupt}" if self.corrupt else ""), task, method)
 
 
 @dataclasses.dataclass(frozen=True)

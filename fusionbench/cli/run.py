@@ -41,6 +41,13 @@ from fusionbench.work import fuse_pair
 @work_options
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of methods that draw noise.")
 @click.option(
+    "--corrupt",
+    multiple=True,
+    metavar="KIND[:PARAMETER=VALUE]",
+    help="Degrade one source before fusing, and score against the clean pair; repeatable: noise:sigma=0.05, shift:px=2, "
+    "rotate:deg=2, jpeg:q=75, blur:sigma=1, bias:strength=0.3, undersample:accel=4; ,input=a|b chooses the source.",
+)
+@click.option(
     "--engine",
     default="serial",
     show_default=True,
@@ -64,6 +71,7 @@ def run_command(
     limit: int | None,
     force: bool,
     seed: int,
+    corrupt: Sequence[str],
     engine: str,
 ) -> None:
     """Fuse, save and score methods on tasks, doing only what is missing or stale.
@@ -73,6 +81,7 @@ def run_command(
     fusionbench run -m all -t all --data HARVARD_FOLDER
     fusionbench run -m laplacian:levels=5 -m ./mymethod.py -t ct-mri
     fusionbench run -m all -t all --engine local:8
+    fusionbench run -m all -t all --corrupt noise:sigma=0.05 --corrupt noise:sigma=0.1
     """
     methods = _chosen_methods(method)
     tasks = chosen_tasks(task, dataset, data)
@@ -90,6 +99,7 @@ def run_command(
             limit=limit,
             force=force,
             mask=mask,
+            corrupt=corrupt,
             engine=engine,
             notify=notify,
         )
