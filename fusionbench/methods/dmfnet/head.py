@@ -59,15 +59,19 @@ class ChannelAttention(nn.Module):
 
 
 class PixelAttention(nn.Module):
-    """Gate in (0, 1) from each channel and its attention, paired channel by channel."""
+    """Gate in (0, 1): a 3x3 convolution of each channel beside its attention, which is spatial plus channel attention."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.pa2 = nn.Conv2d(2 * width, width, 3, padding=1, padding_mode="reflect", groups=width)
 
-    def forward(self, x: Tensor, attention: Tensor) -> Tensor:
-        paired = torch.stack([x, attention], dim=2).flatten(1, 2)
-        return torch.sigmoid(self.pa2(paired))
+    def forward(self, x: Tensor, spatial: Tensor, channel: Tensor) -> Tensor:
+        """x: (N,C,h,w), spatial: (N,1,h,w), channel: (N,C,1,1). By linearity the grouped convolution of the interleaved
+        maps is a depthwise one of x and an ordinary one of the spatial part: the same sums, several times faster."""
+        own, attention = self.pa2.weight.split(1, dim=1)
+        gate = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), own, self.pa2.bias, groups=len(own))
+        gate = gate + F.conv2d(F.pad(spatial, (1, 1, 1, 1), mode="reflect"), attention)
+        return torch.sigmoid(gate + channel * attention.sum((1, 2, 3))[:, None, None])
 
 
 class AdaptiveAttention(nn.Module):
@@ -81,7 +85,7 @@ class AdaptiveAttention(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         total = x + y
-        weight = total * self.pa(total, self.sa(total) + self.ca(total))
+        weight = total * self.pa(total, self.sa(total), self.ca(total))
         return weight * x + (1 - weight) * y + total
 
 

@@ -47,8 +47,18 @@ def _window(size: int, sigma: float, like: Tensor) -> Tensor:
 
 
 def _filter(image: Tensor, window: Tensor, padding: int = 0) -> Tensor:
-    rows = F.conv2d(image, window.view(1, 1, -1, 1), padding=(padding, 0))
-    return F.conv2d(rows, window.view(1, 1, 1, -1), padding=(0, padding))
+    """Separable filter with zero padding, as two products with banded matrices: much faster on a CPU, gradient included,
+    than convolutions of one channel."""
+    rows, columns = (_band(size, window, padding) for size in image.shape[-2:])
+    return rows @ image @ columns.T
+
+
+def _band(size: int, window: Tensor, padding: int) -> Tensor:
+    index = torch.arange(size, device=window.device)
+    first = torch.arange(size + 2 * padding - len(window) + 1, device=window.device) - padding
+    offset = index[None] - first[:, None]
+    inside = (offset >= 0) & (offset < len(window))
+    return torch.where(inside, window[offset.clamp(0, len(window) - 1)], 0)
 
 
 def structure(fused: Tensor, a: Tensor, b: Tensor, border: str = "zero") -> Tensor:

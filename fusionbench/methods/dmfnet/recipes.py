@@ -124,8 +124,8 @@ class FuseRecipe:
             if seed not in cache:
                 cache[seed] = self._maps(a[i : i + 1], b[i : i + 1], [seed])
         # One pair's maps are (2, ...): MRI, other. A batch has all MRI first.
-        stacked = [torch.stack(level, dim=1) for level in zip(*(cache[seed] for seed in seeds), strict=True)]
-        return [m.flatten(0, 1) for m in stacked]
+        kept = [cache[seed] for seed in seeds]
+        return [torch.cat([m[:1] for m in level] + [m[1:] for m in level]) for level in zip(*kept, strict=True)]
 
     def validate(self, network: nn.Module, pairs: list[TrainingPair]) -> Mapping[str, float]:
         """The loss and its terms on whole images."""
