@@ -28,16 +28,18 @@ from fusionbench.errors import InputError
 from fusionbench.ledger import Ledger, Notify, Outcome, Scoring, locked
 from fusionbench.methods import METHODS, Method, MethodFacts, create_method
 from fusionbench.metrics import METRICS, PROFILES
-from fusionbench.pairs import is_file_name, list_pictures, pixel_digest, read_picture, size_text
+from fusionbench.pairs import Pair, is_file_name, list_pictures, pixel_digest, read_picture, size_text
 from fusionbench.provenance import making, plain
 from fusionbench.registry import Plugin
 from fusionbench.scores import Key, Table, fingerprint
 from fusionbench.work import (
+    ContractError,
     FuseUnit,
     Row,
     ScoreJob,
     ScoreUnit,
     TaskRef,
+    fuse_pair,
     fuse_unit,
     image_paths,
     plugin_source,
@@ -99,6 +101,8 @@ def run(
                         continue
                     table = ledger.open(key, _about(ref, item, seed), digests if force else ())
                     todo = _stale(table, results, digests, item, seed)
+                    if todo:
+                        _try_settings(item, task.load(min(todo)), seed)
                     unit = FuseUnit(ref, item.spec, key, todo, results.absolute(), scoring.device, seed)
                     units += _fuse_units(unit, item, workers)
                 total = sum(len(unit.todo) for unit in units)
@@ -227,6 +231,24 @@ class _Created:
     def weights(self) -> str:
         """Digest of the weights, "" without any."""
         return str(getattr(self.method, "digest", str)())
+
+
+def _try_settings(item: _Created, pair: Pair, seed: int) -> None:
+    """Fuse once, if a function has settings of the user's: those that it refuses are told before anything is written.
+
+    A class has seen its settings when it was made. Any other failure is the pair's, and becomes a row of its table.
+    """
+    name = item.plugin.facts.name
+    if isinstance(item.plugin.factory, type) or label(name, item.settings, item.plugin.settings) == name:
+        return
+    try:
+        fuse_pair(item.method, pair, "cpu", seed)
+    except ContractError:
+        return
+    except InputError as error:
+        raise InputError(f"method {item.spec}: {error}") from None
+    except Exception:  # told where it counts
+        return
 
 
 def _fuse_units(whole: FuseUnit, item: _Created, workers: Engine) -> Iterator[FuseUnit]:

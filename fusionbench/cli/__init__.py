@@ -27,6 +27,7 @@ COMMANDS = {
     "run": ("run", "Fuse, save and score methods on tasks."),
     "fuse": ("run", "Fuse one pair of your own images."),
     "score": ("run", "Score a folder of images that something else fused."),
+    "profile": ("profile", "Parameters, FLOPs, seconds a pair and peak memory of methods."),
     "report": ("show", "Leaderboard, figures and page from a results folder."),
     "check": ("check", "Recompute locked scores; fail when they drift."),
     "verify": ("check", "Run the contract tests on your own plugin module."),

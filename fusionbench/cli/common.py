@@ -24,8 +24,9 @@ from fusionbench.registry import import_module
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_PROFILE = "dmfnet"
-DIRECTORY = click.Path(path_type=Path, file_okay=False)
-FILE = click.Path(path_type=Path, dir_okay=False)
+DIRECTORY = click.Path(path_type=Path, file_okay=False, readable=False)
+# Whether a path can be read is told by whoever reads it, in one line.
+FILE = click.Path(path_type=Path, dir_okay=False, readable=False)
 
 
 def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
@@ -115,7 +116,10 @@ dataset_options = options(
         help="auto, harvard, phantom, folders, or a plugin's. auto: harvard where its images are found, else phantom.",
     ),
     click.option(
-        "--data", type=click.Path(path_type=Path), multiple=True, help="Where the images are (folders: twice)."
+        "--data",
+        type=click.Path(path_type=Path, readable=False),
+        multiple=True,
+        help="Where the images are (folders: twice).",
     ),
     click.option("--split", default="test", show_default=True, help="test or train, or another that the task has."),
 )

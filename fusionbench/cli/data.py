@@ -21,7 +21,12 @@ def data_command() -> None:
 
 
 @data_command.command("list")
-@click.option("--data", type=click.Path(path_type=Path), multiple=True, help="Where to look for the Harvard pairs.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, readable=False),
+    multiple=True,
+    help="Where to look for the Harvard pairs.",
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @plugin_option
 def list_command(data: Sequence[Path], as_json: bool) -> None:

@@ -83,7 +83,7 @@ def run_command(
     fusionbench run -m all -t all --engine local:8
     fusionbench run -m all -t all --corrupt noise:sigma=0.05 --corrupt noise:sigma=0.1
     """
-    methods = _chosen_methods(method)
+    methods = chosen_methods(method)
     tasks = chosen_tasks(task, dataset, data)
     metrics = chosen_metrics(profile, metric, mask)
     with progress_bar() as notify:
@@ -202,7 +202,7 @@ def fuse_command(mri: Path, other: Path, output: Path, method: str, device: str,
             f"{mri} is {size_text(first.grey)}, {other} is {size_text(second.grey)}; register and resample them to one grid"
         )
     pair = Pair(id=f"{mri.stem}+{other.stem}", a=first.grey, b=second.grey, color=second.color)
-    specs = _chosen_methods([method])
+    specs = chosen_methods([method])
     if len(specs) != 1:
         raise InputError(f"--method {method}: stands for {', '.join(specs)}; name one")
     _, _, fuser = create_method(specs[0])
@@ -220,7 +220,7 @@ def fuse_command(mri: Path, other: Path, output: Path, method: str, device: str,
     click.echo(f"{output}: {method}, {seconds:.2f} s")
 
 
-def _chosen_methods(wanted: Sequence[str]) -> list[str]:
+def chosen_methods(wanted: Sequence[str]) -> list[str]:
     """Specs; "all" is every available method, and a .py file stands for the methods that it registers."""
     chosen: list[str] = []
     for spec in wanted:
