@@ -122,8 +122,9 @@ class Board:
 class Tests:
     """Statistics among the contenders of a board, over its common pairs; a string is the reason why there are none.
 
-    ``blocks``: mean rank over the core metrics within each pair. ``pairwise``: Wilcoxon with Holm on ``blocks``. ``tied``:
-    metric -> contenders not shown to differ from the best one; "" stands for the mean rank over core metrics.
+    ``blocks``: mean rank over the core metrics within each pair. ``pairwise``: Wilcoxon on ``blocks``, Holm over all
+    comparisons. ``tied``: metric -> contenders not shown to differ from the best one (Holm over the comparisons with it);
+    "" stands for the mean rank: contenders that ``pairwise`` does not tell from the first in order.
     """
 
     blocks: pd.DataFrame
@@ -326,7 +327,8 @@ def _run_tests(board: Board) -> Tests:
     better = {metric: customary(board.facts, metric) for metric in board.scores}
     blocks = stats.pair_ranks({m: own[m] for m in board.core}, better)
     tied = {metric: stats.tied_with_best(own[metric], better[metric]) for metric in own if board.pairs}
-    tied[""] = stats.tied_with_best(blocks, "lower")
+    pairwise = stats.pairwise(blocks, "lower")
+    tied[""] = _tied_with_first(board.order, pairwise)
     ranked = {metric: board.scores[metric][board.ranked] for metric in board.scores}
     intervals: stats.Bootstrap | str = "no method is ranked"
     if board.order:
@@ -335,7 +337,14 @@ def _run_tests(board: Board) -> Tests:
         blocks=blocks,
         friedman=stats.friedman(blocks),
         nemenyi=stats.nemenyi(blocks),
-        pairwise=stats.pairwise(blocks, "lower"),
+        pairwise=pairwise,
         tied=tied,
         bootstrap=intervals,
     )
+
+
+def _tied_with_first(order: Sequence[str], pairwise: pd.DataFrame) -> list[str]:
+    lines = pairwise[((pairwise["first"] == order[0]) | (pairwise["second"] == order[0]))] if order else pairwise[:0]
+    apart = lines[lines["p_holm"] < stats.ALPHA]
+    told = {*apart["first"], *apart["second"]}
+    return [method for method in order if method == order[0] or method not in told]

@@ -65,13 +65,17 @@ def save(figure: Figure, stem: Path) -> list[Path]:
         "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
         "png": {"Software": None},
     }
-    for suffix, metadata in clean.items():
-        buffer = io.BytesIO()
-        with matplotlib.rc_context(_STYLE):
-            figure.savefig(buffer, format=suffix, metadata=metadata, bbox_inches="tight", pad_inches=0.03)
-        path = stem.with_name(f"{stem.name}.{suffix}")
-        write_bytes(path, buffer.getvalue())
-        paths.append(path)
+    with matplotlib.rc_context(_STYLE):
+        # The layout is settled once; letting each savefig do it again takes most of the time.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        box = figure.get_tightbbox().padded(0.03)
+        for suffix, metadata in clean.items():
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=suffix, metadata=metadata, bbox_inches=box)
+            path = stem.with_name(f"{stem.name}.{suffix}")
+            write_bytes(path, buffer.getvalue())
+            paths.append(path)
     return paths
 
 

@@ -139,17 +139,20 @@ def summary(board: Board) -> list[str]:
             f"The methods {word} overall (Friedman / Iman–Davenport over pairs, p {p_text(tests.friedman.p)}, "
             f"Kendall's W {tests.friedman.w:.2f})."
         )
-    others = [board.name(m) for m in tests.tied[""] if m != tests.tied[""][0]]
-    first = board.name(tests.tied[""][0]) if tests.tied[""] else ""
-    if len(board.order) > 1 and first:
-        if others:
-            said.append(
-                f"Not shown to differ from {first}, the best by rank within pairs (Wilcoxon, Holm, α = 0.05): "
-                f"{', '.join(others)}."
-            )
+    if len(board.order) > 1:
+        others = [board.name(m) for m in tests.tied[""][1:]]
+        test = f"Wilcoxon on ranks within pairs, Holm over {len(tests.pairwise)} comparisons, α = 0.05"
+        if not others:
+            said.append(f"{board.name(best)} is significantly better than every other method ({test}).")
+        elif len(others) == len(board.order) - 1:
+            said.append(f"No other method is shown to differ from {board.name(best)} ({test}).")
         else:
+            said.append(f"Not shown to differ from {board.name(best)} ({test}): {', '.join(others)}.")
+        smallest = min(1.0, 2.0 ** (1 - len(board.pairs)) * len(tests.pairwise))
+        if smallest >= stats.ALPHA:
             said.append(
-                f"{first} is significantly better than every other method (Wilcoxon on ranks within pairs, Holm)."
+                f"With {len(board.pairs)} pairs no difference can be significant after that correction (smallest p "
+                f"{smallest:.2f}): use more pairs or compare fewer methods."
             )
     if board.cases_known and len(set(board.clusters)) < len(board.pairs):
         said.append(
@@ -295,7 +298,9 @@ def footnotes(board: Board, tests: bool) -> list[str]:
             "* describes the image and is no measure of quality; ranked in the direction customary in the literature."
         )
     if tests and board.order:
-        notes.append("† not shown to differ from the best (two-sided Wilcoxon signed-rank over pairs, Holm, α = 0.05).")
+        notes.append(
+            "† not shown to differ from the best in the column (two-sided Wilcoxon signed-rank over pairs, Holm, α = 0.05)."
+        )
     if any(board.tables[m].about.get("method", {}).get("foreign") for m in board.ranked):
         names = ", ".join(board.name(m) for m in board.ranked if board.tables[m].about.get("method", {}).get("foreign"))
         notes.append(f"Images made elsewhere and scored here (third-party runs): {names}.")

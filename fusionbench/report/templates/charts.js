@@ -6,10 +6,8 @@ function frame(width, height, label) {
 }
 
 function labelWidth(keys) {
-  return Math.min(230, 20 + 6.6 * Math.max(...keys.map((key) => method(key).title.length)));
+  return 20 + 6.6 * Math.max(...keys.map((key) => label(key, 30).length));
 }
-
-const cut = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
 
 function drawForest() {
   const keys = ranked();
@@ -22,7 +20,7 @@ function drawForest() {
   for (const t of ticks(1, most, 6)) picture.append(svg("line", { class: "gridline", x1: x(t), x2: x(t), y1: 4, y2: height - 26 }), svg("text", { class: "soft", x: x(t), y: height - 10, "text-anchor": "middle" }, t));
   keys.forEach((key, n) => {
     const data = profile().rows[key], y = 14 + n * row, control = method(key).control;
-    picture.append(svg("text", { x: left - 8, y: y + 4, "text-anchor": "end", class: control ? "soft" : "" }, cut(method(key).title, 32)));
+    picture.append(svg("text", { x: left - 8, y: y + 4, "text-anchor": "end", class: control ? "soft" : "" }, label(key, 30)));
     if (data.interval) picture.append(svg("line", { class: "interval", x1: x(data.interval[0]), x2: x(data.interval[1]), y1: y, y2: y }));
     picture.append(svg("circle", { class: control ? "dot control" : "dot", cx: x(data.rank), cy: y, r: 4 }, svg("title", {}, `${method(key).title}: ${data.rank.toFixed(2)}${data.interval ? ` (${data.interval.map((v) => v.toFixed(2)).join("–")})` : ""}`)));
   });
@@ -46,7 +44,7 @@ function drawTime() {
   const taken = [];
   for (const key of keys) {
     const cx = x(Math.log10(method(key).seconds[0])), cy = y(profile().rows[key].rank), control = method(key).control;
-    const name = cut(/\(([^()]{2,12})\)$/.exec(method(key).title)?.[1] ?? method(key).title, 20), wide = 6.2 * name.length;
+    const name = label(key, 12), wide = 6.2 * name.length;
     const right = cx + 8 + wide < WIDTH;
     const spots = [[4, right], [-7, right], [15, right], [4, !right], [-7, !right], [15, !right]];
     const [dy, side] = spots.find(([dy, side]) => !taken.some(([a, b, w]) => { const start = side ? cx + 8 : cx - 8 - wide; return Math.abs(cy + dy - b) < 11 && start < a + w && start + wide > a; })) ?? [null, null];
@@ -85,7 +83,7 @@ function drawBoxes() {
     const inside = v.filter((t) => t >= q1 - 1.5 * (q3 - q1) && t <= q3 + 1.5 * (q3 - q1));
     const from = Math.min(q1, inside[0] ?? q1), to = Math.max(q3, inside.at(-1) ?? q3);
     picture.append(
-      svg("text", { x: left - 8, y: y + 4, "text-anchor": "end", class: method(key).control ? "soft" : "" }, cut(method(key).title, 32)),
+      svg("text", { x: left - 8, y: y + 4, "text-anchor": "end", class: method(key).control ? "soft" : "" }, label(key, 30)),
       svg("path", { class: "whisker", d: `M${x(from)} ${y}H${x(q1)}M${x(q3)} ${y}H${x(to)}M${x(from)} ${y - 4}v8M${x(to)} ${y - 4}v8` }),
       svg("rect", { class: method(key).control ? "box control" : "box", x: x(q1), y: y - 7, width: Math.max(1, x(q3) - x(q1)), height: 14 }, svg("title", {}, `${method(key).title}: median ${number(q2)}, quartiles ${number(q1)} and ${number(q3)}, ${v.length} pairs`)),
       svg("line", { class: "median", x1: x(q2), x2: x(q2), y1: y - 7, y2: y + 7 }),
@@ -134,7 +132,7 @@ function drawRobust() {
     const ly = 20 + n * 17;
     picture.append(svg("polyline", { class: "curve", points: points.join(" "), stroke: color, "stroke-dasharray": dash }, svg("title", {}, method(key).title)),
       svg("line", { class: "curve", x1: width - right + 20, x2: width - right + 44, y1: ly - 4, y2: ly - 4, stroke: color, "stroke-dasharray": dash }),
-      svg("text", { x: width - right + 50, y: ly, class: "soft" }, cut(method(key).title, 30)));
+      svg("text", { x: width - right + 50, y: ly, class: "soft" }, label(key, 30)));
   });
   fill("robust", picture);
 }

@@ -119,7 +119,7 @@ async function loadLayers() {
     const caption = $("compare").querySelector(`[data-caption="${name}"]`);
     if (caption) caption.textContent = text;
   }
-  fill("swipe-names", el("span", {}, `◧ ${names.left}`), el("span", {}, `${names.right} ◨`));
+  fill("swipe-names", el("span", {}, `◧ ${label(view.left, 26)}`), el("span", {}, `${label(view.right, 26)} ◨`));
   paint();
   $("compare").dataset.ready = `${entry.id}|${view.left}|${view.right}`;
 }

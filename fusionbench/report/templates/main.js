@@ -15,7 +15,7 @@ function drawReading() {
   const rows = now.metrics.map((id) => {
     const m = metric(id);
     const direction = m.describes ? "describes; customarily " + m.better : m.better + " is better";
-    return el("tr", {}, el("th", { class: "left", scope: "row" }, m.short), el("td", { class: "left" }, m.title), el("td", { class: "left" }, id), el("td", { class: "left" }, direction), el("td", { class: "left wrap" }, m.convention ?? m.formula ?? ""), el("td", { class: "left wrap" }, m.reference ?? ""));
+    return el("tr", {}, el("th", { class: "left", scope: "row" }, m.short), el("td", { class: "left wrap" }, m.title), el("td", { class: "left" }, id), el("td", { class: "left" }, direction), el("td", { class: "left wrap" }, m.convention ?? m.formula ?? ""), el("td", { class: "left wrap" }, m.reference ?? ""));
   });
   $("metric-facts").replaceChildren(el("thead", {}, el("tr", {}, ...["", "Metric", "Id", "Direction", "Convention", "Reference"].map((t) => el("th", { class: "left", scope: "col" }, t)))), el("tbody", {}, ...rows));
   const versions = Object.entries(DATA.versions).map(([name, version]) => `${name} ${version}`).join(" · ");

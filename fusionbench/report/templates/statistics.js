@@ -26,7 +26,7 @@ function drawCd() {
   names.forEach((key, n) => {
     const left = n < half, y = levels + 12 + (left ? n : count - 1 - n) * row, end = left ? side - 14 : width - side + 14;
     picture.append(svg("path", { class: "lead", d: `M${x(values[n])} ${base}V${y}H${end}` }),
-      svg("text", { x: left ? end - 6 : end + 6, y: y + 4, "text-anchor": left ? "end" : "start" }, left ? `${cut(method(key).title, 30)}  ${values[n].toFixed(2)}` : `${values[n].toFixed(2)}  ${cut(method(key).title, 30)}`));
+      svg("text", { x: left ? end - 6 : end + 6, y: y + 4, "text-anchor": left ? "end" : "start" }, left ? `${label(key, 30)}  ${values[n].toFixed(2)}` : `${values[n].toFixed(2)}  ${label(key, 30)}`));
   });
   test.groups.forEach((group, n) => {
     const y = base + 9 + n * 9;
@@ -50,11 +50,11 @@ function drawPairwise() {
     const strong = what === "effect" ? Math.abs(value) >= 0.5 : value < 0.05;
     return el("td", { class: strong ? "best" : "", title: `${method(row).title} and ${method(column).title}` }, text);
   };
-  const short = (key) => cut(/\(([^()]{2,12})\)$/.exec(method(key).title)?.[1] ?? method(key).title, 12);
+  const short = (key) => abbreviation(method(key).title) ?? label(key, 12);
   const table = el("table", { class: "cells" },
     el("thead", {}, el("tr", {}, el("th", { scope: "col" }, ""), ...keys.map((key) => el("th", { scope: "col", title: method(key).title }, short(key))))),
     el("tbody", {}, ...keys.map((row, i) => el("tr", {}, el("th", { scope: "row" }, method(row).title), ...keys.map((column, j) => (i === j ? el("td", {}, "·") : cell(values.get(`${i},${j}`), row, column)))))));
-  const note = what === "effect" ? "Positive: the row's method is better. Marked from 0.5 on." : "Marked below 0.05: the two methods differ.";
+  const note = what === "effect" ? "Positive: the row's method is better. Marked from 0.5 on." : "Marked below 0.05: the two methods differ. Corrected for all comparisons in this table.";
   fill("pairwise", table, el("p", { class: "muted" }, note));
 }
 

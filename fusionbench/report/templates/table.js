@@ -75,11 +75,14 @@ function sortBy(column) {
 function nameCell(key) {
   const number = place(profile(), key);
   const found = method(key);
-  return el("th", { class: "who", scope: "row" },
+  const origin = (found.facts.note ?? "").startsWith("third-party run") ? "third-party run" : "made elsewhere";
+  const failed = Object.keys(found.errors).length;
+  return el("th", { class: "who", scope: "row" }, el("div", {},
     el("span", { class: "place-number" }, number === null ? "" : number),
-    el("button", { type: "button", "data-method": key, "aria-haspopup": "dialog", onclick: () => openDetails(key) }, found.title),
-    found.foreign ? el("span", { class: "tag", title: "Images made elsewhere, scored here; not the authors' own result" }, "third-party run") : null,
-    Object.keys(found.errors).length ? el("span", { class: "tag" }, `failed on ${Object.keys(found.errors).length}`) : null);
+    el("span", {},
+      el("button", { type: "button", "data-method": key, "aria-haspopup": "dialog", title: found.title, onclick: () => openDetails(key) }, window.innerWidth < 640 ? label(key, 16) : found.title),
+      found.foreign ? el("span", { class: "tag", title: "Images made elsewhere, scored here; not the authors' own result" }, origin) : null,
+      failed ? el("span", { class: "tag" }, `failed on ${failed}`) : null)));
 }
 
 function scoreCell(cell) {
@@ -150,7 +153,7 @@ function drawAnswer() {
   const said = now.order.length ? now.summary.slice(1) : now.summary;
   const convention = `Convention: profile ${now.name} (${now.title}); mean rank over ${now.core.map((id) => metric(id).short).join(", ")}; ${now.pairs.length} pairs` + (now.cases ? ` of ${now.cases} cases` : "") + `, ${now.order.length} methods.`;
   const warning = now.controls.length && now.order.length && now.rows[now.controls[0]].rank <= now.rows[now.order[0]].rank
-    ? [el("p", { class: "warning" }, `A trivial control (${method(now.controls[0]).title}) would rank ${now.rows[now.controls[0]].rank.toFixed(2)}: no method here beats doing next to nothing on these metrics.`)]
+    ? [el("p", { class: "warning" }, `A trivial control (${method(now.controls[0]).title}) would rank ${now.rows[now.controls[0]].rank.toFixed(2)}, ahead of every method here: these metrics do not measure what a reader would call a good fusion.`)]
     : now.notes.some((text) => text.startsWith("the control")) ? [el("p", { class: "warning" }, "A trivial control is ahead of every method on some metrics; see the notes below the table.")] : [];
   fill("answer", el("ol", { class: "podium" }, ...podium), el("ul", { class: "said" }, el("li", {}, convention), ...said.map((text) => el("li", {}, text))), ...warning);
 }
