@@ -31,6 +31,8 @@ COMMANDS = {
     "report": ("show", "Leaderboard, figures and page from a results folder."),
     "check": ("check", "Recompute locked scores; fail when they drift."),
     "verify": ("check", "Run the contract tests on your own plugin module."),
+    "train": ("train", "Train a method, such as dmfnet, on the Harvard training pairs."),
+    "weights": ("train", "Look into weights files; convert the authors' checkpoints."),
 }
 
 

@@ -63,7 +63,7 @@ def train_command(
 
     \b
     fusionbench train dmfnet --data HARVARD_FOLDER --out training/dmfnet
-    accelerate launch --num_processes 4 -m fusionbench train dmfnet --stage fuse --resume
+    accelerate launch --num_processes 4 $(which fusionbench) train dmfnet --data HARVARD_FOLDER
     """
     trainer = _trainer(method)
     if device not in ("auto", "cpu"):
