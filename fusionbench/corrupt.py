@@ -190,7 +190,7 @@ def _undersample(image: Array, acceleration: float, rng: np.random.Generator) ->
     mask = np.zeros(lines)
     mask[centre] = mask[others[:wanted]] = 1
     spectrum = np.fft.fftshift(np.fft.fft2(image, axes=(0, 1)), axes=0) * mask[:, None, None]
-    return np.abs(np.fft.ifft2(np.fft.ifftshift(spectrum, axes=0), axes=(0, 1)))
+    return np.asarray(np.abs(np.fft.ifft2(np.fft.ifftshift(spectrum, axes=0), axes=(0, 1))))
 
 
 KINDS: Mapping[str, Kind] = {

@@ -67,7 +67,7 @@ class Serial:
 
     def rows(self, work: Callable[[U], Iterable[Row]], units: Iterable[U]) -> Iterator[Row]:
         for unit in units:
-            with one_thread():
+            with threads_of(1):
                 yield from work(unit)
 
 
@@ -242,12 +242,12 @@ def open_engine(name: str, device: str = "cpu") -> Iterator[Engine]:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for torch, BLAS and OpenMP inside; what was set before, afterwards."""
+def threads_of(count: int) -> Iterator[None]:
+    """So many threads for torch, BLAS and OpenMP inside; what was set before, afterwards."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
-        with threadpool_limits(1):
+        with threadpool_limits(count):
             yield
     finally:
         torch.set_num_threads(threads)
@@ -255,7 +255,7 @@ def one_thread() -> Iterator[None]:
 
 def _done(work: Callable[[U], Iterable[Row]], unit: U) -> list[Row]:
     """What a worker runs."""
-    with one_thread():
+    with threads_of(1):
         return list(work(unit))
 
 

@@ -24,7 +24,7 @@ def making(device: str) -> dict[str, Any]:
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "commit": commit(),
         "device": device,
-        "device_name": torch.cuda.get_device_name(device) if device.startswith("cuda") else cpu_name(),
+        "device_name": device_name(device),
     }
 
 
@@ -49,8 +49,10 @@ def commit() -> str:
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
-def cpu_name() -> str:
-    """The processor, as the operating system calls it."""
+def device_name(device: str) -> str:
+    """The card's name, or the processor's, as the operating system calls it."""
+    if device.startswith("cuda"):
+        return str(torch.cuda.get_device_name(device))
     info = Path("/proc/cpuinfo")
     if info.exists():
         found = re.search(r"model name\s*:\s*(.+)", info.read_text())
