@@ -27,6 +27,7 @@ from fusionbench.cli.show import print_leaderboard
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS, create_method, unavailable
 from fusionbench.pairs import Pair, read_picture, recolour, size_text, write_png
+from fusionbench.published import published_facts
 from fusionbench.work import fuse_pair
 
 
@@ -152,15 +153,8 @@ def score_command(
     tasks = chosen_tasks([task], dataset, data)
     if len(tasks) != 1:
         raise InputError(f"--task {task}: a folder holds the images of one task; name one")
-    facts = {
-        "name": name,
-        "title": title or name,
-        "family": "foreign",
-        "year": year,
-        "reference": reference,
-        "doi": doi,
-        "note": note,
-    }
+    said = {"title": title, "year": year, "reference": reference, "doi": doi, "note": note}
+    facts = {"family": "foreign"} | published_facts(name) | {key: value for key, value in said.items() if value}
     with progress_bar() as notify:
         outcome = score_folder(
             folder,
