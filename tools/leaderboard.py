@@ -46,7 +46,7 @@ def main(
         run(methods, resolve_tasks(["all"], "harvard", [data]), results, metrics=metrics, data=[data], notify=notify)
         if phantom:
             run(methods, resolve_tasks(["all"], "phantom"), results, metrics=metrics, notify=notify)
-        written = write_report(results, results / "leaderboard", data=[data], notify=notify)
+        written = write_report(results, results / "leaderboard", images="public", notify=notify)
     click.echo(f"{len(written)} files in {results / 'leaderboard'}")
 
 

@@ -24,7 +24,7 @@ from fusionbench.report.figures import Box
 from fusionbench.report.tables import sheet
 from fusionbench.scores import find_tables, read_metric_facts, read_table
 
-_IMAGES_HELP = "auto: all in figures, on the page only images that may be passed on; all; none."
+_IMAGES_HELP = "auto: the page embeds only what may be passed on; public: figures too; all; none."
 KINDS = ("methods", "metrics", "tasks", "profiles")
 
 

@@ -25,8 +25,8 @@ from fusionbench.scores import read_metric_facts, read_results
 
 __all__ = ["COLUMNS", "DEFAULT_COLUMNS", "IMAGES", "Cell", "Line", "Sheet", "leaderboards", "write_report"]
 
-IMAGES = ("auto", "all", "none")
-"""``auto``: figures of whatever is at hand, the page only of images that may be passed on; ``all``; ``none``."""
+IMAGES = ("auto", "public", "all", "none")
+"""``auto``: figures of whatever is at hand, the page only of images that may be passed on; ``public``: the figures too."""
 
 
 def leaderboards(
@@ -80,7 +80,8 @@ def write_report(
     written += _write_collections(boards, out, columns)
     for done, board in enumerate(steps):
         notify("figures", done, len(steps))
-        shown = [] if images == "none" else _shown(board, results, data, pairs)
+        hidden = images == "none" or (images == "public" and sources.private(board))
+        shown = [] if hidden else _shown(board, results, data, pairs)
         written += _write_figures(board, out, shown, zoom)
     notify("page", len(steps), len(steps) + 1)
     write_text(out / "index.html", page.write(boards, results, data, pairs, images))

@@ -286,7 +286,7 @@ def _viewable(board: Board, data: Sequence[Path], images: str) -> Any:
     """The task whose images the page shows, or the reason why it shows none."""
     if images == "none":
         return "this page was written without images"
-    if images == "auto" and board.dataset.partition("@")[0] in sources.PRIVATE:
+    if images != "all" and sources.private(board):
         return f"the licence of {board.dataset} does not let its images be passed on"
     return sources.available(board, data)
 

@@ -19,6 +19,11 @@ PRIVATE = ("harvard",)
 """Datasets whose images may not be passed on: shown in the user's own figures, never embedded in a page unasked."""
 
 
+def private(board: Board) -> bool:
+    """Whether a board's images may not be passed on."""
+    return board.dataset.partition("+")[0].partition("@")[0] in PRIVATE
+
+
 def available(board: Board, data: Sequence[Path]) -> Task | str:
     """The task behind a board, or the reason why its images cannot be shown."""
     if "+" in board.dataset:
