@@ -192,7 +192,10 @@ _COLUMNS = {
 
 
 def _print_listing(console: Console, kind: str, rows: Sequence[dict[str, Any]]) -> None:
-    table = Table(*_COLUMNS[kind], title=f"{len(rows)} {kind}", title_justify="left", pad_edge=False)
+    table = Table(title=f"{len(rows)} {kind}", title_justify="left", pad_edge=False)
+    for column in _COLUMNS[kind]:
+        # Names are typed again, so they are never cut; a long reference is (--json has all of it).
+        table.add_column(column, no_wrap=column in ("name", "reference", "origin"), overflow="ellipsis")
     order = (lambda r: (r.get("family", ""), r["name"])) if kind in ("methods", "metrics") else None
     for row in sorted(rows, key=order) if order else rows:
         values = [_shown(row.get(column)) for column in _COLUMNS[kind]]
