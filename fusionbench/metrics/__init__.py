@@ -15,9 +15,10 @@ It checks nothing (:func:`evaluate` has), reduces nothing over the batch, and wo
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -117,6 +118,41 @@ PROFILES: dict[str, Profile] = {
             "en sd sf ag mi scd cc psnr mse vif qabf ssim@l2",
             "en sd sf mi qabf vif ssim@l2",
         ),
+        _profile(
+            "tang2023",
+            "Linfeng Tang's Evaluation-for-Image-Fusion since March 2023",
+            "en sf sd psnr@tang mse@unit mi@tang vif ag@inner cc scd qabf nabf@tang ssim@tang mef-ms-ssim fmi@edge fmi@dct "
+            "fmi@wavelet",
+            "en sd sf mi@tang qabf vif ssim@tang",
+        ),
+        _profile(
+            "vifb",
+            "VIFB, the visible and infrared image fusion benchmark",
+            "ce en mi@vifb psnr@vifb ag@inner ei qabf sd sf@mn rmse@vifb ssim@vifb qcb qcv",
+        ),
+        _profile(
+            "mefb",
+            "MEFB, the multi-exposure image fusion benchmark",
+            "ce en fmi@edge nmi psnr@vifb qncie qte@1.85 ag@inner ei qabf qp sd sf@mn qc qe@mefb qy mef-ms-ssim qcb qcv viff",
+        ),
+        _profile(
+            "liu2012",
+            "Liu et al., Objective assessment of multiresolution image fusion algorithms, TPAMI 2012 (imageFusionMetrics)",
+            "nmi qte qncie qg qm qsf qp qs qw qc qy qcv qcb",
+            "nmi qte qncie qg qm qsf qp qs qc qy qcv qcb",
+        ),
+        _profile(
+            "strict",
+            "One defensible definition each: right marginals, wrapped angles, means over sources, defined for flat windows",
+            "en sd sf ag mi@strict nmi@strict qte@strict qncie scd cc psnr@255 rmse vif@strict viff qabf@strict labf nabf "
+            "ssim@strict ms-ssim uqi qs qw qe qc@strict qy@strict qm qp fsim fmi@pixel fmi@gradient qcv qcb@strict",
+            "en sd sf mi@strict qabf@strict vif@strict ssim@strict",
+        ),
+        _profile(
+            "medical",
+            "Fidelity to colour and tracer of PET and SPECT; on phantom pairs, to the ground truth",
+            "ciede2000 chroma-correlation tracer-correlation tracer-error lesion-recovery lesion-cnr tissue-edge-recall",
+        ),
     )
 }
 
@@ -152,17 +188,32 @@ class Sources:
         _check_needs(ids, self._size, has | self._parts[0].has)
         columns: dict[str, list[torch.Tensor]] = {column(i, self._suffix): [] for i in ids}
         start = 0
-        for part in self._parts:
-            stop = start + part.a.levels.shape[0]
-            triple = Triple(
-                part,
-                Image(levels[start:stop].to(self._device)),
-                None if rgb is None else rgb[start:stop].to(self._device),
-            )
-            for i in ids:
-                columns[column(i, self._suffix)].append(METRICS[i].factory(triple))
-            start = stop
+        with _one_thread(self._device):
+            for part in self._parts:
+                stop = start + part.a.levels.shape[0]
+                own = None if rgb is None else rgb[start:stop].to(self._device)
+                triple = Triple(part, Image(levels[start:stop].to(self._device)), own)
+                for i in ids:
+                    columns[column(i, self._suffix)].append(METRICS[i].factory(triple))
+                start = stop
         return {name: torch.cat(values).cpu().numpy() for name, values in columns.items()}
+
+
+@contextlib.contextmanager
+def _one_thread(device: torch.device) -> Iterator[None]:
+    """Keep torch's CPU thread pool out: the maps are small, and on a busy machine waking the pool costs ten times the work.
+
+    Score pairs in several threads or processes instead; kernels and torch release the interpreter lock.
+    """
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def prepare(

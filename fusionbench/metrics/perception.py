@@ -11,6 +11,11 @@ from fusionbench.metrics import METRICS, MetricFacts, _ops
 from fusionbench.metrics._ops import safe_ratio, stretched
 from fusionbench.metrics._triple import Image, Triple
 
+_CHEN_BLUM = (
+    "Chen, Blum, A new automated quality assessment algorithm for image fusion, Image and Vision Computing 2009"
+)
+_CHEN_BLUM_DOI = "10.1016/j.imavis.2007.12.002"
+
 
 def _radius(h: int, w: int, rows: float, columns: float, device: torch.device) -> torch.Tensor:
     """Frequency radius on the half plane of rfft2, each axis running over -1..1 (freqspace) times the given factor."""
@@ -76,17 +81,17 @@ def _masked(t: Triple, values: torch.Tensor) -> torch.Tensor:
     return values if t.mask is None else values * t.mask
 
 
-def _contrast(t: Triple, image: Image) -> torch.Tensor:
-    """(N, H, W) Peli's contrast of the filtered image, through a power law; remembered."""
+def _contrast(t: Triple, image: Image) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N, H, W) Peli's contrast of the filtered image, through a power law, and its coarse neighbourhood; remembered."""
 
-    def compute() -> torch.Tensor:
+    def compute() -> tuple[torch.Tensor, torch.Tensor]:
         h, w = image.x.shape[1:]
         r = _radius(h, w, h / 30, w / 30, image.x.device)
         response = torch.exp(-((r / 15.3870) ** 2)) - 0.7622 * torch.exp(-((r / 1.3456) ** 2))
         x = _ops.pad(_filtered(image.x, response), 15, "zeros")
         fine, coarse = (_ops.blur(x, _unscaled(sigma), compiled=t.compiled) for sigma in (2.0, 4.0))
         c = (fine / coarse - 1).abs()
-        return c**3 / (c**2 + 0.0001)
+        return c**3 / (c**2 + 0.0001), coarse
 
     return image.memo("contrast", compute)
 
@@ -105,8 +110,8 @@ def _unscaled(sigma: float) -> _ops.Taps:
         direction="higher",
         customary="higher",
         range="0 to 1",
-        reference="Chen, Blum, A new automated quality assessment algorithm for image fusion, Image and Vision Computing 2009",
-        doi="10.1016/j.imavis.2007.12.002",
+        reference=_CHEN_BLUM,
+        doi=_CHEN_BLUM_DOI,
         origin="imageFusionMetrics metricChenBlum.m; VIFB and MEFB",
         formula="Ratio of the smaller to the larger masked contrast of each source and the fused image, weighted by the squared "
         "contrast of the source, averaged over pixels.",
@@ -122,11 +127,44 @@ def _unscaled(sigma: float) -> _ops.Taps:
 )
 def qcb(t: Triple) -> torch.Tensor:
     """(N,) mean over pixels."""
-    c_f = _contrast(t, stretched(t.f))
+    c_f, _ = _contrast(t, stretched(t.f))
     kept, weights = [], []
     for source in (t.a, t.b):
-        c = _contrast(t, stretched(source))
+        c, _ = _contrast(t, stretched(source))
         kept.append(torch.minimum(c, c_f) / torch.maximum(c, c_f))
         weights.append(c**2)
     quality = (weights[0] * kept[0] + weights[1] * kept[1]) / (weights[0] + weights[1])
     return t.mean(quality)
+
+
+@METRICS.register(
+    MetricFacts(
+        name="qcb@strict",
+        title="Chen and Blum's quality metric where there is contrast to speak of",
+        short="QCB (strict)",
+        family="perception",
+        direction="higher",
+        customary="higher",
+        range="0 to 1",
+        reference=_CHEN_BLUM,
+        doi=_CHEN_BLUM_DOI,
+        formula="As qcb, over the pixels where either source's filtered neighbourhood exceeds 0.001 levels.",
+        convention="The same filters; elsewhere the contrast would be a quotient of rounding errors.",
+        traps=("The filter depends on image size.",),
+        degenerate="NaN where both sources are flat.",
+    )
+)
+def qcb_strict(t: Triple) -> torch.Tensor:
+    """(N,) mean over the pixels that have contrast."""
+    c_f, _ = _contrast(t, stretched(t.f))
+    kept = weight = torch.zeros((), dtype=torch.float64, device=c_f.device)
+    defined = torch.zeros((), dtype=torch.bool, device=c_f.device)
+    for source in (t.a, t.b):
+        c, coarse = _contrast(t, stretched(source))
+        there = coarse.abs() > 0.001
+        high = torch.maximum(c, c_f)
+        ratio = torch.minimum(c, c_f) / torch.where(high > 0, high, 1.0)
+        power = torch.where(there, c**2, 0.0)
+        kept, weight, defined = kept + power * torch.nan_to_num(ratio, nan=0.0), weight + power, defined | there
+    quality = torch.where(defined & (weight > 0), kept / torch.where(weight > 0, weight, 1.0), 0.0)
+    return safe_ratio(t.total(quality), t.total((defined & (weight > 0)).double()))
