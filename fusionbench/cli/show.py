@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import textwrap
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -194,13 +195,13 @@ _COLUMNS = {
 def _print_listing(console: Console, kind: str, rows: Sequence[dict[str, Any]]) -> None:
     table = Table(title=f"{len(rows)} {kind}", title_justify="left", pad_edge=False)
     for column in _COLUMNS[kind]:
-        # Names are typed again, so they are never cut; a long reference is (--json has all of it).
-        table.add_column(column, no_wrap=column in ("name", "reference", "origin"), overflow="ellipsis")
+        table.add_column(column, no_wrap=column == "name")
     order = (lambda r: (r.get("family", ""), r["name"])) if kind in ("methods", "metrics") else None
     for row in sorted(rows, key=order) if order else rows:
-        values = [_shown(row.get(column)) for column in _COLUMNS[kind]]
+        # A line an entry: long references are cut here; --json has all of them.
+        values = [textwrap.shorten(_shown(row.get(column)), 64, placeholder=" …") for column in _COLUMNS[kind]]
         if row.get("unavailable"):
-            values[1] = f"unavailable: {row['unavailable']}"
+            values[1] += f"; unavailable: {row['unavailable']}"
         table.add_row(*map(Text, values))
     console.print(table)
 
