@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from fusionbench.corrupt import parse_degradation
 from fusionbench.datasets import TASKS, Task
 from fusionbench.engines import Engine, open_engine
 from fusionbench.errors import InputError
+from fusionbench.isolate import fuse_isolated
 from fusionbench.ledger import Ledger, Notify, Outcome, Scoring, locked
 from fusionbench.methods import METHODS, Method, MethodFacts, create_method
 from fusionbench.metrics import METRICS, PROFILES
@@ -35,6 +37,7 @@ from fusionbench.scores import Key, Table, fingerprint
 from fusionbench.work import (
     ContractError,
     FuseUnit,
+    Limits,
     Row,
     ScoreJob,
     ScoreUnit,
@@ -66,6 +69,7 @@ def run(
     mask: str = "none",
     corrupt: Sequence[str] = (),
     engine: str = "serial",
+    isolate: Limits | None = None,
     notify: Notify = lambda stage, done, total: None,
 ) -> Outcome:
     """Fuse, save and score every method on every task; only what is missing or stale is done.
@@ -74,7 +78,8 @@ def run(
     ids; ``limit``: the first so many pairs of a task; ``force``: redo everything; ``mask``: "none", "foreground" or an image
     file; ``corrupt``: degradations such as ``"noise:sigma=0.05"``, each a run of its own: one source is degraded before
     fusing, and scores are against the clean pair (see ``fusionbench.corrupt``); ``engine``: where the work is done (see
-    ``fusionbench.engines``): the numbers do not depend on it. ``notify`` is called with (stage, done, total). Raises
+    ``fusionbench.engines``): the numbers do not depend on it; ``isolate``: methods work in processes of their own, under
+    these limits (see ``fusionbench.isolate``). ``notify`` is called with (stage, done, total). Raises
     InputError for bad names, settings or data, before anything is written, and when another run is at work in ``results``.
     """
     scoring = Scoring(tuple(metrics), mask, resolve_device(device))
@@ -104,9 +109,12 @@ def run(
                     if todo:
                         _try_settings(item, task.load(min(todo)), seed)
                     unit = FuseUnit(ref, item.spec, key, todo, results.absolute(), scoring.device, seed)
+                    unit = unit if isolate is None else dataclasses.replace(unit, limits=isolate)
                     units += _fuse_units(unit, item, workers)
                 total = sum(len(unit.todo) for unit in units)
-                ledger.take_fused(workers.rows(fuse_unit, units), _stage(ref, "fusing"), total, notify)
+                work = fuse_unit if isolate is None else fuse_isolated
+                with closing(workers.rows(work, units)) as rows:  # an interrupt must not leave a child behind
+                    ledger.take_fused(rows, _stage(ref, "fusing"), total, notify)
                 images = {
                     k: {p: image_paths(results, k, p) for p in t.pairs if p in digests} for k, t in ledger.held.items()
                 }
@@ -282,7 +290,8 @@ def _score(
         for n in range(0, len(pairs), size)
     )
     total = sum(map(len, todo.values()))
-    ledger.take_scored(workers.rows(score_unit, units), stage, total, notify)
+    with closing(workers.rows(score_unit, units)) as rows:
+        ledger.take_scored(rows, stage, total, notify)
 
 
 def _sources(*factories: Any) -> tuple[str, ...]:

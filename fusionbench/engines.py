@@ -21,7 +21,7 @@ import re
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -55,7 +55,7 @@ class Engine(Protocol):
     def block(self, pairs: int, images_a_pair: int = 1) -> int:
         """How many of so many pairs go into a unit."""
 
-    def rows(self, work: Callable[[U], Iterable[Row]], units: Iterable[U]) -> Iterator[Row]:
+    def rows(self, work: Callable[[U], Iterable[Row]], units: Iterable[U]) -> Generator[Row, None, None]:
         """Rows of all units, in any order. ``work`` and the units must be importable and picklable."""
 
 
@@ -65,7 +65,7 @@ class Serial:
     def block(self, pairs: int, images_a_pair: int = 1) -> int:
         return max(1, pairs)
 
-    def rows(self, work: Callable[[U], Iterable[Row]], units: Iterable[U]) -> Iterator[Row]:
+    def rows(self, work: Callable[[U], Iterable[Row]], units: Iterable[U]) -> Generator[Row, None, None]:
         for unit in units:
             with threads_of(1):
                 yield from work(unit)
@@ -97,7 +97,7 @@ class Parallel:
         """Few enough to spread over the workers and to lose little, enough to be worth sending."""
         return max(1, min(8, 64 // max(1, images_a_pair), -(-pairs // (2 * self._pool.workers))))
 
-    def rows(self, work: Callable[[U], Iterable[Row]], units: Iterable[U]) -> Iterator[Row]:
+    def rows(self, work: Callable[[U], Iterable[Row]], units: Iterable[U]) -> Generator[Row, None, None]:
         executor = self._pool.start()
         waiting = iter(units)
         suspects: deque[tuple[U, int]] = deque()  # units that were in the air when a worker died, and deaths alone

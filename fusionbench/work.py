@@ -12,7 +12,7 @@ import hashlib
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -24,6 +24,7 @@ from fusionbench.corrupt import DegradedTask, parse_degradation
 from fusionbench.datasets import Task, create_task
 from fusionbench.errors import InputError
 from fusionbench.methods import Method, create_method
+from fusionbench.methods.external import load_method
 from fusionbench.metrics import prepare
 from fusionbench.pairs import Pair, read_picture, recolour, to_uint8, write_png
 from fusionbench.registry import import_module
@@ -66,6 +67,14 @@ class TaskRef:
 
 
 @dataclasses.dataclass(frozen=True)
+class Limits:
+    """What an isolated method may take: seconds a pair, bytes of memory in all."""
+
+    seconds: float = 600.0
+    memory: int = 8 << 30
+
+
+@dataclasses.dataclass(frozen=True)
 class FuseUnit:
     """Fuse some pairs of a task with one method. ``todo``: pair -> (pair digest, fingerprint of the image to be made)."""
 
@@ -77,6 +86,7 @@ class FuseUnit:
     device: str
     seed: int
     plugins: tuple[str, ...] = ()
+    limits: Limits = Limits()  # heeded by fusionbench.isolate
 
     def split(self) -> list[FuseUnit]:
         """The same work, a unit a pair."""
@@ -156,23 +166,51 @@ def fuse_unit(unit: FuseUnit) -> Iterator[Row]:
     """Fuse and write PNGs, row by row. A pair on which the method raises becomes a row with the reason."""
     import_plugins(unit.plugins)
     task = unit.task.open()
-    method = _prepared(unit.spec, unit.device)
-    for pair_id, (digest, made) in unit.todo.items():
-        pair = task.load(pair_id)
-        record: dict[str, Any] = {"case": pair.case, "pair": digest, "fused": made}
-        try:
-            fused, seconds = fuse_pair(method, pair, unit.device, unit.seed, unit.task.name)
-        except ContractError as error:
-            yield Row(unit.key, pair_id, {}, broken=str(error))
-            continue
-        except Exception as error:  # any failure of a method costs that pair only, and is told with its reason
-            yield Row(unit.key, pair_id, record | {"error": f"{type(error).__name__}: {' '.join(str(error).split())}"})
-            continue
-        path, rgb = image_paths(unit.results, unit.key, pair_id)
-        record["image"] = write_png(path, fused)
-        if pair.color is not None:
-            write_png(rgb, recolour(fused, pair.color))
-        yield Row(unit.key, pair_id, record | {"seconds": round(seconds, 6)})
+    method = prepared(unit.spec, unit.device)
+    for pairs in _batches((task.load(pair) for pair in unit.todo), getattr(method, "batch", 1)):
+        for pair, result in zip(pairs, _fuse_batch(method, pairs, unit), strict=True):
+            yield _fused_row(unit, pair, result)
+
+
+def _batches(pairs: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
+    """Runs of pairs of the same shape, ``size`` at most."""
+    batch: list[Pair] = []
+    for pair in pairs:
+        if batch and (len(batch) == size or pair.a.shape != batch[0].a.shape):
+            yield batch
+            batch = []
+        batch.append(pair)
+    if batch:
+        yield batch
+
+
+Result = tuple[UInt8, float] | Exception
+
+
+def _fuse_batch(method: Method, pairs: Sequence[Pair], unit: FuseUnit) -> list[Result]:
+    """A result a pair: (image, seconds) or what was raised. A batch that fails is tried again pair by pair."""
+    try:
+        return list(fuse_pairs(method, pairs, unit.device, unit.seed, unit.task.name))
+    except Exception as error:  # any failure of a method costs that pair only, and is told with its reason
+        if len(pairs) == 1:
+            return [error]
+    return [_fuse_batch(method, [pair], unit)[0] for pair in pairs]
+
+
+def _fused_row(unit: FuseUnit, pair: Pair, result: Result) -> Row:
+    digest, made = unit.todo[pair.id]
+    record: dict[str, Any] = {"case": pair.case, "pair": digest, "fused": made}
+    if isinstance(result, ContractError):
+        return Row(unit.key, pair.id, {}, broken=str(result))
+    if isinstance(result, Exception):
+        reason = f"{type(result).__name__}: {' '.join(str(result).split())}"
+        return Row(unit.key, pair.id, record | {"error": reason})
+    fused, seconds = result
+    path, rgb = image_paths(unit.results, unit.key, pair.id)
+    record["image"] = write_png(path, fused)
+    if pair.color is not None:
+        write_png(rgb, recolour(fused, pair.color))
+    return Row(unit.key, pair.id, record | {"seconds": round(seconds, 6)})
 
 
 def score_unit(unit: ScoreUnit) -> Iterator[Row]:
@@ -194,22 +232,36 @@ def score_unit(unit: ScoreUnit) -> Iterator[Row]:
 
 
 def fuse_pair(method: Method, pair: Pair, device: str, seed: int, task: str = "") -> tuple[UInt8, float]:
-    """Fuse one pair with a prepared method: ((H, W) uint8 luminance, seconds).
+    """:func:`fuse_pairs` of one."""
+    return fuse_pairs(method, [pair], device, seed, task)[0]
 
-    The random generator lives on the CPU and is seeded from seed, task and pair id, so that noise is the same on every
-    device and in every order. Raises ContractError when the result is not what the contract says.
+
+def fuse_pairs(
+    method: Method, pairs: Sequence[Pair], device: str, seed: int, task: str = ""
+) -> list[tuple[UInt8, float]]:
+    """Fuse pairs of one size at once with a prepared method: for each, ((H, W) uint8 luminance, its share of the seconds).
+
+    The random generator of a pair lives on the CPU and is seeded from seed, task and pair id, so that noise is the same on
+    every device and in every order. Raises ContractError when a result is not what the contract says.
     """
-    a, b = (torch.from_numpy(x).to(device, torch.float32)[None, None] / 255.0 for x in (pair.a, pair.b))
-    entropy = hashlib.sha256(f"{seed}/{task}/{pair.id}".encode()).digest()[:8]
-    generator = torch.Generator().manual_seed(int.from_bytes(entropy, "big") >> 1)
+    a, b = (
+        torch.from_numpy(np.stack(images)).to(device, torch.float32)[:, None] / 255.0
+        for images in ([pair.a for pair in pairs], [pair.b for pair in pairs])
+    )
+    generators = [_generator(f"{seed}/{task}/{pair.id}") for pair in pairs]
     start = time.perf_counter()
     with torch.inference_mode():
-        fused = method.fuse(a, b, generator)
+        fused = method.fuse(a, b, generators[0] if len(pairs) == 1 else generators)
         if device.startswith("cuda"):
             torch.cuda.synchronize()
-    seconds = time.perf_counter() - start
-    check_fused(fused, a, pair.id)
-    return to_uint8(fused[0, 0].double().cpu().numpy()), seconds
+    seconds = (time.perf_counter() - start) / len(pairs)
+    check_fused(fused, a, pairs[0].id)
+    return [(to_uint8(image[0].double().cpu().numpy()), seconds) for image in fused]
+
+
+def _generator(name: str) -> torch.Generator:
+    entropy = hashlib.sha256(name.encode()).digest()[:8]
+    return torch.Generator().manual_seed(int.from_bytes(entropy, "big") >> 1)
 
 
 def check_fused(fused: Any, a: torch.Tensor, pair: str) -> None:
@@ -230,6 +282,8 @@ def check_fused(fused: Any, a: torch.Tensor, pair: str) -> None:
 
 def plugin_source(factory: Any) -> str:
     """What another process must import to have this plugin too: "" for our own, else a module's name or a file's path."""
+    if hasattr(factory, "source"):
+        return str(factory.source)
     module = str(factory.__module__)
     if module.startswith("fusionbench.") or module == "fusionbench":
         return ""
@@ -245,7 +299,10 @@ def import_plugins(sources: tuple[str, ...]) -> None:
             raise InputError(
                 "a plugin defined in a notebook or script cannot reach workers; put it into a file of its own"
             )
-        import_module(source)
+        if source.endswith(".toml"):
+            load_method(Path(source))
+        else:
+            import_module(source)
 
 
 def image_paths(results: Path, key: Key, pair: str) -> tuple[Path, Path]:
@@ -255,7 +312,8 @@ def image_paths(results: Path, key: Key, pair: str) -> tuple[Path, Path]:
 
 
 @functools.lru_cache(maxsize=2)
-def _prepared(spec: str, device: str) -> Method:
+def prepared(spec: str, device: str) -> Method:
+    """A method with its weights on the device; kept, since units of one method follow each other."""
     method = create_method(spec)[2]
     method.prepare(torch.device(device))
     return method

@@ -99,7 +99,7 @@ def write_plugin(path: Path, text: str) -> Path:
         del sys.modules[name]
     worker = sys.modules.get("fusionbench.work")
     if worker is not None:
-        worker._prepared.cache_clear()  # methods are kept prepared between runs of one process
+        worker.prepared.cache_clear()  # methods are kept prepared between runs of one process
     return path
 
 

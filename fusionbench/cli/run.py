@@ -25,7 +25,9 @@ from fusionbench.cli.common import (
 )
 from fusionbench.cli.show import print_leaderboard
 from fusionbench.errors import InputError
+from fusionbench.isolate import parse_limits
 from fusionbench.methods import METHODS, create_method, unavailable
+from fusionbench.methods.external import load_method
 from fusionbench.pairs import Pair, read_picture, recolour, size_text, write_png
 from fusionbench.published import published_facts
 from fusionbench.work import fuse_pair
@@ -54,6 +56,13 @@ from fusionbench.work import fuse_pair
     show_default=True,
     help="Where the work is done: serial, local[:N] (processes), dask[:N|:ADDRESS|:slurm:JOBS].",
 )
+@click.option(
+    "--isolate",
+    is_flag=False,
+    flag_value="time=600,memory=8G",
+    metavar="[time=SECONDS,memory=4G]",
+    help="Each method in a process of its own; one that hangs, crashes or takes too much loses that pair only.",
+)
 @config_option
 @plugin_option
 @click.pass_context
@@ -74,6 +83,7 @@ def run_command(
     seed: int,
     corrupt: Sequence[str],
     engine: str,
+    isolate: str | None,
 ) -> None:
     """Fuse, save and score methods on tasks, doing only what is missing or stale.
 
@@ -81,6 +91,7 @@ def run_command(
     fusionbench run --method dmfnet --task pet-mri
     fusionbench run -m all -t all --data HARVARD_FOLDER
     fusionbench run -m laplacian:levels=5 -m ./mymethod.py -t ct-mri
+    fusionbench run -m ./theirs.toml -t pet-mri --isolate
     fusionbench run -m all -t all --engine local:8
     fusionbench run -m all -t all --corrupt noise:sigma=0.05 --corrupt noise:sigma=0.1
     """
@@ -102,6 +113,7 @@ def run_command(
             mask=mask,
             corrupt=corrupt,
             engine=engine,
+            isolate=None if isolate is None else parse_limits(isolate),
             notify=notify,
         )
     _finish(ctx, outcome, results, profile)
@@ -215,7 +227,7 @@ def fuse_command(mri: Path, other: Path, output: Path, method: str, device: str,
 
 
 def chosen_methods(wanted: Sequence[str]) -> list[str]:
-    """Specs; "all" is every available method, and a .py file stands for the methods that it registers."""
+    """Specs; "all" is every available method; a .py file stands for the methods that it registers, a .toml file for one."""
     chosen: list[str] = []
     for spec in wanted:
         if spec.endswith(".py"):
@@ -223,6 +235,8 @@ def chosen_methods(wanted: Sequence[str]) -> list[str]:
             if not names:
                 raise InputError(f"{spec}: registers no method; decorate one with METHODS.register(MethodFacts(...))")
             chosen += names
+        elif spec.endswith(".toml"):
+            chosen.append(load_method(Path(spec)))
         elif spec == "all":
             for name in METHODS.names():
                 reason = unavailable(METHODS[name])
