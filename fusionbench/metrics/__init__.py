@@ -121,7 +121,8 @@ PROFILES: dict[str, Profile] = {
         _profile(
             "tang2023",
             "Linfeng Tang's Evaluation-for-Image-Fusion since March 2023",
-            "en sf sd psnr@tang mse@unit mi@tang vif ag@inner cc scd qabf nabf@tang ssim@tang mef-ms-ssim fmi@edge fmi@dct "
+            "en sf sd psnr@tang mse@unit mi@tang vif ag@inner cc scd qabf nabf@tang ssim@tang mef-ms-ssim "
+            "fmi@edge fmi@dct "
             "fmi@wavelet",
             "en sd sf mi@tang qabf vif ssim@tang",
         ),
@@ -133,25 +134,30 @@ PROFILES: dict[str, Profile] = {
         _profile(
             "mefb",
             "MEFB, the multi-exposure image fusion benchmark",
-            "ce en fmi@edge nmi psnr@vifb qncie qte@1.85 ag@inner ei qabf qp sd sf@mn qc qe@mefb qy mef-ms-ssim qcb qcv viff",
+            "ce en fmi@edge nmi psnr@vifb qncie qte@1.85 ag@inner ei qabf qp sd sf@mn qc qe@mefb qy "
+            "mef-ms-ssim qcb qcv viff",
         ),
         _profile(
             "liu2012",
-            "Liu et al., Objective assessment of multiresolution image fusion algorithms, TPAMI 2012 (imageFusionMetrics)",
+            "Liu et al., Objective assessment of multiresolution image fusion algorithms, TPAMI 2012 "
+            "(imageFusionMetrics)",
             "nmi qte qncie qg qm qsf qp qs qw qc qy qcv qcb",
             "nmi qte qncie qg qm qsf qp qs qc qy qcv qcb",
         ),
         _profile(
             "strict",
-            "One defensible definition each: right marginals, wrapped angles, means over sources, defined for flat windows",
-            "en sd sf ag mi@strict nmi@strict qte@strict qncie scd cc psnr@255 rmse vif@strict viff qabf@strict labf nabf "
+            "One defensible definition each: right marginals, wrapped angles, means over sources, defined for "
+            "flat windows",
+            "en sd sf ag mi@strict nmi@strict qte@strict qncie scd cc psnr@255 rmse vif@strict viff "
+            "qabf@strict labf nabf "
             "ssim@strict ms-ssim uqi qs qw qe qc@strict qy@strict qm qp fsim fmi@pixel fmi@gradient qcv qcb@strict",
             "en sd sf mi@strict qabf@strict vif@strict ssim@strict",
         ),
         _profile(
             "medical",
             "Fidelity to colour and tracer of PET and SPECT; on phantom pairs, to the ground truth",
-            "ciede2000 chroma-correlation tracer-correlation tracer-error lesion-recovery lesion-cnr tissue-edge-recall",
+            "ciede2000 chroma-correlation tracer-correlation tracer-error lesion-recovery lesion-cnr "
+            "tissue-edge-recall",
         ),
     )
 }
