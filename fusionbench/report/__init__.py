@@ -18,7 +18,8 @@ from pathlib import Path
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
 from fusionbench.report import figures, latex, page, sources, tables
-from fusionbench.report.boards import Board, make_boards
+from fusionbench.report.boards import Board, make_boards, short
+from fusionbench.report.curves import curves, panels
 from fusionbench.report.figures import Box, Shown
 from fusionbench.report.tables import COLUMNS, DEFAULT_COLUMNS, Cell, Line, Sheet
 from fusionbench.scores import read_metric_facts, read_results
@@ -73,6 +74,9 @@ def write_report(
         read_results(results), read_metric_facts(results), methods=methods, metrics=metrics, profiles=profiles
     )
     steps = _first_profiles(boards)
+    for pair in pairs:
+        if not any(pair in board.pairs for board in steps):
+            raise InputError(f"pair {pair!r} is not among those compared in these results; check --pairs")
     written = []
     for done, board in enumerate(boards):
         notify("tables", done, len(boards))
@@ -83,6 +87,7 @@ def write_report(
         hidden = images == "none" or (images == "public" and sources.private(board))
         shown = [] if hidden else _shown(board, results, data, pairs)
         written += _write_figures(board, out, shown, zoom)
+        written += _write_curves(board, boards, out)
     notify("page", len(steps), len(steps) + 1)
     write_text(out / "index.html", page.write(boards, results, data, pairs, images))
     notify("page", len(steps) + 1, len(steps) + 1)
@@ -90,10 +95,11 @@ def write_report(
 
 
 def _first_profiles(boards: Sequence[Board]) -> list[Board]:
+    """The first board of every task; those of degraded inputs only where there is nothing else."""
     first: dict[tuple[str, str], Board] = {}
     for board in boards:
         first.setdefault((board.dataset, board.task), board)
-    return list(first.values())
+    return [board for key, board in first.items() if "+" not in key[0]] or list(first.values())
 
 
 def _write_tables(board: Board, out: Path, columns: Sequence[str]) -> list[Path]:
@@ -133,6 +139,8 @@ def _shown(board: Board, results: Path, data: Sequence[Path], pairs: Sequence[st
 def _write_figures(board: Board, out: Path, shown: Sequence[Shown], zoom: Box | None) -> list[Path]:
     if not board.ranked:
         return []
+    for item in shown:
+        _check_zoom(zoom, item)
     folder = out / "figures" / board.dataset / board.task
     made = {
         "boxes": figures.boxes(board),
@@ -147,3 +155,21 @@ def _write_figures(board: Board, out: Path, shown: Sequence[Shown], zoom: Box | 
         if figure is not None:
             written += figures.save(figure, folder / name)
     return written
+
+
+def _write_curves(board: Board, boards: Sequence[Board], out: Path) -> list[Path]:
+    written = []
+    titles = {metric: short(board.facts, metric) for metric in board.core}
+    for curve in curves(board, boards):
+        figure = figures.robustness(curve["kind"], panels(curve, board, titles), curve["parameter"])
+        name = f"robustness-{curve['name']}"
+        written += figures.save(figure, out / "figures" / board.dataset / board.task / name)
+    return written
+
+
+def _check_zoom(zoom: Box | None, shown: Shown) -> None:
+    height, width = shown.pair.a.shape
+    if zoom is not None:
+        x, y, w, h = zoom
+        if x < 0 or y < 0 or w < 2 or h < 2 or x + w > width or y + h > height:
+            raise InputError(f"zoom {x},{y},{w},{h} does not lie within the {width} x {height} image; choose x,y,w,h")

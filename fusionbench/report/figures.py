@@ -261,7 +261,8 @@ def critical_difference(board: Board) -> Figure | None:
             level = -(0.45 + bars + 0.38 * (n if left else count - 1 - n))
             end = 1 - 0.03 * span if left else count + 0.03 * span
             axis.plot([value, value, end], [0, level, level], color="#555555", linewidth=0.5)
-            label = f"{board.name(name)}  {value:.2f}" if left else f"{value:.2f}  {board.name(name)}"
+            title = _shorten(board.name(name), 34)
+            label = f"{title}  {value:.2f}" if left else f"{value:.2f}  {title}"
             axis.text(end, level, f" {label} ", ha="right" if left else "left", va="center", fontsize=6.5)
         for n, (start, end) in enumerate(groups):
             y = -0.18 - 0.22 * n

@@ -25,11 +25,12 @@ from PIL import Image
 from fusionbench import stats
 from fusionbench.report import figures, sources
 from fusionbench.report.boards import Board, describes, short
+from fusionbench.report.curves import curves
 from fusionbench.report.tables import p_text, quantity, summary, task_title
 
 SCRIPTS = ("core.js", "table.js", "details.js", "compare.js", "charts.js", "statistics.js", "main.js")
-BUDGET = 3_300_000
-"""Bytes of image data, before base64: keeps the page under 5 MB."""
+BUDGET = 4_800_000
+"""Characters of embedded data, images included: keeps the page under 5 MB."""
 QUALITIES = (85, 75, 60)
 
 
@@ -41,7 +42,8 @@ def write(boards: Sequence[Board], results: Path, data: Sequence[Path], pairs: S
     whole = {key: own for key, own in groups.items() if "+" not in key[0]} or groups
     tasks = [task_data(own, curves(own[0], boards)) for own in whole.values()]
     chosen = [_viewable(own[0], data, images) for own in whole.values()]
-    for task, pictures in zip(tasks, _pictures(list(whole.values()), chosen, results, pairs), strict=True):
+    room = BUDGET - len(_json(tasks))
+    for task, pictures in zip(tasks, _pictures(list(whole.values()), chosen, results, pairs, room), strict=True):
         task["images"] = pictures
     metrics = {m: _metric_facts(board, m) for board in boards for m in (*board.metrics, *board.core)}
     return render({"tasks": tasks, "metrics": metrics, "versions": _versions(boards)})
@@ -53,7 +55,7 @@ def render(data: Mapping[str, Any]) -> str:
     script = "\n".join(
         ['"use strict";', "(() => {", *((folder / name).read_text("utf-8") for name in SCRIPTS), "})();"]
     )
-    content = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    content = _json(data)
     for character in "<>&\u2028\u2029":
         content = content.replace(character, f"\\u{ord(character):04x}")
     template = Environment(autoescape=True, keep_trailing_newline=True).from_string(
@@ -93,47 +95,6 @@ def task_data(boards: Sequence[Board], robustness: list[dict[str, Any]]) -> dict
         "scores": scores,
         "robustness": robustness,
     }
-
-
-def curves(board: Board, boards: Sequence[Board]) -> list[dict[str, Any]]:
-    """Results on degraded inputs of a board's task: one entry a kind of degradation, strength -> values by method.
-
-    Degraded runs are stored under ``DATASET+KIND:PARAMETER=VALUE``; the clean board is strength 0.
-    """
-    kinds: dict[tuple[str, str], dict[float, Board]] = {}
-    for other in boards:
-        base, _, change = other.dataset.partition("+")
-        if change and base == board.dataset and (other.task, other.profile) == (board.task, board.profile):
-            kind, parameter, strength = parse_degradation(change)
-            kinds.setdefault((kind, parameter), {})[strength] = other
-    found = []
-    for (kind, parameter), steps in sorted(kinds.items()):
-        levels = {_neutral(kind): board} | steps
-        strengths = sorted(levels)
-        methods = [m for m in board.ranked if all(m in levels[s].ranked for s in strengths)]
-        values = {
-            metric: {m: [_round(levels[s].cell(levels[s].means, m, metric)) for s in strengths] for m in methods}
-            for metric in board.metrics
-            if all(metric in levels[s].means for s in strengths)
-        }
-        ranks = {m: [round(float(levels[s].mean_rank[m]), 4) for s in strengths] for m in methods}
-        found.append({"kind": kind, "parameter": parameter, "strengths": strengths, "values": values, "ranks": ranks})
-    return found
-
-
-def parse_degradation(text: str) -> tuple[str, str, float]:
-    """ "noise:sigma=0.05" -> ("noise", "sigma", 0.05); a kind without a number has strength 1."""
-    kind, _, rest = text.partition(":")
-    parameter, _, value = rest.partition(",")[0].partition("=")
-    try:
-        return kind, parameter or "strength", float(value or 1)
-    except ValueError:
-        return text, "strength", 1.0
-
-
-def _neutral(kind: str) -> float:
-    """The strength at which a degradation does nothing: quality 100 for JPEG, acceleration 1 for k-space, else 0."""
-    return {"jpeg": 100.0, "undersample": 1.0}.get(kind, 0.0)
 
 
 def _profile_data(board: Board) -> dict[str, Any]:
@@ -292,9 +253,9 @@ def _viewable(board: Board, data: Sequence[Path], images: str) -> Any:
 
 
 def _pictures(
-    groups: Sequence[Sequence[Board]], tasks: Sequence[Any], results: Path, pairs: Sequence[str]
+    groups: Sequence[Sequence[Board]], tasks: Sequence[Any], results: Path, pairs: Sequence[str], room: int
 ) -> list[dict[str, Any]]:
-    """Embedded images of each task: as many pairs, in as good a quality, as the budget allows."""
+    """Embedded images of each task: as many pairs, in as good a quality, as ``room`` characters hold."""
     tries = [(count, quality) for quality in QUALITIES for count in (3, 2, 1)]
     for count, quality in tries:
         found = []
@@ -305,7 +266,7 @@ def _pictures(
             board = own[0]
             chosen = sources.choose(board, [p for p in pairs if p in board.pairs], count)
             found.append(_task_pictures(board, task, results, chosen, quality))
-        if sum(len(json.dumps(item)) for item in found) * 3 // 4 <= BUDGET:
+        if sum(len(_json(item)) for item in found) <= room:
             return found
     return [{"reason": "the images of so many methods would make the page too large"} for _ in groups]
 
@@ -336,6 +297,10 @@ def webp(image: NDArray[np.uint8], quality: int) -> str:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="WEBP", quality=quality, method=4)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def _sha256(text: str) -> str:
