@@ -1,0 +1,369 @@
+"""Boards and their texts: what is compared, what is ranked, awkward data, and outputs that are the same twice."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from fusionbench import bench
+from fusionbench.errors import InputError
+from fusionbench.report import latex, leaderboards, tables, write_report
+from fusionbench.report.boards import Board, make_boards
+from fusionbench.scores import Key, Table, read_metric_facts, read_results, write_metric_facts, write_table
+from tests.conftest import make_folders, tree
+
+METRICS = {
+    "gain": {"name": "gain", "title": "Gain", "short": "G", "direction": "higher", "customary": "higher"},
+    "loss": {"name": "loss", "title": "Loss", "short": "L", "direction": "lower", "customary": "lower"},
+    "look": {"name": "look", "title": "Look", "short": "K", "direction": "describes", "customary": "higher"},
+}
+PROFILES = {"dmfnet": {"title": "a profile", "metrics": list(METRICS), "core": ["gain", "loss"]}}
+Scores = Mapping[str, tuple[float, ...]]
+
+
+def add(
+    results: Path,
+    method: str,
+    scores: Scores,
+    *,
+    dataset: str = "made",
+    errors: Mapping[str, str] | None = None,
+    digest: str = "digest",
+    **facts: object,
+) -> None:
+    """Write a score table: metric -> one value a pair, pairs p0, p1, ... of cases c0, c0, c1, c1, ..."""
+    pairs = {}
+    for n in range(len(next(iter(scores.values())))):
+        record = {"case": f"c{n // 2}", "pair": f"{digest}{n}", "seconds": 0.5 + n}
+        pairs[f"p{n}"] = record | {"scores": {m: values[n] for m, values in scores.items()}}
+    for pair, reason in (errors or {}).items():
+        pairs[pair] = {"case": "c9", "pair": f"digest{pair[1:]}", "error": reason}
+    about = {"method": {"name": method, "title": method.upper()} | facts, "task": {"modalities": ["MRI", "PET"]}}
+    write_table(results, Table(Key(dataset, "pet-mri", method), about, pairs))
+    write_metric_facts(results, METRICS, PROFILES)
+
+
+def spread(base: float, n: int = 8) -> tuple[float, ...]:
+    return tuple(base + 0.01 * i for i in range(n))
+
+
+def board(results: Path, **chosen: list[str]) -> Board:
+    found = make_boards(read_results(results), read_metric_facts(results), **chosen)
+    assert len(found) == 1
+    return found[0]
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Path:
+    """Three methods and a control: b has the best gain, a the best loss and look."""
+    add(tmp_path, "a", {"gain": spread(2), "loss": spread(1), "look": spread(9)}, year=2001, family="one")
+    add(tmp_path, "b", {"gain": spread(3), "loss": spread(2), "look": spread(5)}, year=2002)
+    add(tmp_path, "c", {"gain": spread(1), "loss": spread(3), "look": spread(7)}, foreign=True)
+    add(tmp_path, "top", {"gain": spread(9), "loss": spread(1.5), "look": spread(1)}, control=True)
+    return tmp_path
+
+
+def test_means_ranks_and_places(three: Path) -> None:
+    found = board(three)
+    assert (found.order, found.controls, len(found.pairs)) == (["a", "b", "c"], ["top"], 8)
+    assert found.means.loc["b", "gain"] == pytest.approx(np.mean(spread(3)))
+    assert found.stds.loc["b", "gain"] == pytest.approx(np.std(spread(3), ddof=1))
+    assert found.mean_rank.to_dict() == {"a": 1.5, "b": 1.5, "c": 3.0, "top": 1.5}
+    assert found.placing("gain") == {"b": "best", "a": "second"}
+    assert found.placing("loss") == {"a": "best", "b": "second"}
+    assert any("TOP is ahead of every method on G" in note for note in found.notes)
+
+
+def test_tables_mark_places_ties_controls_and_descriptions(three: Path) -> None:
+    text = tables.markdown(board(three))
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert "K\\* ↑" in rows[0]
+    assert "L ↓" in rows[0]
+    assert rows[2].startswith("| 1 | A | 2001 | **1.50** |")
+    assert f"**{np.mean(spread(3)):.4f}**" in rows[3]
+    assert rows[5].startswith("|  | *TOP* (control)")
+    assert "**9." not in rows[5]
+    assert "third-party runs): C." in text
+
+
+def test_ties_share_the_best_and_leave_no_second(tmp_path: Path) -> None:
+    for name in "ab":
+        add(tmp_path, name, {"gain": spread(2), "loss": spread(1)})
+    add(tmp_path, "c", {"gain": spread(1), "loss": spread(2)})
+    found = board(tmp_path)
+    assert found.placing("gain") == {"a": "best", "b": "best"}
+    assert found.mean_rank.to_dict() == {"a": 1.5, "b": 1.5, "c": 3.0}
+    assert set(found.tests.tied["gain"]) >= {"a", "b"}
+
+
+def test_statistics_agree_with_scipy_on_the_csv(three: Path) -> None:
+    random = np.random.default_rng(0)
+    for name in "abc":
+        values = {m: tuple(random.normal(size=20)) for m in METRICS}
+        add(three, name, values)
+    add(three, "top", {m: tuple(random.normal(size=20)) for m in METRICS}, control=True)
+    ranks = {}
+    for metric, sign in (("gain", -1), ("loss", 1)):
+        columns = []
+        for name in "abc":
+            with Key("made", "pet-mri", name).csv(three).open() as file:
+                columns.append([sign * float(row[metric]) for row in csv.DictReader(file)])
+        ranks[metric] = scipy_stats.rankdata(np.array(columns), axis=0)
+    blocks = (ranks["gain"] + ranks["loss"]) / 2
+    found = board(three)
+    assert found.tests.friedman.chi2 == pytest.approx(scipy_stats.friedmanchisquare(*blocks).statistic)  # type: ignore[union-attr]
+    by_hand = scipy_stats.wilcoxon(blocks[0], blocks[1]).pvalue
+    line = found.tests.pairwise.set_index(["first", "second"])
+    pair = ("a", "b") if ("a", "b") in line.index else ("b", "a")
+    assert line.loc[pair, "p"] == pytest.approx(by_hand, rel=1e-9)
+    stored = tables.statistics_csv(found)
+    assert f"friedman_chi2,{found.tests.friedman.chi2!r}" in stored["statistics"]  # type: ignore[union-attr]
+
+
+def test_a_method_that_failed_on_some_pairs_is_compared_on_the_others(three: Path) -> None:
+    add(three, "d", {m: spread(1, 6) for m in METRICS}, errors={"p6": "no", "p7": "no"})
+    found = board(three)
+    assert found.pairs == [f"p{n}" for n in range(6)]
+    assert "D failed on 2 of 8 pairs" in found.notes
+    assert any("6 of 8 pairs that all ranked methods share" in note for note in found.notes)
+    assert found.means.loc["b", "gain"] == pytest.approx(np.mean(spread(3)[:6]))
+
+
+def test_methods_apart(three: Path) -> None:
+    add(three, "few", {m: spread(99, 3) for m in METRICS})
+    add(three, "other", {"look": spread(1)})
+    add(three, "broken", {"gain": ()}, errors={"p0": "out of memory", "p1": "out of memory"})
+    found = board(three)
+    assert found.order == ["a", "b", "c"]
+    assert found.apart["few"] == "covers 3 of 8 pairs, fewer than half"
+    assert "lacks gain, loss" in found.apart["other"]
+    assert "failed on all 2 pairs (out of memory)" in found.apart["broken"]
+    assert "BROKEN: not ranked" in tables.markdown(found)
+    assert len(list(csv.reader(io.StringIO(tables.csv_text(found))))) == 8
+
+
+def test_undefined_scores_are_counted_shown_and_ranked_last(three: Path) -> None:
+    add(three, "d", {"gain": (math.nan, *spread(99, 7)), "loss": spread(0), "look": spread(1)})
+    found = board(three)
+    assert found.undefined.loc["d", "gain"] == 1
+    assert found.ranks.loc["d", "gain"] == 4
+    assert found.placing("gain") == {"b": "best", "a": "second"}
+    assert any("G of D is undefined on 1 of 8 pairs" in note for note in found.notes)
+    text = tables.markdown(found)
+    assert f"{np.mean(spread(99, 7)):.4f}‡" in text
+    assert "nan" not in tables.csv_text(found)
+
+
+def test_a_pair_undefined_for_all_is_left_out(tmp_path: Path) -> None:
+    add(tmp_path, "a", {"gain": (math.nan, 1.0, 3.0, 5.0), "loss": spread(1, 4)})
+    add(tmp_path, "b", {"gain": (math.nan, 0.0, 1.0, 2.0), "loss": spread(2, 4)})
+    found = board(tmp_path)
+    assert found.means["gain"].to_dict() == {"a": 3.0, "b": 1.0}
+    assert found.undefined.to_numpy().sum() == 0
+    assert "undefined for every method on 1 pairs" in found.notes[0]
+
+
+def test_pairs_with_other_sources_are_left_out(three: Path) -> None:
+    add(three, "d", {m: spread(1) for m in METRICS}, digest="changed")
+    found = board(three)
+    assert (found.order, found.pairs) == ([], [])
+    assert any("8 pairs were scored against different source images" in note for note in found.notes)
+    assert set(found.apart.values()) == {"no pair is common to all methods"}
+    assert len(write_report(three, three / "out")) > 5
+
+
+@pytest.mark.parametrize("names", [("a",), ("a", "b"), ()])
+def test_one_method_two_methods_or_only_a_control(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for n, name in enumerate(names):
+        add(tmp_path, name, {m: spread(n) for m in METRICS})
+    add(tmp_path, "top", {m: spread(5) for m in METRICS}, control=True)
+    found = board(tmp_path)
+    assert isinstance(found.tests.friedman, str)
+    assert len(found.tests.pairwise) == (len(names) == 2)
+    for text in (
+        tables.markdown(found),
+        tables.csv_text(found),
+        latex.table(found),
+        *tables.statistics_csv(found).values(),
+    ):
+        assert text.endswith("\n")
+    assert len(write_report(tmp_path, tmp_path / "out")) > 10
+
+
+def test_one_pair_and_no_common_pair(tmp_path: Path) -> None:
+    add(tmp_path, "a", dict.fromkeys(METRICS, (1.0,)))
+    add(tmp_path, "b", dict.fromkeys(METRICS, (2.0,)))
+    found = board(tmp_path)
+    assert isinstance(found.tests.nemenyi, str)
+    assert "two cases or more" in str(found.tests.bootstrap)
+    assert "significant after that correction" in " ".join(tables.summary(found))
+    assert len(write_report(tmp_path, tmp_path / "out")) > 10
+
+
+def test_few_pairs_cannot_be_significant_and_the_summary_says_so(three: Path) -> None:
+    said = " ".join(tables.summary(board(three)))
+    assert "on 8 pairs of 4 cases" in said
+    assert "come from 4 cases only" in said
+
+
+def test_choices_and_unknown_names(three: Path) -> None:
+    chosen = board(three, methods=["a", "B"], metrics=["loss"])
+    assert (chosen.order, chosen.metrics, chosen.core) == (["a", "b"], ["loss"], ["gain", "loss"])
+    for wrong in ({"methods": ["nobody"]}, {"metrics": ["nothing"]}, {"profiles": ["none"]}):
+        with pytest.raises(InputError, match="is not in these results"):
+            board(three, **wrong)
+    with pytest.raises(InputError, match="column 'colour' is unknown"):
+        write_report(three, columns=["colour"])
+    with pytest.raises(InputError, match="holds no scores"):
+        write_report(three / "empty")
+
+
+def test_the_terminals_leaderboard(three: Path) -> None:
+    (found,) = leaderboards(three)
+    assert found.headings == ("Mean rank", "G ↑", "L ↓", "K* ↑")
+    assert [(line.title, line.kind) for line in found.lines][-1] == ("TOP", "control")
+    assert not any(cell.tied for line in found.lines for cell in line.cells)
+
+
+def test_csv_holds_full_precision(three: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(tables.csv_text(board(three)))))
+    row = next(row for row in rows if row["method"] == "b")
+    assert float(row["gain_mean"]) == np.mean(spread(3))
+    assert float(row["mean_rank_low"]) <= 1.5 <= float(row["mean_rank_high"])
+    assert next(row for row in rows if row["method"] == "top")["place"] == ""
+
+
+def test_latex_escapes_and_aligns(three: Path) -> None:
+    add(three, "odd", {m: spread(2) for m in METRICS}, doi="10.1/x_y", title="50% & $more_#1 ~^{}")
+    path = Key("made", "pet-mri", "odd").json(three)
+    path.write_text(path.read_text().replace("ODD", "50% & $more_#1 ~^{}"))
+    text = latex.table(board(three))
+    assert r"50\% \& \$more\_\#1 \textasciitilde{}\textasciicircum{}\{\}" in text
+    assert "S[table-format=1.4]" in text
+    assert r"{\textbf{3.0350}}" in text
+    assert r"\emph{TOP}" in text
+    assert "@misc{odd," in latex.bibtex([board(three)])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which("pdflatex") is None, reason="no pdflatex; install texlive-latex-extra and texlive-science"
+)
+def test_latex_compiles(three: Path, tmp_path: Path) -> None:
+    write_report(three, tmp_path / "out", columns=tables.COLUMNS)
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"],
+        cwd=tmp_path / "out",
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert (tmp_path / "out" / "tables.pdf").stat().st_size > 10_000
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+    """Real scores and images of four methods on three small colour pairs, one of them failing on a clean input."""
+    root = tmp_path_factory.mktemp("real")
+    data = list(make_folders(root / "data"))
+    bench.run(["average", "maximum", "pca", "laplacian"], ["folders/pet-mri"], root / "results", data=data)
+    bench.run(["average", "pca"], ["folders/pet-mri"], root / "results", data=data, corrupt=["noise:sigma=0.1"])
+    return root / "results", data
+
+
+def test_a_report_is_a_pure_function_of_the_results(real: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    results, data = real
+    before = tree(results)
+    first = write_report(results, tmp_path / "one", data=data)
+    write_report(results, tmp_path / "two", data=data)
+    one, two = tree(tmp_path / "one"), tree(tmp_path / "two")
+    assert one == two
+    assert tree(results) == before
+    assert sorted(str(path.relative_to(tmp_path / "one")) for path in first) == sorted(one)
+    assert {f"figures/folders/pet-mri/{n}.{s}" for n in ("grid", "boxes", "ranks") for s in ("png", "pdf")} <= set(one)
+    assert not any(
+        re.search(rb"/CreationDate|/tmp/|\d{4}-\d\d-\d\dT", content)
+        for name, content in one.items()
+        if not name.endswith("png")
+    )
+
+
+def test_pairs_and_zoom_of_the_grid(real: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    results, data = real
+    plain = write_report(results, tmp_path / "plain", data=data)
+    write_report(results, tmp_path / "chosen", data=data, pairs=["p0", "p2"], zoom=(4, 4, 20, 20))
+    grids = [next((tmp_path / name).rglob("grid.png")).read_bytes() for name in ("plain", "chosen")]
+    assert plain
+    assert grids[0] != grids[1]
+    with pytest.raises(InputError, match="zoom"):
+        write_report(results, tmp_path / "bad", data=data, zoom=(60, 60, 20, 20))
+    with pytest.raises(InputError, match="pair 'p9'"):
+        write_report(results, tmp_path / "bad", data=data, pairs=["p9"])
+
+
+def test_images_that_are_not_those_scored_are_not_shown(real: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    results, data = real
+    shutil.copytree(results, tmp_path / "results")
+    key = Key("folders", "pet-mri", "pca")
+    for pair in ("p0", "p1", "p2"):
+        shutil.copy(
+            Key("folders", "pet-mri", "average").fused(results) / f"{pair}.png", key.fused(tmp_path / "results")
+        )
+    write_report(tmp_path / "results", tmp_path / "out", data=data)
+    page = (tmp_path / "out" / "index.html").read_text()
+    content = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])  # type: ignore[index]
+    assert sorted(content["tasks"][0]["images"]["pairs"][0]["fused"]) == ["average", "laplacian", "maximum"]
+
+
+def test_every_number_on_the_page_is_that_of_the_csv(real: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    results, data = real
+    write_report(results, tmp_path, data=data)
+    page = (tmp_path / "index.html").read_text()
+    content = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])  # type: ignore[index]
+    (task,) = content["tasks"]
+    for method in ("average", "maximum", "pca", "laplacian"):
+        with Key("folders", "pet-mri", method).csv(results).open() as file:
+            for row in csv.DictReader(file):
+                n = task["pairs"].index(row["pair"])
+                for metric, values in task["scores"][method].items():
+                    assert values[n] == pytest.approx(round(float(row[metric]), 4), nan_ok=True)
+    for profile in task["profiles"]:
+        with (tmp_path / "folders" / "pet-mri" / f"{profile['name']}.csv").open() as file:
+            for row in csv.DictReader(file):
+                cells = profile["rows"][row["method"]]
+                assert cells["rank"] == round(float(row["mean_rank"]), 4)
+                for metric, cell in zip(profile["metrics"], cells["cells"], strict=True):
+                    stored = [row[f"{metric}_{part}"] for part in ("mean", "std", "low", "high", "rank")]
+                    assert cell[:5] == [round(float(text), 4) if text else None for text in stored]
+
+
+def test_robustness_curves(real: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    results, data = real
+    write_report(results, tmp_path, data=data)
+    content = json.loads(re.search(r'id="data">(.*?)</script>', (tmp_path / "index.html").read_text(), re.DOTALL)[1])  # type: ignore[index]
+    (curve,) = content["tasks"][0]["robustness"]
+    assert curve["strengths"] == [0, 0.1]
+    assert sorted(curve["values"]["ssim"]) == ["average", "pca"]
+    assert curve["values"]["ssim"]["pca"][1] < curve["values"]["ssim"]["pca"][0]
+    assert [p.name for p in (tmp_path / "figures" / "folders" / "pet-mri").glob("robustness*.png")] == [
+        "robustness-noise-b.png"
+    ]
+
+
+def test_a_sheet_is_plain_data(three: Path) -> None:
+    (found,) = leaderboards(three)
+    json.dumps(dataclasses.asdict(found))
