@@ -162,7 +162,7 @@ def _jpeg(image: Array, quality: float, rng: np.random.Generator) -> Array:
     picture = Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels)
     picture.save(buffer, format="JPEG", quality=round(quality))
     decoded = np.asarray(Image.open(buffer), dtype=np.float64) / 255.0
-    return decoded.reshape(image.shape)
+    return np.asarray(decoded.reshape(image.shape))
 
 
 def _blur(image: Array, sigma: float, rng: np.random.Generator) -> Array:
@@ -175,7 +175,7 @@ def _bias(image: Array, strength: float, rng: np.random.Generator) -> Array:
     terms = np.stack([x, y, x * y, x**2, y**2])
     field = np.tensordot(rng.standard_normal(5), terms, axes=1)
     field -= (field.max() + field.min()) / 2
-    return image * np.exp(strength * field / np.abs(field).max())[..., None]
+    return np.asarray(image * np.exp(strength * field / np.abs(field).max())[..., None])
 
 
 def _undersample(image: Array, acceleration: float, rng: np.random.Generator) -> Array:

@@ -34,6 +34,9 @@ from fusionbench.work import Row, Unit
 TRIES = 3
 """How often a pair is tried alone, after its worker died, before it is given up."""
 
+STARTS = 20
+"""How often workers are started in vain before the engine is given up."""
+
 JOBQUEUES = {
     "slurm": "SLURMCluster",
     "pbs": "PBSCluster",
@@ -98,7 +101,7 @@ class Parallel:
         return max(1, min(8, 64 // max(1, images_a_pair), -(-pairs // (2 * self._pool.workers))))
 
     def rows(self, work: Callable[[U], Iterable[Row]], units: Iterable[U]) -> Generator[Row, None, None]:
-        executor = self._pool.start()
+        executor = self._started()
         waiting = iter(units)
         suspects: deque[tuple[U, int]] = deque()  # units that were in the air when a worker died, and deaths alone
         flying: dict[futures.Future[list[Row]], tuple[U, int, str]] = {}
@@ -111,7 +114,7 @@ class Parallel:
 
         while True:
             if dead and not flying:
-                executor, dead = self._pool.start(), False
+                executor, dead = self._started(), False
             if suspects and not flying:
                 submit(*suspects.popleft())
             while not suspects and not dead and len(flying) < self._room():
@@ -136,6 +139,18 @@ class Parallel:
                     yield from self._after_death(unit, deaths + alone, error, suspects)
                 else:
                     raise error
+
+    def _started(self) -> futures.Executor:
+        """Workers that answer: one that is killed while it starts must not be held against a unit."""
+        for _ in range(STARTS):
+            executor = self._pool.start()
+            try:
+                executor.submit(os.getpid).result()
+                return executor
+            except Exception as error:
+                if not self._pool.died(error):
+                    raise
+        raise EngineError(f"workers died {STARTS} times in a row while starting; what is done is kept")
 
     def _room(self) -> int:
         return len(self._cards) or 2 * self._pool.workers

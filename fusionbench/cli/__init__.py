@@ -30,6 +30,7 @@ COMMANDS = {
     "profile": ("profile", "Parameters, FLOPs, seconds a pair and peak memory of methods."),
     "report": ("show", "Leaderboard, figures and page from a results folder."),
     "check": ("check", "Recompute locked scores; fail when they drift."),
+    "reproduce": ("reproduce", "Do a score file again; tell whether the bytes agree."),
     "verify": ("check", "Run the contract tests on your own plugin module."),
     "train": ("train", "Train a method, such as dmfnet, on the Harvard training pairs."),
     "weights": ("train", "Look into weights files; convert the authors' checkpoints."),

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fusionbench.bench import Notify
 from fusionbench.datasets import resolve_tasks
 from fusionbench.errors import InputError
+from fusionbench.methods.external import load_method
 from fusionbench.metrics import select
 from fusionbench.pairs import read_picture
 from fusionbench.registry import import_module
@@ -42,7 +43,10 @@ def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
 
 def _load_plugins(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]) -> Sequence[str]:
     for value in values:
-        import_module(value)
+        if value.endswith(".toml"):
+            load_method(Path(value))
+        else:
+            import_module(value)
     return values
 
 
