@@ -12,6 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from scipy import stats as scipy_stats
 
 from fusionbench import bench
 from fusionbench.errors import InputError
-from fusionbench.report import latex, leaderboards, tables, write_report
+from fusionbench.report import latex, leaderboards, page, tables, write_report
 from fusionbench.report.boards import Board, make_boards
 from fusionbench.scores import Key, Table, read_metric_facts, read_results, write_metric_facts, write_table
 from tests.conftest import make_folders, tree
@@ -247,8 +248,6 @@ def test_csv_holds_full_precision(three: Path) -> None:
 
 def test_latex_escapes_and_aligns(three: Path) -> None:
     add(three, "odd", {m: spread(2) for m in METRICS}, doi="10.1/x_y", title="50% & $more_#1 ~^{}")
-    path = Key("made", "pet-mri", "odd").json(three)
-    path.write_text(path.read_text().replace("ODD", "50% & $more_#1 ~^{}"))
     text = latex.table(board(three))
     assert r"50\% \& \$more\_\#1 \textasciitilde{}\textasciicircum{}\{\}" in text
     assert "S[table-format=1.4]" in text
@@ -291,6 +290,7 @@ def test_a_report_is_a_pure_function_of_the_results(real: tuple[Path, list[Path]
     first = write_report(results, tmp_path / "one", data=data)
     write_report(results, tmp_path / "two", data=data)
     one, two = tree(tmp_path / "one"), tree(tmp_path / "two")
+    assert "figures/folders/pet-mri/robustness-noise-b.png" in one
     assert one == two
     assert tree(results) == before
     assert sorted(str(path.relative_to(tmp_path / "one")) for path in first) == sorted(one)
@@ -302,66 +302,84 @@ def test_a_report_is_a_pure_function_of_the_results(real: tuple[Path, list[Path]
     )
 
 
+def page_data(results: Path, data: list[Path]) -> dict[str, Any]:
+    """What the page embeds."""
+    boards = make_boards(read_results(results), read_metric_facts(results))
+    html = page.write(boards, results, data, (), "auto")
+    found = re.search(r'id="data">(.*?)</script>', html, re.DOTALL)
+    assert found is not None
+    content: dict[str, Any] = json.loads(found[1])
+    return content
+
+
 def test_pairs_and_zoom_of_the_grid(real: tuple[Path, list[Path]], tmp_path: Path) -> None:
     results, data = real
-    plain = write_report(results, tmp_path / "plain", data=data)
-    write_report(results, tmp_path / "chosen", data=data, pairs=["p0", "p2"], zoom=(4, 4, 20, 20))
+    chosen = {"methods": ["pca", "laplacian"], "metrics": ["ssim"], "data": data}
+    write_report(results, tmp_path / "plain", **chosen)  # type: ignore[arg-type]
+    write_report(results, tmp_path / "chosen", pairs=["p0", "p2"], zoom=(4, 4, 20, 20), **chosen)  # type: ignore[arg-type]
     grids = [next((tmp_path / name).rglob("grid.png")).read_bytes() for name in ("plain", "chosen")]
-    assert plain
     assert grids[0] != grids[1]
-    with pytest.raises(InputError, match="zoom"):
-        write_report(results, tmp_path / "bad", data=data, zoom=(60, 60, 20, 20))
+    with pytest.raises(InputError, match="zoom 60,60,20,20 does not lie within the 64 x 64 image"):
+        write_report(results, tmp_path / "bad", zoom=(60, 60, 20, 20), **chosen)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="pair 'p9'"):
-        write_report(results, tmp_path / "bad", data=data, pairs=["p9"])
+        write_report(results, tmp_path / "bad", pairs=["p9"], **chosen)  # type: ignore[arg-type]
+    assert not (tmp_path / "bad").exists()
 
 
 def test_images_that_are_not_those_scored_are_not_shown(real: tuple[Path, list[Path]], tmp_path: Path) -> None:
     results, data = real
     shutil.copytree(results, tmp_path / "results")
-    key = Key("folders", "pet-mri", "pca")
+    pca, average = (Key("folders", "pet-mri", name).fused(tmp_path / "results") for name in ("pca", "average"))
     for pair in ("p0", "p1", "p2"):
-        shutil.copy(
-            Key("folders", "pet-mri", "average").fused(results) / f"{pair}.png", key.fused(tmp_path / "results")
-        )
-    write_report(tmp_path / "results", tmp_path / "out", data=data)
-    page = (tmp_path / "out" / "index.html").read_text()
-    content = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])  # type: ignore[index]
-    assert sorted(content["tasks"][0]["images"]["pairs"][0]["fused"]) == ["average", "laplacian", "maximum"]
+        shutil.copy(average / f"{pair}.png", pca)
+    (shown, *_) = page_data(tmp_path / "results", data)["tasks"][0]["images"]["pairs"]
+    assert sorted(shown["fused"]) == ["average", "laplacian", "maximum"]
 
 
-def test_every_number_on_the_page_is_that_of_the_csv(real: tuple[Path, list[Path]], tmp_path: Path) -> None:
+def test_every_number_on_the_page_is_that_of_the_csv(real: tuple[Path, list[Path]]) -> None:
     results, data = real
-    write_report(results, tmp_path, data=data)
-    page = (tmp_path / "index.html").read_text()
-    content = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])  # type: ignore[index]
-    (task,) = content["tasks"]
+    (task,) = page_data(results, data)["tasks"]
     for method in ("average", "maximum", "pca", "laplacian"):
         with Key("folders", "pet-mri", method).csv(results).open() as file:
             for row in csv.DictReader(file):
                 n = task["pairs"].index(row["pair"])
                 for metric, values in task["scores"][method].items():
-                    assert values[n] == pytest.approx(round(float(row[metric]), 4), nan_ok=True)
+                    assert values[n] == round(float(row[metric]), 4)
+    boards = make_boards(read_results(results), read_metric_facts(results))
+    clean = {found.profile: found for found in boards if found.dataset == "folders"}
+    assert [profile["name"] for profile in task["profiles"]] == list(clean)
     for profile in task["profiles"]:
-        with (tmp_path / "folders" / "pet-mri" / f"{profile['name']}.csv").open() as file:
-            for row in csv.DictReader(file):
-                cells = profile["rows"][row["method"]]
-                assert cells["rank"] == round(float(row["mean_rank"]), 4)
-                for metric, cell in zip(profile["metrics"], cells["cells"], strict=True):
-                    stored = [row[f"{metric}_{part}"] for part in ("mean", "std", "low", "high", "rank")]
-                    assert cell[:5] == [round(float(text), 4) if text else None for text in stored]
+        for row in csv.DictReader(io.StringIO(tables.csv_text(clean[profile["name"]]))):
+            cells = profile["rows"][row["method"]]
+            assert cells["rank"] == round(float(row["mean_rank"]), 4)
+            for metric, cell in zip(profile["metrics"], cells["cells"], strict=True):
+                stored = [row[f"{metric}_{part}"] for part in ("mean", "std", "low", "high", "rank")]
+                assert cell[:5] == [round(float(text), 4) if text else None for text in stored]
 
 
-def test_robustness_curves(real: tuple[Path, list[Path]], tmp_path: Path) -> None:
+def test_robustness_curves(real: tuple[Path, list[Path]]) -> None:
     results, data = real
-    write_report(results, tmp_path, data=data)
-    content = json.loads(re.search(r'id="data">(.*?)</script>', (tmp_path / "index.html").read_text(), re.DOTALL)[1])  # type: ignore[index]
-    (curve,) = content["tasks"][0]["robustness"]
+    (curve,) = page_data(results, data)["tasks"][0]["robustness"]
     assert curve["strengths"] == [0, 0.1]
     assert sorted(curve["values"]["ssim"]) == ["average", "pca"]
     assert curve["values"]["ssim"]["pca"][1] < curve["values"]["ssim"]["pca"][0]
-    assert [p.name for p in (tmp_path / "figures" / "folders" / "pet-mri").glob("robustness*.png")] == [
-        "robustness-noise-b.png"
-    ]
+
+
+def test_the_page_needs_no_network_and_no_markup_of_a_name_survives(three: Path) -> None:
+    add(three, "evil", {m: spread(2) for m in METRICS}, title="<script>alert(1)</script><img src=x>", note="</script>")
+    html = page.write(make_boards(read_results(three), read_metric_facts(three)), three, (), (), "auto")
+    assert "<script>alert" not in html
+    assert "<img" not in html
+    assert html.count("</script>") == 2
+    assert not re.search(r"(?:src|href|url)\s*[=(]\s*[\"']?(?:https?:)?//", html)
+    assert "default-src 'none'" in html
+
+
+def test_images_that_may_not_be_passed_on_stay_out(three: Path) -> None:
+    add(three, "a", {m: spread(2) for m in METRICS}, dataset="harvard")
+    boards = make_boards(read_results(three), read_metric_facts(three))
+    html = page.write(boards, three, (), (), "auto")
+    assert "the licence of harvard does not let its images be passed on" in html
 
 
 def test_a_sheet_is_plain_data(three: Path) -> None:

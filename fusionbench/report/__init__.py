@@ -77,15 +77,14 @@ def write_report(
     for pair in pairs:
         if not any(pair in board.pairs for board in steps):
             raise InputError(f"pair {pair!r} is not among those compared in these results; check --pairs")
+    grids = [_shown(board, results, data, pairs, images, zoom) for board in steps]  # checks them before the first write
     written = []
     for done, board in enumerate(boards):
         notify("tables", done, len(boards))
         written += _write_tables(board, out, columns)
     written += _write_collections(boards, out, columns)
-    for done, board in enumerate(steps):
+    for done, (board, shown) in enumerate(zip(steps, grids, strict=True)):
         notify("figures", done, len(steps))
-        hidden = images == "none" or (images == "public" and sources.private(board))
-        shown = [] if hidden else _shown(board, results, data, pairs)
         written += _write_figures(board, out, shown, zoom)
         written += _write_curves(board, boards, out)
     notify("page", len(steps), len(steps) + 1)
@@ -127,20 +126,25 @@ def _write_collections(boards: Sequence[Board], out: Path, columns: Sequence[str
     return [out / name for name in texts]
 
 
-def _shown(board: Board, results: Path, data: Sequence[Path], pairs: Sequence[str]) -> list[Shown]:
-    """The pairs of the grid figure; none where the sources are not at hand."""
+def _shown(
+    board: Board, results: Path, data: Sequence[Path], pairs: Sequence[str], images: str, zoom: Box | None
+) -> list[Shown]:
+    """The pairs of the grid figure; none where the sources are not at hand or not to be shown."""
+    if images == "none" or (images == "public" and sources.private(board)):
+        return []
     task = sources.available(board, data)
     if isinstance(task, str):
         return []
     own = [pair for pair in pairs if pair in board.pairs]
-    return [sources.load(board, task, results, pair) for pair in sources.choose(board, own, 1)]
+    shown = [sources.load(board, task, results, pair) for pair in sources.choose(board, own, 1)]
+    for item in shown:
+        _check_zoom(zoom, item)
+    return shown
 
 
 def _write_figures(board: Board, out: Path, shown: Sequence[Shown], zoom: Box | None) -> list[Path]:
     if not board.ranked:
         return []
-    for item in shown:
-        _check_zoom(zoom, item)
     folder = out / "figures" / board.dataset / board.task
     made = {
         "boxes": figures.boxes(board),
