@@ -1,0 +1,121 @@
+"""The lock file of scores, and ``fusionbench check``."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from fusionbench.errors import InputError
+from fusionbench.metrics import PROFILES
+from fusionbench.regression import Locked, compare, read_lock, spec_of, write_lock
+from tests.conftest import Cli, tree
+
+LOCKED = Locked("phantom", "pet-mri", "average", "test-00000", "mi", 2.5, 1e-4)
+
+
+def changed(value: float) -> Locked:
+    return Locked(*LOCKED.__dict__.values()) if value == 2.5 else Locked(**{**LOCKED.__dict__, "value": value})
+
+
+def test_a_lock_comes_back_exactly_and_sorted(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "lock.csv"
+    other = Locked("phantom", "ct-mri", "average", "test-00000", "mi", math.nan, 1e-6)
+    write_lock(path, [LOCKED, other])
+    back = read_lock(path)
+    assert [item.task for item in back] == ["ct-mri", "pet-mri"]
+    assert back[1].__dict__ == LOCKED.__dict__
+    assert math.isnan(back[0].value)
+    first = path.read_bytes()
+    write_lock(path, back)
+    assert path.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("now", "drifts"),
+    [(2.5, False), (2.50024, False), (2.50026, True), (2.49976, False), (2.4, True), (math.nan, True)],
+)
+def test_drift_is_relative_to_the_tolerance(now: float, drifts: bool) -> None:
+    found = compare([LOCKED], [changed(now)])
+    assert bool(found) is drifts
+    if drifts:
+        assert found[0].locked == LOCKED
+        assert repr(found[0].now) == repr(now)
+
+
+def test_nan_agrees_with_nan_and_zero_with_next_to_nothing() -> None:
+    assert not compare([changed(math.nan)], [changed(math.nan)])
+    assert compare([changed(math.nan)], [changed(1.0)])
+    assert not compare([changed(0.0)], [changed(1e-13)])
+    assert compare([changed(0.0)], [changed(1e-9)])
+
+
+def test_a_locked_number_that_does_not_come_out_is_a_drift() -> None:
+    (drift,) = compare([LOCKED], [])
+    assert drift.now is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a,b\n1,2\n", "dataset,task,method,pair,metric,value,rtol\np,t,m,x,mi,high,1e-4\n"]
+)
+def test_a_damaged_lock_is_told(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "lock.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"lock\.csv: damaged lock file .*--update"):
+        read_lock(path)
+
+
+def test_labels_become_specs() -> None:
+    assert spec_of("laplacian") == "laplacian"
+    assert spec_of("laplacian@levels=5") == "laplacian:levels=5"
+    with pytest.raises(InputError, match="cannot be locked"):
+        spec_of("net@weights=x~1a2b3c")
+
+
+def test_check_by_the_command_line(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lock = tmp_path / "lock.csv"
+    assert (
+        "no such lock file; make one with `fusionbench check --update"
+        in cli("check", "--baseline", lock, code=2).stderr
+    )
+    options = ["-m", "average", "-m", "weighted:weight=0.7", "--limit", 1]
+    result = cli("check", "--baseline", lock, "--update", *options)
+    assert f"{len(read_lock(lock))} scores locked" in result.stdout
+    written = lock.read_bytes()
+    result = cli("check", "--baseline", lock)
+    assert f"{len(read_lock(lock))} locked scores, 0 drifted" in result.stdout
+    assert tree(tmp_path).keys() == {"lock.csv"}  # a check leaves nothing behind
+
+    lines = written.decode().splitlines()
+    at = next(
+        i for i, line in enumerate(lines) if line.startswith("phantom,pet-mri,weighted@weight=0.7") and ",ssim," in line
+    )
+    fields = lines[at].split(",")
+    value = float(fields[5])
+    lines[at] = ",".join([*fields[:5], repr(value * 1.01), fields[6]])
+    lock.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    result = cli("check", "--baseline", lock, code=1)
+    assert "1 drifted" in result.stdout
+    assert "Scores that drifted" in result.stdout
+    (row,) = [line for line in result.stdout.splitlines() if "phantom/pet-mri" in line]
+    assert "weighted@weight=0.7" in row
+    assert "test-00000" in row
+    assert f"{value:.8g}" in row
+    assert "-9.90e-03" in row
+
+    result = cli("check", "--baseline", lock, "--update", *options)
+    assert lock.read_bytes() == written
+
+    lock.write_text(written.decode().replace("phantom,ct-mri,average", "phantom,ct-mri,avrage"), encoding="utf-8")
+    assert "unknown method 'avrage'; did you mean 'average'" in cli("check", "--baseline", lock, code=2).stderr
+
+
+def test_the_committed_lock_covers_the_controls_and_the_classics_on_every_phantom_task() -> None:
+    locked = read_lock(Path(__file__).parents[1] / "results" / "lock.csv")
+    assert {item.dataset for item in locked} == {"phantom"}
+    methods = {"average", "maximum", "source-a", "source-b", "pca", "laplacian", "dwt", "guided-filter"}
+    for task in ("ct-mri", "pet-mri", "spect-mri"):
+        assert {item.method for item in locked if item.task == task} >= methods
+    assert {item.metric for item in locked} >= set(PROFILES["dmfnet"].metrics)
