@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
@@ -25,11 +26,15 @@ from fusionbench.cli.common import (
 )
 from fusionbench.cli.show import print_leaderboard
 from fusionbench.errors import InputError
+from fusionbench.files import write_text
 from fusionbench.isolate import parse_limits
-from fusionbench.methods import METHODS, create_method, unavailable
+from fusionbench.methods import METHODS, Method, create_method, unavailable
 from fusionbench.methods.external import load_method
+from fusionbench.metrics import PROFILES
 from fusionbench.pairs import Pair, read_picture, recolour, size_text, write_png
 from fusionbench.published import published_facts
+from fusionbench.scores import read_table
+from fusionbench.volumes import NIFTI, fuse_volumes, is_volume, parse_window, read_volume, write_volume
 from fusionbench.work import fuse_pair
 
 
@@ -182,48 +187,110 @@ def score_command(
             mask=mask,
             notify=notify,
         )
+    records = [record for key in outcome.keys for record in read_table(results, key).pairs.values()]
+    for what, why in (
+        ("lossy", "JPEG or WebP, whose compression is in the scores"),
+        ("color", "coloured, scored on BT.601 grey"),
+    ):
+        count = sum(bool(record.get(what)) for record in records)
+        if count:
+            click.echo(f"note: {count} of {len(records)} images are {why}", err=True)
     _finish(ctx, outcome, results, profile)
 
 
 @click.command("fuse")
-@click.argument("mri", type=FILE)
-@click.argument("other", type=FILE)
-@click.option("-o", "--output", type=FILE, required=True, help="PNG to write.")
-@click.option("-m", "--method", required=True, metavar="METHOD", help="Name[:key=value,...].")
+@click.argument("mri", type=click.Path(path_type=Path))
+@click.argument("other", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=FILE, required=True, help="PNG to write; .nii or .nii.gz for volumes.")
+@click.option("-m", "--method", default="laplacian", show_default=True, metavar="METHOD", help="Name[:key=value,...].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of methods that draw noise.")
+@click.option(
+    "--window-mri", metavar="LOW,HIGH", help="Volumes: grey values shown as 0 and 255 [default: percentiles]."
+)
+@click.option("--window-other", metavar="LOW,HIGH", help="The same for OTHER, such as 0,80 for a CT of the brain.")
+@click.option("--scores", type=FILE, help="Volumes: CSV file for the scores of every slice (profile dmfnet).")
 @config_option
 @plugin_option
-def fuse_command(mri: Path, other: Path, output: Path, method: str, device: str, seed: int) -> None:
-    """Fuse MRI with OTHER (CT, PET or SPECT; colour is kept) into one PNG.
+def fuse_command(
+    mri: Path,
+    other: Path,
+    output: Path,
+    method: str,
+    device: str,
+    seed: int,
+    window_mri: str | None,
+    window_other: str | None,
+    scores: Path | None,
+) -> None:
+    """Fuse MRI with OTHER: CT, PET or SPECT; two pictures, or two volumes (NIfTI files or folders of a DICOM series).
+
+    Colour of a picture is kept. Volumes are fused slice by slice on the MRI's grid, OTHER is resampled to it.
 
     \b
     fusionbench fuse mri.png pet.png -o fused.png -m laplacian
+    fusionbench fuse mri.nii.gz pet.nii.gz -o fused.nii.gz
     """
-    if output.suffix.lower() != ".png":
+    volumes = is_volume(mri) or is_volume(other)
+    if not volumes and (window_mri or window_other or scores):
+        raise InputError("--window-mri, --window-other and --scores are for volumes; pictures are 8-bit already")
+    if not volumes and output.suffix.lower() != ".png":
         raise InputError(f"{output}: the result is written as PNG, which loses nothing; name it *.png")
+    if volumes and not output.name.lower().endswith(NIFTI):
+        raise InputError(f"{output}: the result is a volume; name it *.nii.gz or *.nii")
+    specs = chosen_methods([method])
+    if len(specs) != 1:
+        raise InputError(f"--method {method}: stands for {', '.join(specs)}; name one")
+    if volumes:
+        windows = tuple(None if text is None else parse_window(text) for text in (window_mri, window_other))
+        _fuse_volumes(mri, other, output, specs[0], resolve_device(device), seed, windows, scores)
+    else:
+        _fuse_pictures(mri, other, output, specs[0], resolve_device(device), seed)
+
+
+def _fuse_pictures(mri: Path, other: Path, output: Path, spec: str, device: str, seed: int) -> None:
     first, second = read_picture(mri), read_picture(other)
     if first.grey.shape != second.grey.shape:
         raise InputError(
             f"{mri} is {size_text(first.grey)}, {other} is {size_text(second.grey)}; register and resample them to one grid"
         )
     pair = Pair(id=f"{mri.stem}+{other.stem}", a=first.grey, b=second.grey, color=second.color)
-    specs = chosen_methods([method])
-    if len(specs) != 1:
-        raise InputError(f"--method {method}: stands for {', '.join(specs)}; name one")
-    _, _, fuser = create_method(specs[0])
-    device = resolve_device(device)
-    fuser.prepare(torch.device(device))
+    fuser = _prepared(spec, device)
     try:
         fused, seconds = fuse_pair(fuser, pair, device, seed)
     except InputError:
         raise
     except Exception as error:  # whatever a method raises is a failed result, told in one line
-        raise click.ClickException(
-            f"{method} failed: {type(error).__name__}: {' '.join(str(error).split())}"
-        ) from error
+        raise click.ClickException(f"{spec} failed: {type(error).__name__}: {' '.join(str(error).split())}") from error
     write_png(output, fused if pair.color is None else recolour(fused, pair.color))
-    click.echo(f"{output}: {method}, {seconds:.2f} s")
+    click.echo(f"{output}: {spec}, {seconds:.2f} s")
+
+
+def _fuse_volumes(
+    mri: Path, other: Path, output: Path, spec: str, device: str, seed: int, windows: Any, scores: Path | None
+) -> None:
+    first, second = read_volume(mri), read_volume(other)
+    metrics = PROFILES["dmfnet"].metrics if scores else ()
+    fuser = _prepared(spec, device)
+    with progress_bar() as notify:
+        fused = fuse_volumes(
+            first, second, fuser, device=device, seed=seed, windows=windows, metrics=metrics, notify=notify
+        )
+    write_volume(output, fused.levels, fused.affine)
+    if scores:
+        lines = [",".join(fused.scores[0]), *(",".join(map(repr, row.values())) for row in fused.scores)]
+        write_text(scores, "\n".join(lines) + "\n")
+    shown = ", ".join(f"{low:g} to {high:g}" for low, high in fused.windows)
+    click.echo(
+        f"{output}: {spec}, {fused.levels.shape[first.slice_axis]} slices; windows {shown}; "
+        + ("OTHER resampled to the MRI's grid" if fused.resampled else "one grid")
+    )
+
+
+def _prepared(spec: str, device: str) -> Method:
+    _, _, fuser = create_method(spec)
+    fuser.prepare(torch.device(device))
+    return fuser
 
 
 def chosen_methods(wanted: Sequence[str]) -> list[str]:
