@@ -303,6 +303,8 @@ def _cluster(where: str) -> Any:
         return cluster
     if where and not where.isdigit():
         return None
+    # A dead worker's unit comes back to us at once: it is tried alone, not on other workers until they are dead too.
+    _extra("dask.config", "pip install 'fusionbench[dask]'").set({"distributed.scheduler.allowed-failures": 0})
     return _extra("distributed", "pip install 'fusionbench[dask]'").LocalCluster(
         n_workers=_count(f"dask:{where}", where), threads_per_worker=1, dashboard_address=None, silence_logs=40
     )

@@ -176,10 +176,13 @@ def _batches(pairs: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
     """Runs of pairs of the same shape, ``size`` at most."""
     batch: list[Pair] = []
     for pair in pairs:
-        if batch and (len(batch) == size or pair.a.shape != batch[0].a.shape):
+        if batch and pair.a.shape != batch[0].a.shape:
             yield batch
             batch = []
         batch.append(pair)
+        if len(batch) == size:
+            yield batch
+            batch = []
     if batch:
         yield batch
 
