@@ -52,11 +52,10 @@ def cartoon_texture(a: Image, b: Image, *, noise: float = -1.0, step: int = 2) -
     cartoons, codes = [], []
     for image in (a, b):
         level = estimate_noise(image) if noise < 0 else noise
-        cartoon = total_variation(image, max(0.04, 1.5 * level))
+        cartoon = total_variation(image, max(0.04, level))
         patches = np.lib.stride_tricks.sliding_window_view(image - cartoon, (SIZE, SIZE))
         texture = patches[np.ix_(*starts)].reshape(-1, SIZE**2)
-        # 1.15 sigma a pixel, as in K-SVD denoising (doi:10.1109/TIP.2006.881969).
-        codes.append(matching_pursuit(dictionary("patch"), texture, 1.15 * SIZE * max(level, FLOOR), SIZE**2 // 4))
+        codes.append(matching_pursuit(dictionary("patch"), texture, SIZE * max(level, FLOOR), SIZE**2 // 4))
         cartoons.append(cartoon)
     energies = [separable(cartoon**2, gaussian_kernel(11, 2.5)) for cartoon in cartoons]
     total = energies[0] + energies[1]

@@ -57,7 +57,7 @@ def csr(a: torch.Tensor, b: torch.Tensor, *, sparsity: float = 0.01, iterations:
         identity=False,
     )
 )
-def csmca(a: torch.Tensor, b: torch.Tensor, *, rounds: int = 6, iterations: int = 5) -> torch.Tensor:
+def csmca(a: torch.Tensor, b: torch.Tensor, *, rounds: int = 6, iterations: int = 10) -> torch.Tensor:
     """High band split into cartoon and texture codes in ``rounds`` of falling sparsity; each chosen by its activity.
 
     Activity windows of radius 5 (cartoon) and 2 (texture); low band averaged. The paper runs 30 solver iterations in each

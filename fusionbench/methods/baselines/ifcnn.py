@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +57,12 @@ class IfcnnMax:
     def unavailable() -> str | None:
         """Why the method cannot run as listed."""
         return f"needs weights: {REMEDY}"
+
+    def digest(self) -> str:
+        """SHA-256 of the weights file, "" without one."""
+        if self._path is None or not self._path.is_file():
+            return ""
+        return hashlib.sha256(self._path.read_bytes()).hexdigest()
 
     def supports(self, task: str) -> str | None:
         return None if self._path is not None else self.unavailable()
