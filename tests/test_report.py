@@ -287,8 +287,9 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
 def test_a_report_is_a_pure_function_of_the_results(real: tuple[Path, list[Path]], tmp_path: Path) -> None:
     results, data = real
     before = tree(results)
-    first = write_report(results, tmp_path / "one", data=data)
-    write_report(results, tmp_path / "two", data=data)
+    chosen = {"profiles": ["dmfnet"], "metrics": ["ssim", "mi"], "data": data}
+    first = write_report(results, tmp_path / "one", **chosen)  # type: ignore[arg-type]
+    write_report(results, tmp_path / "two", **chosen)  # type: ignore[arg-type]
     one, two = tree(tmp_path / "one"), tree(tmp_path / "two")
     assert "figures/folders/pet-mri/robustness-noise-b.png" in one
     assert one == two
@@ -314,7 +315,7 @@ def page_data(results: Path, data: list[Path]) -> dict[str, Any]:
 
 def test_pairs_and_zoom_of_the_grid(real: tuple[Path, list[Path]], tmp_path: Path) -> None:
     results, data = real
-    chosen = {"methods": ["pca", "laplacian"], "metrics": ["ssim"], "data": data}
+    chosen = {"methods": ["pca", "laplacian"], "profiles": ["dmfnet"], "metrics": ["ssim"], "data": data}
     write_report(results, tmp_path / "plain", **chosen)  # type: ignore[arg-type]
     write_report(results, tmp_path / "chosen", pairs=["p0", "p2"], zoom=(4, 4, 20, 20), **chosen)  # type: ignore[arg-type]
     grids = [next((tmp_path / name).rglob("grid.png")).read_bytes() for name in ("plain", "chosen")]

@@ -44,7 +44,7 @@ function drawTime() {
   const taken = [];
   for (const key of keys) {
     const cx = x(Math.log10(method(key).seconds[0])), cy = y(profile().rows[key].rank), control = method(key).control;
-    const name = label(key, 12), wide = 6.2 * name.length;
+    const name = label(key, 16), wide = 6.2 * name.length;
     const right = cx + 8 + wide < WIDTH;
     const spots = [[4, right], [-7, right], [15, right], [4, !right], [-7, !right], [15, !right]];
     const [dy, side] = spots.find(([dy, side]) => !taken.some(([a, b, w]) => { const start = side ? cx + 8 : cx - 8 - wide; return Math.abs(cy + dy - b) < 11 && start < a + w && start + wide > a; })) ?? [null, null];

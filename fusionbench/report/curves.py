@@ -1,0 +1,71 @@
+"""Robustness: scores and ranks against the strength of a degradation of one source."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fusionbench.report.boards import Board
+from fusionbench.report.figures import source_names
+
+_NEUTRAL = {"jpeg": 100.0, "undersample": 1.0}
+"""Strength at which a degradation does nothing, where that is not 0."""
+
+
+def curves(board: Board, boards: Sequence[Board]) -> list[dict[str, Any]]:
+    """Results on degraded inputs of a board's task: one entry a kind of degradation, strength -> values by method.
+
+    Degraded runs are stored under ``DATASET+...``, and their tables say of what kind and strength; the clean board stands
+    at the strength that does nothing.
+    """
+    kinds: dict[tuple[str, str, str, str], dict[float, Board]] = {}
+    for other in boards:
+        base, _, change = other.dataset.partition("+")
+        if change and base == board.dataset and (other.task, other.profile) == (board.task, board.profile):
+            about = next(iter(other.tables.values())).about.get("corruption", {})
+            source = "a" if about.get("input") == "a" else "b"
+            title = f"{about.get('title', change)}, {source_names(board)['ab'.index(source)]}"
+            key = (str(about.get("kind", change)), source, title, str(about.get("parameter", "strength")))
+            kinds.setdefault(key, {})[float(about.get("strength", 1))] = other
+    found = []
+    for (name, source, title, parameter), steps in sorted(kinds.items()):
+        levels = {_NEUTRAL.get(name, 0.0): board} | steps
+        strengths = sorted(levels)
+        methods = [m for m in board.ranked if all(m in levels[s].ranked for s in strengths)]
+        values = {
+            metric: {m: [rounded(levels[s].cell(levels[s].means, m, metric)) for s in strengths] for m in methods}
+            for metric in board.metrics
+            if all(metric in levels[s].means for s in strengths)
+        }
+        ranks = {m: [round(float(levels[s].mean_rank[m]), 4) for s in strengths] for m in methods}
+        found.append(
+            {
+                "name": f"{name}-{source}",
+                "kind": title,
+                "parameter": parameter,
+                "strengths": strengths,
+                "values": values,
+                "ranks": ranks,
+            }
+        )
+    return found
+
+
+def panels(
+    curve: Mapping[str, Any], board: Board, titles: Mapping[str, str]
+) -> dict[str, dict[str, dict[float, float]]]:
+    """What ``figures.robustness`` draws of a curve: mean rank, then each core metric; ``titles``: metric -> heading."""
+    shown = {"mean rank": curve["ranks"]} | {titles[m]: curve["values"][m] for m in board.core if m in curve["values"]}
+    return {
+        title: {
+            board.name(method): {s: v for s, v in zip(curve["strengths"], values, strict=True) if v is not None}
+            for method, values in lines.items()
+        }
+        for title, lines in shown.items()
+    }
+
+
+def rounded(value: float) -> float | None:
+    """Four decimals; None where undefined."""
+    return None if math.isnan(value) else round(value, 4)
