@@ -1,0 +1,27 @@
+"""The plain convolutional fuser as the engine calls it."""
+
+from __future__ import annotations
+
+from fusionbench.methods import METHODS, MethodFacts
+from fusionbench.methods._learned import Learned
+
+
+@METHODS.register(
+    MethodFacts(
+        name="cnn-fuse",
+        title="Plain CNN fuser",
+        family="learned",
+        year=2026,
+        reference="this suite: five convolutions, trained with the published loss of DM-FNet",
+        licence="own implementation and weights; weights for research use, trained on AANLIB images",
+        trained=True,
+        identity=False,
+    )
+)
+class CnnFuseMethod(Learned):
+    """Five convolutions on both sources, added to their maximum: what any larger network should beat.
+
+    ``weights``: a file of ``fusionbench train cnn-fuse``, "" for the shipped one.
+    """
+
+    package = "cnnfuse"

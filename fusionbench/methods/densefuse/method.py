@@ -1,0 +1,30 @@
+"""DenseFuse as the engine calls it."""
+
+from __future__ import annotations
+
+from fusionbench.methods import METHODS, MethodFacts
+from fusionbench.methods._learned import Learned
+
+
+@METHODS.register(
+    MethodFacts(
+        name="densefuse",
+        title="DenseFuse (L1)",
+        family="learned",
+        year=2019,
+        reference="Li and Wu, DenseFuse: A fusion approach to infrared and visible images, IEEE TIP 2019",
+        doi="10.1109/TIP.2018.2887342",
+        licence="own implementation and weights; weights for research use, trained on AANLIB images",
+        trained=True,
+        symmetric=True,
+        identity=False,
+    )
+)
+class DenseFuseMethod(Learned):
+    """Autoencoder with a dense encoder, features blended by a softmax of their block-averaged L1 norms.
+
+    Trained here to reconstruct single slices of all modalities (mean squared error and SSIM), as the paper does with
+    photographs. ``weights``: a file of ``fusionbench train densefuse``, "" for the shipped one.
+    """
+
+    package = "densefuse"
