@@ -7,7 +7,7 @@ cached; where neither this folder nor the user's cache folder can be written, th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -23,26 +23,27 @@ _FAST = {"reassoc", "contract", "nsz", "arcp"}
 def jit(function: C) -> C:
     """numba.njit, with the cache on disk where one can be written."""
     try:
-        compiled: C = numba.njit(cache=True, nogil=True, fastmath=_FAST)(function)
+        compiled: Any = numba.njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")(function)
     except RuntimeError:  # numba: "cannot cache function: no locator available"
-        compiled = numba.njit(nogil=True, fastmath=_FAST)(function)
-    return compiled
+        compiled = numba.njit(nogil=True, fastmath=_FAST, error_model="numpy")(function)
+    return cast(C, compiled)
 
 
 @jit
 def exp(x: float) -> float:
     """e**x for |x| < 60 to 1e-13 relative, without a call: Taylor series at x / 256, then squared eight times."""
     y = x * (1.0 / 256.0)
-    p = 1.0 + y * (1.0 / 10.0)
-    p = 1.0 + y * (1.0 / 9.0) * p
-    p = 1.0 + y * (1.0 / 8.0) * p
-    p = 1.0 + y * (1.0 / 7.0) * p
-    p = 1.0 + y * (1.0 / 6.0) * p
-    p = 1.0 + y * (1.0 / 5.0) * p
-    p = 1.0 + y * (1.0 / 4.0) * p
-    p = 1.0 + y * (1.0 / 3.0) * p
-    p = 1.0 + y * (1.0 / 2.0) * p
-    p = 1.0 + y * p
+    p = 1.0 / 3628800.0
+    p = p * y + 1.0 / 362880.0
+    p = p * y + 1.0 / 40320.0
+    p = p * y + 1.0 / 5040.0
+    p = p * y + 1.0 / 720.0
+    p = p * y + 1.0 / 120.0
+    p = p * y + 1.0 / 24.0
+    p = p * y + 1.0 / 6.0
+    p = p * y + 0.5
+    p = p * y + 1.0
+    p = p * y + 1.0
     p *= p
     p *= p
     p *= p
@@ -54,15 +55,21 @@ def exp(x: float) -> float:
 
 
 @jit
-def angle(y: float, x: float) -> float:
-    """arctan(y / x), pi / 2 where x = 0: the angle is halved twice, then the odd series, to 1e-15."""
+def angle(y: float, x: float, r: float) -> float:
+    """arctan(y / x), pi / 2 where x = 0, given r = hypot(x, y): the odd series of half the angle below pi / 4, to 1e-15."""
     ax, ay = abs(x), abs(y)
-    low, high = min(ax, ay), max(ax, ay)
-    z = low / (high + (high == 0.0))
-    z = z / (1.0 + np.sqrt(1.0 + z * z))
-    z = z / (1.0 + np.sqrt(1.0 + z * z))
+    z = min(ax, ay) / (max(ax, ay) + r + (r == 0.0))
     s = z * z
-    p = 1.0 / 19.0 - s * (1.0 / 21.0)
+    p = 1.0 / 37.0
+    p = 1.0 / 35.0 - s * p
+    p = 1.0 / 33.0 - s * p
+    p = 1.0 / 31.0 - s * p
+    p = 1.0 / 29.0 - s * p
+    p = 1.0 / 27.0 - s * p
+    p = 1.0 / 25.0 - s * p
+    p = 1.0 / 23.0 - s * p
+    p = 1.0 / 21.0 - s * p
+    p = 1.0 / 19.0 - s * p
     p = 1.0 / 17.0 - s * p
     p = 1.0 / 15.0 - s * p
     p = 1.0 / 13.0 - s * p
@@ -71,61 +78,95 @@ def angle(y: float, x: float) -> float:
     p = 1.0 / 7.0 - s * p
     p = 1.0 / 5.0 - s * p
     p = 1.0 / 3.0 - s * p
-    t = 4.0 * z * (1.0 - s * p)
+    t = 2.0 * z * (1.0 - s * p)
     t = np.pi / 2 - t if ay > ax else t
     t = -t if x * y < 0.0 else t
     return np.pi / 2 if x == 0.0 else t
 
 
+# The window kernels walk over whole rows, up to four pairs of taps at a time, so that the row stays in registers and cache.
+@jit
+def _rows(x: Array, top: int, taps: Array, row: Array) -> None:
+    """row = sum taps[k] x[top + k]; taps symmetric and odd in number."""
+    n, c = len(taps), len(taps) // 2
+    centre, w = x[top + c], taps[c]
+    for j in range(len(row)):
+        row[j] = w * centre[j]
+    k = 0
+    while k + 4 <= c:
+        a0, a1, a2, a3 = x[top + k], x[top + k + 1], x[top + k + 2], x[top + k + 3]
+        b0, b1, b2, b3 = x[top + n - 1 - k], x[top + n - 2 - k], x[top + n - 3 - k], x[top + n - 4 - k]
+        w0, w1, w2, w3 = taps[k], taps[k + 1], taps[k + 2], taps[k + 3]
+        for j in range(len(row)):
+            row[j] += w0 * (a0[j] + b0[j]) + w1 * (a1[j] + b1[j]) + w2 * (a2[j] + b2[j]) + w3 * (a3[j] + b3[j])
+        k += 4
+    while k < c:
+        a0, b0, w0 = x[top + k], x[top + n - 1 - k], taps[k]
+        for j in range(len(row)):
+            row[j] += w0 * (a0[j] + b0[j])
+        k += 1
+
+
+@jit
+def _columns(row: Array, taps: Array, out: Array) -> None:
+    """out[j] = sum taps[k] row[j + k]."""
+    n, c, w = len(taps), len(taps) // 2, len(out)
+    centre, weight = row[c:], taps[c]
+    for j in range(w):
+        out[j] = weight * centre[j]
+    k = 0
+    while k + 4 <= c:
+        a0, a1, a2, a3 = row[k:], row[k + 1 :], row[k + 2 :], row[k + 3 :]
+        b0, b1, b2, b3 = row[n - 1 - k :], row[n - 2 - k :], row[n - 3 - k :], row[n - 4 - k :]
+        w0, w1, w2, w3 = taps[k], taps[k + 1], taps[k + 2], taps[k + 3]
+        for j in range(w):
+            out[j] += w0 * (a0[j] + b0[j]) + w1 * (a1[j] + b1[j]) + w2 * (a2[j] + b2[j]) + w3 * (a3[j] + b3[j])
+        k += 4
+    while k < c:
+        a0, b0, w0 = row[k:], row[n - 1 - k :], taps[k]
+        for j in range(w):
+            out[j] += w0 * (a0[j] + b0[j])
+        k += 1
+
+
 @jit
 def blur(x: Array, taps: Array, step: int, out: Array) -> None:
     """out[i, j] = sum taps[k] taps[l] x[i step + k, j step + l]; taps symmetric and odd in number; (N, H, W) float64."""
-    n, c = len(taps), len(taps) // 2
     row = np.empty(x.shape[2])
+    wide = np.empty(x.shape[2] - len(taps) + 1)
     for m in range(out.shape[0]):
         for i in range(out.shape[1]):
-            top = i * step
-            for j in range(x.shape[2]):
-                row[j] = taps[c] * x[m, top + c, j]
-            for k in range(c):
-                w = taps[k]
-                for j in range(x.shape[2]):
-                    row[j] += w * (x[m, top + k, j] + x[m, top + n - 1 - k, j])
+            _rows(x[m], i * step, taps, row)
             if step == 1:
-                _blur_row(row, taps, out[m, i])
+                _columns(row, taps, out[m, i])
             else:
+                _columns(row, taps, wide)
                 for j in range(out.shape[2]):
-                    s = taps[c] * row[j * step + c]
-                    for k in range(c):
-                        s += taps[k] * (row[j * step + k] + row[j * step + n - 1 - k])
-                    out[m, i, j] = s
+                    out[m, i, j] = wide[j * step]
 
 
 @jit
 def blur_product(x: Array, y: Array, taps: Array, out: Array) -> None:
-    """The same with step 1, of the product x y."""
-    n, c = len(taps), len(taps) // 2
-    row = np.empty(x.shape[2])
+    """The same with step 1, of the product x y. The last rows of products are kept, each made once."""
+    n, width = len(taps), x.shape[2]
+    # Twice the rows that a window needs: when the buffer is full, its last n - 1 rows move to the top.
+    products = np.empty((2 * n, width))
+    row = np.empty(width)
     for m in range(out.shape[0]):
-        for i in range(out.shape[1]):
-            for j in range(x.shape[2]):
-                row[j] = taps[c] * (x[m, i + c, j] * y[m, i + c, j])
-            for k in range(c):
-                w, low, high = taps[k], i + k, i + n - 1 - k
-                for j in range(x.shape[2]):
-                    row[j] += w * (x[m, low, j] * y[m, low, j] + x[m, high, j] * y[m, high, j])
-            _blur_row(row, taps, out[m, i])
-
-
-@jit
-def _blur_row(row: Array, taps: Array, out: Array) -> None:
-    n, c = len(taps), len(taps) // 2
-    for j in range(len(out)):
-        out[j] = taps[c] * row[j + c]
-    for k in range(c):
-        w = taps[k]
-        for j in range(len(out)):
-            out[j] += w * (row[j + k] + row[j + n - 1 - k])
+        filled = 0
+        top = 0
+        for i in range(x.shape[1]):
+            if filled == 2 * n:
+                products[: n - 1] = products[n + 1 :]
+                filled, top = n - 1, 0
+            p, q, target = x[m, i], y[m, i], products[filled]
+            for j in range(width):
+                target[j] = p[j] * q[j]
+            filled += 1
+            if i >= n - 1:
+                _rows(products, top, taps, row)
+                _columns(row, taps, out[m, i - n + 1])
+                top += 1
 
 
 @jit
@@ -150,42 +191,156 @@ def log_shared_information(mu1: Array, s1: Array, mu2: Array, s2: Array, e12: Ar
         for top in range(0, s1.shape[1], 32):
             product[:] = 1.0
             for i in range(top, min(top + 32, s1.shape[1])):
-                for j in range(s1.shape[2]):
-                    v1, v2 = s1[m, i, j], s2[m, i, j]
-                    s12 = e12[m, i, j] - mu1[m, i, j] * mu2[m, i, j]
-                    g = s12 / (v1 + 1e-10)
-                    noise = max(v2 - g * s12, 1e-10)
-                    term = 1.0 + g * g * v1 / (noise + 2.0)
-                    counts = (v1 >= 1e-10) & (v2 >= 1e-10) & (g > 0.0)
-                    product[j] *= term if counts else 1.0
+                _information_row(mu1[m, i], s1[m, i], mu2[m, i], s2[m, i], e12[m, i], product)
             for j in range(s1.shape[2]):
                 out[m] += np.log(product[j])
 
 
 @jit
-def variance(e: Array, mu: Array) -> None:
-    """In place: e <- max(e - mu^2, 0)."""
-    for m in range(e.shape[0]):
-        for i in range(e.shape[1]):
-            for j in range(e.shape[2]):
-                e[m, i, j] = max(e[m, i, j] - mu[m, i, j] * mu[m, i, j], 0.0)
+def _information_row(mu1: Array, s1: Array, mu2: Array, s2: Array, e12: Array, product: Array) -> None:
+    for j in range(len(product)):
+        v1, v2 = s1[j], s2[j]
+        s12 = e12[j] - mu1[j] * mu2[j]
+        g = s12 / (v1 + 1e-10)
+        noise = max(v2 - g * s12, 1e-10)
+        term = 1.0 + g * g * v1 / (noise + 2.0)
+        counts = (v1 >= 1e-10) & (v2 >= 1e-10) & (g > 0.0)
+        product[j] *= term if counts else 1.0
 
 
 @jit
-def ssim_sum(
-    mu1: Array, e11: Array, mu2: Array, e22: Array, e12: Array, c1: float, c2: float, ratio: float, out: Array
+def moments(x: Array, taps: Array, centred: bool, mean: Array, square: Array) -> None:
+    """Window means of x and of x^2, or, centred, of x and its variance (not below 0), in one pass."""
+    n, width = len(taps), x.shape[2]
+    squares, row = np.empty((2 * n, width)), np.empty(width)
+    for m in range(mean.shape[0]):
+        filled = top = 0
+        for i in range(x.shape[1]):
+            if filled == 2 * n:
+                squares[: n - 1] = squares[n + 1 :]
+                filled, top = n - 1, 0
+            p, target = x[m, i], squares[filled]
+            for j in range(width):
+                target[j] = p[j] * p[j]
+            filled += 1
+            if i >= n - 1:
+                first, second = mean[m, i - n + 1], square[m, i - n + 1]
+                _rows(x[m], i - n + 1, taps, row)
+                _columns(row, taps, first)
+                _rows(squares, top, taps, row)
+                _columns(row, taps, second)
+                if centred:
+                    for j in range(len(first)):
+                        second[j] = max(second[j] - first[j] * first[j], 0.0)
+                top += 1
+
+
+@jit
+def _push(a: Array, b: Array, f: Array, products: Array, filled: int) -> None:
+    """products[0..2, filled] = f f, a f, b f."""
+    ff, af, bf = products[0, filled], products[1, filled], products[2, filled]
+    for j in range(len(f)):
+        v = f[j]
+        ff[j] = v * v
+        af[j] = a[j] * v
+        bf[j] = b[j] * v
+
+
+@jit
+def _window_rows(f: Array, i: int, products: Array, top: int, taps: Array, row: Array, means: Array) -> None:
+    """means[0..3] = window means of f, f f, a f, b f over one row of windows."""
+    _rows(f, i, taps, row)
+    _columns(row, taps, means[0])
+    for k in range(3):
+        _rows(products[k], top, taps, row)
+        _columns(row, taps, means[k + 1])
+
+
+@jit
+def vif_pair(a: Array, ma: Array, va: Array, b: Array, mb: Array, vb: Array, f: Array, taps: Array, out: Array) -> None:
+    """out[m, 0..1] += shared information of f with a and with b at one scale (:func:`log_shared_information`), row by row.
+
+    ``ma``, ``va``, ``mb``, ``vb``: window means and variances of the sources. Nothing is written but two numbers an image.
+    """
+    n, width = len(taps), f.shape[2]
+    products, row = np.empty((3, 2 * n, width)), np.empty(width)
+    means = np.empty((4, width - n + 1))
+    in_a, in_b = np.empty(width - n + 1), np.empty(width - n + 1)
+    for m in range(f.shape[0]):
+        filled = top = 0
+        in_a[:], in_b[:] = 1.0, 1.0
+        for i in range(f.shape[1]):
+            if filled == 2 * n:
+                products[:, : n - 1] = products[:, n + 1 :]
+                filled, top = n - 1, 0
+            _push(a[m, i], b[m, i], f[m, i], products, filled)
+            filled += 1
+            if i < n - 1:
+                continue
+            k = i - n + 1
+            _window_rows(f[m], k, products, top, taps, row, means)
+            top += 1
+            mean, spread = means[0], means[1]
+            for j in range(len(mean)):
+                spread[j] = max(spread[j] - mean[j] * mean[j], 0.0)
+            _information_row(ma[m, k], va[m, k], mean, spread, means[2], in_a)
+            _information_row(mb[m, k], vb[m, k], mean, spread, means[3], in_b)
+            if k % 32 == 31 or i == f.shape[1] - 1:
+                for j in range(len(mean)):
+                    out[m, 0] += np.log(in_a[j])
+                    out[m, 1] += np.log(in_b[j])
+                in_a[:], in_b[:] = 1.0, 1.0
+
+
+@jit
+def _ssim_row(mu1: Array, e11: Array, mu2: Array, e22: Array, e12: Array, c1: float, c2: float, ratio: float) -> float:
+    total = 0.0
+    for j in range(len(mu1)):
+        x, y = mu1[j], mu2[j]
+        xx, yy, xy = x * x, y * y, x * y
+        v = ratio * (e11[j] - xx + e22[j] - yy)
+        s = ratio * (e12[j] - xy)
+        total += (2.0 * xy + c1) * (2.0 * s + c2) / ((xx + yy + c1) * (v + c2))
+    return total
+
+
+@jit
+def ssim_pair(
+    a: Array,
+    ma: Array,
+    eaa: Array,
+    b: Array,
+    mb: Array,
+    ebb: Array,
+    f: Array,
+    taps: Array,
+    c1: float,
+    c2: float,
+    ratio: float,
+    out: Array,
 ) -> None:
-    """out[m] = sum of SSIM over the map, from window means and mean squares; ratio: n / (n - 1), or 1."""
-    for m in range(mu1.shape[0]):
-        total = 0.0
-        for i in range(mu1.shape[1]):
-            for j in range(mu1.shape[2]):
-                x, y = mu1[m, i, j], mu2[m, i, j]
-                xx, yy, xy = x * x, y * y, x * y
-                v = ratio * (e11[m, i, j] - xx + e22[m, i, j] - yy)
-                s = ratio * (e12[m, i, j] - xy)
-                total += (2.0 * xy + c1) * (2.0 * s + c2) / ((xx + yy + c1) * (v + c2))
-        out[m] = total
+    """out[m, 0..1] = sum of SSIM of f with a and with b, row by row.
+
+    ``ma``, ``eaa``, ``mb``, ``ebb``: window means of the sources and of their squares; ``ratio``: n / (n - 1), or 1.
+    """
+    n, width = len(taps), f.shape[2]
+    products, row = np.empty((3, 2 * n, width)), np.empty(width)
+    means = np.empty((4, width - n + 1))
+    for m in range(f.shape[0]):
+        filled = top = 0
+        for i in range(f.shape[1]):
+            if filled == 2 * n:
+                products[:, : n - 1] = products[:, n + 1 :]
+                filled, top = n - 1, 0
+            _push(a[m, i], b[m, i], f[m, i], products, filled)
+            filled += 1
+            if i < n - 1:
+                continue
+            k = i - n + 1
+            _window_rows(f[m], k, products, top, taps, row, means)
+            top += 1
+            out[m, 0] += _ssim_row(ma[m, k], eaa[m, k], means[0], means[1], means[2], c1, c2, ratio)
+            out[m, 1] += _ssim_row(mb[m, k], ebb[m, k], means[0], means[1], means[3], c1, c2, ratio)
 
 
 @jit
@@ -209,8 +364,9 @@ def polar(gx: Array, gy: Array) -> None:
     """In place, flat arrays: gx <- sqrt(gx^2 + gy^2), gy <- arctan(gy / gx), pi / 2 where gx = 0."""
     for i in range(len(gx)):
         x, y = gx[i], gy[i]
-        gx[i] = np.sqrt(x * x + y * y)
-        gy[i] = angle(y, x)
+        r = np.sqrt(x * x + y * y)
+        gx[i] = r
+        gy[i] = angle(y, x, r)
 
 
 @jit
@@ -279,9 +435,9 @@ def histogram(x: Array, out: Array) -> None:
 def product_sums(x: Array, y: Array, out: Array) -> None:
     """out[m] = sum x y, exact; (N, P) uint8 -> (N,) int64."""
     for m in range(x.shape[0]):
-        total = 0
+        total = np.int64(0)
         for i in range(x.shape[1]):
-            total += np.int64(np.int32(x[m, i]) * np.int32(y[m, i]))
+            total += np.int32(x[m, i]) * np.int32(y[m, i])
         out[m] = total
 
 
@@ -375,7 +531,7 @@ def _shared(p: Array, log_p: Array, cp: Array, q: Array, log_q: Array, cq: Array
 
 @jit
 def fmi_sum(a: Array, b: Array, f: Array, out: Array) -> None:
-    """out[m] = sum over 3 x 3 windows of the normalised mutual information of a and f and of b and f, averaged over the two."""
+    """out[m] = sum over 3 x 3 windows of the normalised mutual information of a and f and of b and f, over 2."""
     p, log_p, cp = np.empty(9), np.empty(9), np.empty(9)
     q, log_q, cq = np.empty(9), np.empty(9), np.empty(9)
     back, log_back, c_back = np.empty(9), np.empty(9), np.empty(9)

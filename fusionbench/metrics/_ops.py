@@ -23,7 +23,8 @@ def gaussian(size: int, sigma: float) -> Taps:
     """Sampled Gaussian, sum 1; its outer product with itself is the usual 2-D window."""
     x = np.arange(size) - (size - 1) / 2
     taps = np.exp(-(x**2) / (2.0 * sigma**2))
-    return taps / taps.sum()
+    weights: Taps = taps / taps.sum()
+    return weights
 
 
 @lru_cache(maxsize=16)
@@ -70,6 +71,15 @@ def blur_product(x: torch.Tensor, y: torch.Tensor, taps: Taps, *, compiled: bool
     return out
 
 
+def moments(x: torch.Tensor, taps: Taps, *, centred: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Window means of x and of x^2 (centred: and its variance, not below 0), by the CPU kernel; taps odd in number."""
+    n, h, w = x.shape
+    shape = (n, h - len(taps) + 1, w - len(taps) + 1)
+    mean, square = np.empty(shape), np.empty(shape)
+    _kernels.moments(x.numpy(), taps, centred, mean, square)
+    return torch.from_numpy(mean), torch.from_numpy(square)
+
+
 def pad(x: torch.Tensor, size: int, border: str) -> torch.Tensor:
     """Extend by ``size`` on every side, for image rows a b c: "zeros", "replicate" (a|abc), "reflect" (b|abc) or
     "symmetric" (ba|abc)."""
@@ -94,13 +104,26 @@ def _extend(length: int, size: int, border: str) -> torch.Tensor:
     return torch.from_numpy(index)
 
 
+def window_moments(t: Triple, image: Image, taps: Taps) -> tuple[torch.Tensor, torch.Tensor]:
+    """Window means of an image and of its square, remembered."""
+
+    def compute() -> tuple[torch.Tensor, torch.Tensor]:
+        if t.compiled and len(taps) % 2:
+            return moments(image.x, taps, centred=False)
+        return _sandwich(image.x, taps, 1), _sandwich(image.x**2, taps, 1)
+
+    return image.memo(("moments", taps.tobytes()), compute)
+
+
 def window_mean(t: Triple, image: Image, taps: Taps) -> torch.Tensor:
-    """Window means of an image, remembered."""
-    return image.memo(("mean", taps.tobytes()), lambda: blur(image.x, taps, compiled=t.compiled))
+    """Window means of an image."""
+    return window_moments(t, image, taps)[0]
 
 
 def window_product(t: Triple, x: Image, y: Image, taps: Taps) -> torch.Tensor:
     """Window means of x y, remembered by ``y``."""
+    if x is y:
+        return window_moments(t, x, taps)[1]
     key = ("product", x, taps.tobytes())
     return y.memo(key, lambda: blur_product(x.x, y.x, taps, compiled=t.compiled))
 
@@ -174,13 +197,14 @@ _PLOGP = np.concatenate([[0.0], np.arange(1, 4096) * np.log(np.arange(1, 4096))]
 def entropy(counts: torch.Tensor, *, compiled: bool) -> torch.Tensor:
     """(N, ...) int64 counts -> (N,) Shannon entropy in nats."""
     if compiled:
-        sums = np.empty(len(counts))
-        _kernels.plogp_sum(flat(counts), _PLOGP, sums)
+        clogc = np.empty(len(counts))
+        _kernels.plogp_sum(flat(counts), _PLOGP, clogc)
         total = flat(counts).sum(1)
-        return torch.from_numpy(np.log(total) - sums / total)
+        return torch.from_numpy(np.log(total) - clogc / total)
     c = counts.flatten(1).double()
     pixels = c.sum(1)
-    return torch.log(pixels) - torch.special.xlogy(c, c).sum(1) / pixels
+    sums: torch.Tensor = torch.special.xlogy(c, c).sum(1)
+    return torch.log(pixels) - sums / pixels
 
 
 def sobel(x: torch.Tensor, *, compiled: bool, border: str = "zeros") -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,7 +1,8 @@
 """Fidelity to a coloured functional source (PET, SPECT): CIEDE2000, chroma correlation, tracer correlation and error.
 
 All four look at the tracer region alone: where the functional source's luminance exceeds 10 % of its 99th percentile (at
-least level 8), inside the mask if there is one. Elsewhere the fused image should show the anatomy, and owes the tracer nothing.
+least level 8), inside the mask if there is one. Elsewhere the fused image should show the anatomy and owes the tracer
+nothing.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def ciede2000(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     turn = torch.where(turn > math.pi, turn - 2 * math.pi, torch.where(turn < -math.pi, turn + 2 * math.pi, turn))
     turn = torch.where(grey, 0.0, turn)
     dl, dc, dh = l2 - l1, c2 - c1, 2 * torch.sqrt(c1 * c2) * torch.sin(turn / 2)
-    l, c = (l1 + l2) / 2, (c1 + c2) / 2
+    light, c = (l1 + l2) / 2, (c1 + c2) / 2
     total = h1 + h2
     wide = (h1 - h2).abs() > math.pi
     mean = torch.where(wide, torch.where(total < 2 * math.pi, total + 2 * math.pi, total - 2 * math.pi), total) / 2
@@ -75,7 +76,7 @@ def ciede2000(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         + 0.32 * torch.cos(3 * h + math.radians(6))
         - 0.20 * torch.cos(4 * h - math.radians(63))
     )
-    sl = 1 + 0.015 * (l - 50) ** 2 / torch.sqrt(20 + (l - 50) ** 2)
+    sl = 1 + 0.015 * (light - 50) ** 2 / torch.sqrt(20 + (light - 50) ** 2)
     sc, sh = 1 + 0.045 * c, 1 + 0.015 * c * t
     rotation = math.radians(60) * torch.exp(-(((torch.rad2deg(h) - 275) / 25) ** 2))
     rt = -2 * torch.sqrt(c**7 / (c**7 + 25.0**7)) * torch.sin(rotation)

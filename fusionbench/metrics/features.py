@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import pywt
 import torch
 
 from fusionbench.metrics import METRICS, MetricFacts, _kernels, _ops
-from fusionbench.metrics._triple import Image, Triple
+from fusionbench.metrics._triple import Triple
 
 
 @lru_cache(maxsize=16)
@@ -77,7 +77,8 @@ def _windows(x: torch.Tensor) -> torch.Tensor:
 
 
 def _plogp(p: torch.Tensor) -> torch.Tensor:
-    return torch.special.xlogy(p, p.abs())
+    value: torch.Tensor = torch.special.xlogy(p, p.abs())
+    return value
 
 
 def _shared_information(a: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
@@ -125,7 +126,7 @@ def _deviation(p: torch.Tensor) -> torch.Tensor:
 
 def _fmi(t: Triple, feature: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
     """(N,) mean over 3 x 3 windows of a feature map, and over the two sources."""
-    a, b, f = (image.memo(("feature", feature), lambda i=image: feature(i.x)) for image in (t.a, t.b, t.f))
+    a, b, f = (image.memo(("feature", feature), partial(feature, image.x)) for image in (t.a, t.b, t.f))
     if t.compiled:
         out = torch.empty(len(f), dtype=torch.float64)
         _kernels.fmi_sum(a.numpy(), b.numpy(), f.numpy(), out.numpy())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from fusionbench.metrics import METRICS, MetricFacts, _kernels, _ops
@@ -31,11 +32,10 @@ def _moments(t: Triple, image: Image, scale: int) -> tuple[torch.Tensor, torch.T
     def compute() -> tuple[torch.Tensor, torch.Tensor]:
         x = _scale(t, image, scale)
         taps = _ops.gaussian(_SIZES[scale], _SIZES[scale] / 5)
-        mean = _ops.blur(x, taps, compiled=t.compiled)
-        square = _ops.blur_product(x, x, taps, compiled=t.compiled)
         if t.compiled:
-            _kernels.variance(square.numpy(), mean.numpy())
-            return mean, square
+            return _ops.moments(x, taps, centred=True)
+        mean = _ops.blur(x, taps, compiled=False)
+        square = _ops.blur_product(x, x, taps, compiled=False)
         return mean, (square - mean**2).clamp_min(0.0)
 
     return image.memo(("vif moments", scale), compute)
@@ -104,6 +104,18 @@ def _shared(t: Triple, source: Image, *, reference: Image) -> torch.Tensor:
     return out
 
 
+def _shared_with_both(t: Triple) -> list[torch.Tensor]:
+    """:func:`_shared` for both sources as references; on the CPU in one pass over the fused image."""
+    if not t.compiled:
+        return [_shared(t, source, reference=source) for source in (t.a, t.b)]
+    out = np.zeros((len(t.f.x), 2))
+    for scale in range(4):
+        taps = _ops.gaussian(_SIZES[scale], _SIZES[scale] / 5)
+        sources = [m.numpy() for s in (t.a, t.b) for m in (_scale(t, s, scale), *_moments(t, s, scale))]
+        _kernels.vif_pair(*sources, _scale(t, t.f, scale).numpy(), taps, out)
+    return [torch.from_numpy(out[:, k].copy()) for k in range(2)]
+
+
 @METRICS.register(
     MetricFacts(
         name="vif",
@@ -134,8 +146,8 @@ def _shared(t: Triple, source: Image, *, reference: Image) -> torch.Tensor:
 )
 def vif(t: Triple) -> torch.Tensor:
     """(N,) sum of two ratios."""
-    ratios = (safe_ratio(_shared(t, s, reference=s), _information(t, s)) for s in (t.a, t.b))
-    return sum_of(ratios)
+    shared = _shared_with_both(t)
+    return sum_of(safe_ratio(kept, _information(t, s)) for kept, s in zip(shared, (t.a, t.b), strict=True))
 
 
 @METRICS.register(

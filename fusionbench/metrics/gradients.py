@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 
@@ -64,7 +65,7 @@ def qabf(t: Triple) -> torch.Tensor:
     for source in (t.a, t.b):
         strength, turn = sobel_polar(t, source)
         kept.append(_edge_sum(t, strength, turn))
-        weight.append(source.memo("edge weight", lambda g=strength: _total(t, g)))
+        weight.append(source.memo("edge weight", partial(_total, t, strength)))
     return safe_ratio(kept[0] + kept[1], weight[0] + weight[1])
 
 

@@ -433,4 +433,5 @@ def qncie(t: Triple) -> torch.Tensor:
     one = torch.ones_like(ab)
     matrix = torch.stack([one, ab, af, ab, one, bf, af, bf, one], dim=1).reshape(-1, 3, 3)
     share = torch.linalg.eigvalsh(matrix).clamp_min(0.0) / 3
-    return 1 + torch.special.xlogy(share, share).sum(1) / math.log(256)
+    order: torch.Tensor = torch.special.xlogy(share, share).sum(1)
+    return 1 + order / math.log(256)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,11 +22,13 @@ def _radius(h: int, w: int, rows: float, columns: float, device: torch.device) -
     """Frequency radius on the half plane of rfft2, each axis running over -1..1 (freqspace) times the given factor."""
     v = torch.fft.fftfreq(h, d=0.5, dtype=torch.float64, device=device) * rows
     u = torch.fft.rfftfreq(w, d=0.5, dtype=torch.float64, device=device) * columns
-    return torch.sqrt(v[:, None] ** 2 + u[None, :] ** 2)
+    radius: torch.Tensor = torch.sqrt(v[:, None] ** 2 + u[None, :] ** 2)
+    return radius
 
 
 def _filtered(x: torch.Tensor, response: torch.Tensor) -> torch.Tensor:
-    return torch.fft.irfft2(torch.fft.rfft2(x) * response, s=x.shape[1:])
+    filtered: torch.Tensor = torch.fft.irfft2(torch.fft.rfft2(x) * response, s=x.shape[1:])
+    return filtered
 
 
 def _blocks(x: torch.Tensor, side: int) -> torch.Tensor:
@@ -69,15 +72,16 @@ def qcv(t: Triple) -> torch.Tensor:
     error = weight = torch.zeros((), dtype=torch.float64, device=f.x.device)
     for source in (a, b):
         perceived = _filtered(source.x - f.x, response)
-        salience = source.memo("qcv", lambda s=source: _blocks(_fifth_power(t, s), 16))
+        salience = source.memo("qcv", partial(_fifth_power, t, source))
         error = error + (salience * _blocks(_masked(t, perceived**2), 16) / 256).sum((1, 2))
         weight = weight + salience.sum((1, 2))
     return safe_ratio(error, weight)
 
 
 def _fifth_power(t: Triple, image: Image) -> torch.Tensor:
+    """Sums of Sobel strength to the power 5 over 16 x 16 blocks."""
     gx, gy = _ops.sobel(image.x, compiled=t.compiled)
-    return _masked(t, (gx**2 + gy**2) ** 2.5)
+    return _blocks(_masked(t, (gx**2 + gy**2) ** 2.5), 16)
 
 
 def _masked(t: Triple, values: torch.Tensor) -> torch.Tensor:

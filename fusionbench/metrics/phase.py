@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fusionbench.metrics import METRICS, MetricFacts, _ops
 from fusionbench.metrics._ops import safe_ratio
@@ -34,10 +35,10 @@ _FSIM = _Bank(4, 6.0, 2.0, False)
 def _filters(bank: _Bank, h: int, w: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """-> (orientations, 4, h, w) frequency responses and (orientations,) noise threshold per root of median energy."""
 
-    def centred(n: int, divisor: int) -> np.ndarray:
+    def centred(n: int, divisor: int) -> NDArray[np.float64]:
         return (np.arange(n) - n // 2) / max(divisor, 1)
 
-    # For odd sizes the filters' grid is divided by n - 1 and the low pass' by n, and shifted the other way, as Kovesi has it.
+    # For odd sizes the filters' grid is divided by n - 1, the low pass' by n and shifted the other way, as Kovesi has it.
     x, y = centred(w, w - w % 2), centred(h, h - h % 2)
     radius = np.hypot(x[None, :], y[:, None])
     radius[h // 2, w // 2] = 1.0
@@ -108,25 +109,24 @@ def _congruency(image: Image, bank: _Bank) -> tuple[torch.Tensor, torch.Tensor, 
     return image.memo(("phase congruency", bank), compute)
 
 
-def _local_correlation(t: Triple, sources: list[Image], fused: Image) -> torch.Tensor:
+def _local_correlation(t: Triple, sources: list[Image], masks: list[torch.Tensor], fused: Image) -> torch.Tensor:
     """(N, H, W): the best of the local correlations of the fused map with each masked source map, 0 outside the masks."""
     taps = _ops.gaussian(11, 1.5)
     best = torch.full((), -torch.inf, dtype=torch.float64, device=fused.x.device)
     spread_f = _ops.window_covariance(t, fused, fused, taps)
-    for source in sources:
+    for source, inside in zip(sources, masks, strict=True):
         spread = _ops.window_covariance(t, source, source, taps)
         together = _ops.window_covariance(t, source, fused, taps)
         value = (together + 0.0001) / (torch.sqrt((spread * spread_f).abs()) + 0.0001)
-        inside = source.memo("inside", lambda: torch.zeros(0))  # set by _feature_maps
         best = torch.maximum(best, torch.where(inside, value, 0.0))
     return best
 
 
-def _feature_maps(t: Triple) -> tuple[list[list[Image]], torch.Tensor]:
-    """For each of the three features: the masked maps of A, B and the stronger of both, padded for windows of 11; and the
-    mask of the stronger. Remembered by b."""
+def _feature_maps(t: Triple) -> tuple[list[list[Image]], list[torch.Tensor]]:
+    """For each of the three features the masked maps of A, B and the stronger of both, padded for windows of 11; and the
+    three masks. Remembered by b."""
 
-    def compute() -> tuple[list[list[Image]], torch.Tensor]:
+    def compute() -> tuple[list[list[Image]], list[torch.Tensor]]:
         a, b = _congruency(t.a, _KOVESI), _congruency(t.b, _KOVESI)
         first = a[0] > b[0]
         both = [torch.where(first, x, y) for x, y in zip(a, b, strict=True)]
@@ -135,11 +135,9 @@ def _feature_maps(t: Triple) -> tuple[list[list[Image]], torch.Tensor]:
         for maps in zip(a, b, both, strict=True):
             images = []
             for values, inside in zip(maps, masks, strict=True):
-                image = Image(None, _ops.pad(torch.where(inside, values, 0.0), 5, "zeros"))
-                image.memo("inside", lambda m=inside: m)
-                images.append(image)
+                images.append(Image(None, _ops.pad(torch.where(inside, values, 0.0), 5, "zeros")))
             features.append(images)
-        return features, masks[2]
+        return features, masks
 
     return t.b.memo(("qp", t.a), compute)
 
@@ -169,11 +167,12 @@ def _feature_maps(t: Triple) -> tuple[list[list[Image]], torch.Tensor]:
 )
 def qp(t: Triple) -> torch.Tensor:
     """(N,) product of three mean correlations."""
-    features, inside = _feature_maps(t)
+    features, masks = _feature_maps(t)
+    maps = _congruency(t.f, _KOVESI)
     result = torch.ones((), dtype=torch.float64, device=t.f.x.device)
     for k, sources in enumerate(features):
-        fused = t.f.derive(("qp", k), lambda k=k: _ops.pad(_congruency(t.f, _KOVESI)[k], 5, "zeros"))
-        result = result * safe_ratio(t.total(_local_correlation(t, sources, fused)), t.total(inside.double()))
+        fused = t.f.derive(("qp", k), partial(_ops.pad, maps[k], 5, "zeros"))
+        result = result * safe_ratio(t.total(_local_correlation(t, sources, masks, fused)), t.total(masks[2].double()))
     return result
 
 
@@ -216,11 +215,11 @@ def fsim(t: Triple) -> torch.Tensor:
     """(N,) mean of two similarities."""
     f = _reduced(t.f)
     pc_f = _congruency(f, _FSIM)[0]
-    g_f = f.memo("scharr", lambda: _scharr(f))
+    g_f = f.memo("scharr", partial(_scharr, f))
     scores = []
     for source in (_reduced(t.a), _reduced(t.b)):
         pc = _congruency(source, _FSIM)[0]
-        g = source.memo("scharr", lambda s=source: _scharr(s))
+        g = source.memo("scharr", partial(_scharr, source))
         likeness = (2 * pc * pc_f + 0.85) / (pc**2 + pc_f**2 + 0.85)
         likeness = likeness * (2 * g * g_f + 160) / (g**2 + g_f**2 + 160)
         weight = torch.maximum(pc, pc_f)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
@@ -30,28 +31,28 @@ def ssim_map(t: Triple, x: Image, y: Image, taps: NDArray[np.float64], c1: float
     return y.memo(("ssim map", x, taps.tobytes(), c1, c2), compute)
 
 
-def ssim_mean(
-    t: Triple, source: Image, taps: NDArray[np.float64], levels: float, *, sample: bool = False
-) -> torch.Tensor:
-    """(N,) mean SSIM of source and fused image over the valid windows; K1 = 0.01, K2 = 0.03.
+def ssim_sum(t: Triple, taps: NDArray[np.float64], levels: float, *, sample: bool = False) -> torch.Tensor:
+    """(N,) SSIM(A, F) + SSIM(B, F), each the mean over the valid windows; K1 = 0.01, K2 = 0.03.
 
     ``levels``: the data range. ``sample``: covariances divided by n - 1 instead of n (uniform windows).
     """
     c1, c2 = (0.01 * levels) ** 2, (0.03 * levels) ** 2
     n = len(taps) ** 2
     ratio = n / (n - 1) if sample else 1.0
-    m1, m2 = (_ops.window_mean(t, image, taps) for image in (source, t.f))
-    e11, e22 = (_ops.window_product(t, image, image, taps) for image in (source, t.f))
-    e12 = _ops.window_product(t, source, t.f, taps)
     if t.compiled:
-        out = torch.empty(len(m1), dtype=torch.float64)
-        maps = (m.numpy() for m in (m1, e11, m2, e22, e12))
-        _kernels.ssim_sum(*maps, c1, c2, ratio, out.numpy())
-        return out / m1[0].numel()
-    variances = ratio * (e11 - m1**2 + e22 - m2**2)
-    covariance = ratio * (e12 - m1 * m2)
-    similarity = (2 * m1 * m2 + c1) * (2 * covariance + c2) / ((m1**2 + m2**2 + c1) * (variances + c2))
-    return t.mean(similarity)
+        sources = [m.numpy() for s in (t.a, t.b) for m in (s.x, *_ops.window_moments(t, s, taps))]
+        out = np.zeros((len(t.f.x), 2))
+        _kernels.ssim_pair(*sources, t.f.x.numpy(), taps, c1, c2, ratio, out)
+        return torch.from_numpy(out.sum(1) / sources[1][0].size)
+    m2, e22 = _ops.window_moments(t, t.f, taps)
+    result = torch.zeros((), dtype=torch.float64, device=m2.device)
+    for source in (t.a, t.b):
+        m1, e11 = _ops.window_moments(t, source, taps)
+        variances = ratio * (e11 - m1**2 + e22 - m2**2)
+        covariance = ratio * (_ops.window_product(t, source, t.f, taps) - m1 * m2)
+        similarity = (2 * m1 * m2 + c1) * (2 * covariance + c2) / ((m1**2 + m2**2 + c1) * (variances + c2))
+        result = result + t.mean(similarity)
+    return result
 
 
 @METRICS.register(
@@ -80,12 +81,7 @@ def ssim_mean(
 )
 def ssim(t: Triple) -> torch.Tensor:
     """(N,) sum of two mean SSIMs."""
-    return sum_over_sources(t, uniform(7), 255.0, sample=True)
-
-
-def sum_over_sources(t: Triple, taps: NDArray[np.float64], levels: float, *, sample: bool = False) -> torch.Tensor:
-    """(N,) SSIM(A, F) + SSIM(B, F)."""
-    return ssim_mean(t, t.a, taps, levels, sample=sample) + ssim_mean(t, t.b, taps, levels, sample=sample)
+    return ssim_sum(t, uniform(7), 255.0, sample=True)
 
 
 @METRICS.register(
@@ -109,7 +105,7 @@ def sum_over_sources(t: Triple, taps: NDArray[np.float64], levels: float, *, sam
 )
 def ssim_l2(t: Triple) -> torch.Tensor:
     """(N,) sum of two mean SSIMs."""
-    return sum_over_sources(t, uniform(7), 2.0, sample=True)
+    return ssim_sum(t, uniform(7), 2.0, sample=True)
 
 
 _GAUSSIAN = gaussian(11, 1.5)
@@ -136,7 +132,7 @@ _GAUSSIAN = gaussian(11, 1.5)
 )
 def ssim_vifb(t: Triple) -> torch.Tensor:
     """(N,) sum of two mean SSIMs."""
-    return sum_over_sources(t, _GAUSSIAN, 255.0)
+    return ssim_sum(t, _GAUSSIAN, 255.0)
 
 
 @METRICS.register(
@@ -162,7 +158,7 @@ def ssim_vifb(t: Triple) -> torch.Tensor:
 )
 def ssim_strict(t: Triple) -> torch.Tensor:
     """(N,) mean of two mean SSIMs."""
-    return sum_over_sources(t, _GAUSSIAN, 255.0) / 2
+    return ssim_sum(t, _GAUSSIAN, 255.0) / 2
 
 
 @METRICS.register(
@@ -187,7 +183,7 @@ def ssim_strict(t: Triple) -> torch.Tensor:
 )
 def ssim_tang(t: Triple) -> torch.Tensor:
     """(N,) mean of two mean SSIMs."""
-    a, b, f = (image.derive("replicated 5", lambda i=image: _ops.pad(i.x, 5, "replicate")) for image in (t.a, t.b, t.f))
+    a, b, f = (image.derive("replicated 5", partial(_ops.pad, image.x, 5, "replicate")) for image in (t.a, t.b, t.f))
     maps = (ssim_map(t, source, f, _GAUSSIAN, 0.01**2, 0.03**2) for source in (a, b))
     first, second = (t.mean(m) for m in maps)
     return (first + second) / 2
