@@ -21,6 +21,7 @@ import hashlib
 import io
 import json
 import math
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -188,7 +189,8 @@ class Journal:
         self._file.write("\n")  # ends a line that an earlier kill may have torn
 
     def add(self, line: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(line, sort_keys=True) + "\n")
+        text = json.dumps(line, sort_keys=True)
+        self._file.write(json.dumps({**line, "crc": zlib.crc32(text.encode())}, sort_keys=True) + "\n")
         self._file.flush()
 
     def close(self) -> None:
@@ -293,7 +295,24 @@ def _journal_lines(path: Path) -> Iterator[dict[str, Any]]:
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             line = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # torn by a kill: that pair is done again
-        if isinstance(line, dict) and ("about" in line or {"pair", "record"} <= line.keys()):
+        if isinstance(line, dict) and _whole(line):
             yield line
+
+
+def _whole(line: dict[str, Any]) -> bool:
+    """Whether a journal line is what was written; its checksum is taken off."""
+    crc = line.pop("crc", None)
+    if crc is not None and crc != zlib.crc32(json.dumps(line, sort_keys=True).encode()):
+        return False
+    if "about" in line:
+        lists = line.get("forget", {})
+        known = isinstance(lists, dict) and lists.keys() <= {"pairs", "metrics"}
+        return isinstance(line["about"], dict) and known and all(_texts(names) for names in lists.values())
+    record = line.get("record")
+    return isinstance(line.get("pair"), str) and isinstance(record, dict) and isinstance(record.get("scores", {}), dict)
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
