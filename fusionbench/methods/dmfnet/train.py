@@ -61,9 +61,9 @@ def _train_denoiser(
     torch.manual_seed(settings.seed)
     unet = DenoisingUNet(inner=p.inner, groups=p.groups, dropout=p.dropout)
     initialise(unet)
-    low_noise = 0.0 if name == "paper" else 0.5
-    train(DenoiseRecipe(unet, low_noise), split, settings, out / "denoise", resume=resume)
-    save_unet(file, unet, p, {"denoise": {**dataclasses.asdict(settings), "low_noise": low_noise}, **facts})
+    extra = {"low_noise": 0.0, "readout": 0.0} if name == "paper" else {"low_noise": 0.6, "readout": 1.0}
+    train(DenoiseRecipe(unet, **extra), split, settings, out / "denoise", resume=resume)
+    save_unet(file, unet.cpu(), p, {"denoise": {**dataclasses.asdict(settings), **extra}, **facts})
 
 
 def _train_head(

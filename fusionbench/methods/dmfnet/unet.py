@@ -6,6 +6,7 @@ follows the code, since the published checkpoints load only into that: parameter
 """
 
 import collections
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import cast
@@ -182,13 +183,13 @@ class DenoisingUNet(nn.Module):
     def features(self, noisy: Tensor, noise_level: Tensor) -> list[Tensor]:
         """The first up-block's map of every level, coarse to fine: what the fusion head reads (maps 14, 11, 8, 5, 2
         counted back from the end of the decoder). The rest of the finest level is never computed."""
-        maps = []
-        for index, x in enumerate(self._decode(noisy, noise_level)):
-            if index % BLOCKS_UP == 0:
-                maps.append(x)
-            if len(maps) == len(self.widths):
-                break
-        return maps
+        wanted = BLOCKS_UP * (len(self.widths) - 1) + 1
+        return list(itertools.islice(self._decode(noisy, noise_level), wanted))[::BLOCKS_UP]
+
+    def predict_with_finest(self, noisy: Tensor, noise_level: Tensor) -> tuple[Tensor, Tensor]:
+        """(x0, the finest map that the head reads), for training with a readout of that map."""
+        maps = list(self._decode(noisy, noise_level))
+        return self.final_conv(maps[-1]), maps[-BLOCKS_UP]
 
     def _decode(self, noisy: Tensor, noise_level: Tensor) -> Iterator[Tensor]:
         """Yield the output of every decoder block, coarse to fine."""
