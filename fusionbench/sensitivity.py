@@ -44,9 +44,9 @@ def compare_conventions(
 ) -> list[Comparison]:
     """Compare every two columns with one heading; the least stable pair first.
 
-    ``means``: method -> column -> mean score of one task. ``customary``: column -> "higher" or "lower" (is better; facts of the
-    score files). ``controls``: methods that cannot win. Columns without a direction and pairs with fewer than three methods in
-    common are passed over; NaN scores count as missing. Raises ValueError for a direction that is neither word.
+    ``means``: method -> column -> mean score of one task. ``customary``: column -> "higher" or "lower" (is better), from the
+    facts in the score files. ``controls``: methods that cannot win. Columns without a direction and pairs with fewer than
+    three methods in common are passed over; NaN scores count as missing. Raises ValueError for any other direction.
     """
     wrong = sorted({d for d in customary.values() if d not in ("higher", "lower")})
     if wrong:

@@ -13,7 +13,14 @@ MEANS = {
     "two": {"psnr": 2.0, "psnr@vifb": 2.0, "nabf": 0.2, "nabf@tang": 0.2, "vif": 2.0, "viff": 2.0},
     "average": {"psnr": 3.0, "psnr@vifb": 1.0, "nabf": 0.3, "nabf@tang": 0.1, "vif": 3.0, "viff": math.nan},
 }
-BETTER = {"psnr": "higher", "psnr@vifb": "higher", "nabf": "lower", "nabf@tang": "lower", "vif": "higher", "viff": "higher"}
+BETTER = {
+    "psnr": "higher",
+    "psnr@vifb": "higher",
+    "nabf": "lower",
+    "nabf@tang": "lower",
+    "vif": "higher",
+    "viff": "higher",
+}
 
 
 def test_reversed_rankings_and_winners() -> None:

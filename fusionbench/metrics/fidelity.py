@@ -111,8 +111,8 @@ def _shared_with_both(t: Triple) -> list[torch.Tensor]:
     out = np.zeros((len(t.f.x), 2))
     for scale in range(4):
         taps = _ops.gaussian(_SIZES[scale], _SIZES[scale] / 5)
-        sources = [m.numpy() for s in (t.a, t.b) for m in (_scale(t, s, scale), *_moments(t, s, scale))]
-        _kernels.vif_pair(*sources, _scale(t, t.f, scale).numpy(), taps, out)
+        a, b = ([m.numpy() for m in (_scale(t, s, scale), *_moments(t, s, scale))] for s in (t.a, t.b))
+        _kernels.vif_pair(a[0], a[1], a[2], b[0], b[1], b[2], _scale(t, t.f, scale).numpy(), taps, out)
     return [torch.from_numpy(out[:, k].copy()) for k in range(2)]
 
 

@@ -40,10 +40,10 @@ def ssim_sum(t: Triple, taps: NDArray[np.float64], levels: float, *, sample: boo
     n = len(taps) ** 2
     ratio = n / (n - 1) if sample else 1.0
     if t.compiled:
-        sources = [m.numpy() for s in (t.a, t.b) for m in (s.x, *_ops.window_moments(t, s, taps))]
+        a, b = ([m.numpy() for m in (s.x, *_ops.window_moments(t, s, taps))] for s in (t.a, t.b))
         out = np.zeros((len(t.f.x), 2))
-        _kernels.ssim_pair(*sources, t.f.x.numpy(), taps, c1, c2, ratio, out)
-        return torch.from_numpy(out.sum(1) / sources[1][0].size)
+        _kernels.ssim_pair(a[0], a[1], a[2], b[0], b[1], b[2], t.f.x.numpy(), taps, c1, c2, ratio, out)
+        return torch.from_numpy(out.sum(1) / a[1][0].size)
     m2, e22 = _ops.window_moments(t, t.f, taps)
     result = torch.zeros((), dtype=torch.float64, device=m2.device)
     for source in (t.a, t.b):

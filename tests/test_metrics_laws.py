@@ -1,0 +1,288 @@
+"""Laws of the metrics: symmetry, identity, degradation, batches, odd sizes, flat images, masks, bad input."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image as Picture
+from scipy import ndimage
+
+from fusionbench.errors import InputError
+from fusionbench.metrics import (
+    METRICS,
+    PROFILES,
+    column,
+    evaluate,
+    explain,
+    foreground_mask,
+    groups,
+    prepare,
+    reason,
+    select,
+)
+from tests.golden_table import load_triple
+
+UInt8 = NDArray[np.uint8]
+PLAIN = [name for name in METRICS.names() if not METRICS[name].facts.needs]
+SMALL = [name for name in PLAIN if METRICS[name].facts.min_size <= 64]
+
+
+def images(seed: int, n: int = 3, h: int = 64, w: int = 64) -> tuple[UInt8, UInt8, UInt8]:
+    """Smooth random pictures with a dark surround, and a mixture of both."""
+    rng = np.random.default_rng(seed)
+    base = ndimage.gaussian_filter(rng.normal(size=(2, n, h, w)), (0, 0, 2, 2), mode="wrap")
+    y, x = np.mgrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j]
+    scaled = np.clip(128 + 220 * base / base.std() / 4, 0, 255) * (x**2 + y**2 < 0.8)
+    a, b = np.rint(scaled).astype(np.uint8)
+    return a, b, np.rint(0.6 * a + 0.4 * b.astype(float)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def scores() -> dict[str, NDArray[np.float64]]:
+    a, b, f = images(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return evaluate(f, a, b, SMALL)
+
+
+def test_batch_equals_singles_to_1e_12(scores: dict[str, NDArray[np.float64]]) -> None:
+    a, b, f = images(1)
+    for i in range(3):
+        single = evaluate(f[i], a[i], b[i], SMALL)
+        for name in SMALL:
+            assert single[name] == pytest.approx(scores[name][i : i + 1], rel=1e-12, abs=1e-14, nan_ok=True), name
+
+
+def test_kept_sources_change_nothing(scores: dict[str, NDArray[np.float64]]) -> None:
+    a, b, f = images(1)
+    sources = prepare(a, b)
+    sources.score(b, SMALL)
+    again = sources.score(f, SMALL)
+    assert all(np.array_equal(again[name], scores[name], equal_nan=True) for name in SMALL)
+
+
+def test_torch_path_agrees_to_1e_9(scores: dict[str, NDArray[np.float64]]) -> None:
+    a, b, f = images(1)
+    plain = evaluate(torch.from_numpy(f), torch.from_numpy(a), torch.from_numpy(b), SMALL, compiled=False)
+    for name in SMALL:
+        # qcb divides rounding errors of the Fourier transform; see its traps
+        assert plain[name] == pytest.approx(scores[name], rel=1e-6 if name == "qcb" else 1e-9, nan_ok=True), name
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_agrees_to_1e_9(scores: dict[str, NDArray[np.float64]]) -> None:
+    a, b, f = images(1)
+    there = evaluate(f, a, b, SMALL, device="cuda")
+    for name in SMALL:
+        assert there[name] == pytest.approx(scores[name], rel=2e-2 if name == "qcb" else 1e-9, nan_ok=True), name
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=4, deadline=None)
+def test_exchanging_the_sources(seed: int) -> None:
+    a, b, f = images(seed, n=1, h=48, w=53)
+    names = [n for n in SMALL if METRICS[n].facts.symmetric and METRICS[n].facts.min_size <= 48]
+    one, other = evaluate(f, a, b, names), evaluate(f, b, a, names)
+    for name in names:
+        assert one[name] == pytest.approx(other[name], rel=1e-9, abs=1e-12, nan_ok=True), name
+
+
+@pytest.mark.parametrize(
+    ("name", "best"),
+    [
+        ("cc", 1.0),
+        ("mse", 0.0),
+        ("rmse", 0.0),
+        ("ssim", 2.0),
+        ("ssim@l2", 2.0),
+        ("ssim@vifb", 2.0),
+        ("ssim@strict", 1.0),
+        ("uqi", 1.0),
+        ("mef-ssim", 1.0),
+        ("qs", 1.0),
+        ("qw", 1.0),
+        ("qe", 1.0),
+        ("qc@strict", 1.0),
+        ("qy@strict", 1.0),
+        ("vif", 2.0),
+        ("vif@strict", 1.0),
+        ("nmi", 2.0),
+        ("nmi@strict", 1.0),
+        ("ce", 0.0),
+        ("qsf", 0.0),
+        ("qm", 3.0),
+        ("labf", 0.0),
+        ("nabf", 0.0),
+        ("fsim", 1.0),
+        ("qcv", 0.0),
+        ("qcb", 1.0),
+        ("fmi@pixel", 1.0),
+        ("fmi@gradient", 1.0),
+        ("fmi@edge", 1.0),
+        ("fmi@dct", 1.0),
+        ("fmi@wavelet", 1.0),
+    ],
+)
+def test_identical_images(name: str, best: float) -> None:
+    a = images(2, n=1)[0]
+    assert evaluate(a, a, a, name)[name][0] == pytest.approx(best, rel=1e-6, abs=2e-2 if name == "labf" else 1e-6)
+
+
+def test_identical_images_reach_the_ceiling_of_qabf_and_no_more() -> None:
+    a = images(2, n=1)[0]
+    value = evaluate(a, a, a, ["qabf", "qabf@strict"])
+    assert 0.974 < value["qabf"][0] < 0.9755
+    assert 0.974 < value["qabf@strict"][0] < 0.9755
+
+
+def degraded(f: UInt8) -> dict[str, UInt8]:
+    rng = np.random.default_rng(3)
+    buffer = io.BytesIO()
+    Picture.fromarray(f).save(buffer, format="JPEG", quality=8)
+    return {
+        "blur": np.rint(ndimage.gaussian_filter(f.astype(float), 3)).astype(np.uint8),
+        "noise": np.clip(np.rint(f + rng.normal(0, 25, f.shape)), 0, 255).astype(np.uint8),
+        "jpeg": np.asarray(Picture.open(buffer)),
+        "contrast": np.rint(f * 0.4).astype(np.uint8),
+    }
+
+
+# What a metric does not see, by its definition: stretched images and correlations ignore contrast, local maxima noise, ...
+BLIND = {
+    "contrast": "cc nmi mi qncie qte qcv qcb qp fmi ce",
+    "noise": "qsf qte labf ce scd",
+    "blur": "qte nabf ce cc scd psnr mse rmse qsf",
+    "jpeg": "qte nabf ce cc scd psnr mse rmse qsf labf qcb",
+}
+
+
+@pytest.mark.parametrize("kind", ["blur", "noise", "jpeg", "contrast"])
+def test_degraded_fusion_scores_worse(kind: str) -> None:
+    a, b, _ = load_triple("brain")
+    f = np.maximum(a, b)
+    worse = degraded(f)[kind]
+    blind = set(BLIND[kind].split())
+    names = [
+        name
+        for name in PROFILES["dmfnet"].metrics + PROFILES["strict"].metrics
+        if METRICS[name].facts.direction != "describes"
+        and not {name, name.partition("@")[0], name.partition("@")[0].partition("-")[0]} & blind
+    ]
+    good, bad = evaluate(f, a, b, names), evaluate(worse, a, b, names)
+    wrong = [
+        name
+        for name in dict.fromkeys(names)
+        if not (
+            bad[name][0] < good[name][0] if METRICS[name].facts.direction == "higher" else bad[name][0] > good[name][0]
+        )
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("shape", [(17, 31), (1, 40), (40, 1), (1, 1), (33, 50)])
+def test_odd_sizes_give_a_value_or_a_clear_error(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(5)
+    a, b, f = rng.integers(0, 256, (3, *shape), dtype=np.uint8)
+    for name in PLAIN:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            if min(shape) < METRICS[name].facts.min_size:
+                with pytest.raises(InputError, match="needs images of at least"):
+                    evaluate(f, a, b, name)
+            else:
+                assert not np.isinf(evaluate(f, a, b, name)[name]).any(), name
+
+
+@pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "torch"])
+def test_flat_images_follow_the_written_rule(compiled: bool) -> None:
+    picture = images(4, n=1)[0]
+    black, grey = np.zeros_like(picture), np.full_like(picture, 128)
+    for f, a, b in ((black, black, black), (grey, grey, grey), (black, picture, grey), (picture, black, black)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = evaluate(f, a, b, SMALL, compiled=compiled)
+        for name, value in found.items():
+            assert not np.isinf(value).any(), name
+            assert "NaN" in reason(name) or not np.isnan(value).any(), name
+
+
+def test_nan_where_no_value_can_be() -> None:
+    picture = images(4, n=1)[0]
+    flat = np.full_like(picture, 9)
+    assert np.isnan(evaluate(picture, picture, picture, "psnr")["psnr"][0])
+    assert np.isnan(evaluate(picture, picture, flat, "cc")["cc"][0])
+    assert np.isnan(evaluate(picture, flat, picture, "vif")["vif"][0])
+    assert evaluate(flat, picture, picture, "vif")["vif"][0] == 0.0
+
+
+def test_masks() -> None:
+    a, b, f = images(6, n=2)
+    names = [n for n in SMALL if n not in ("fmi@dct", "fmi@wavelet")]
+    everywhere = evaluate(f, a, b, names, mask=np.ones(a.shape[1:], dtype=bool))
+    without = evaluate(f, a, b, names)
+    for name in names:
+        expected = without[name]
+        assert everywhere[f"{name}+mask"] == pytest.approx(
+            expected, rel=1e-6 if name == "qcb" else 1e-9, nan_ok=True
+        ), name
+    inside = evaluate(f, a, b, "dmfnet", mask="foreground")
+    assert list(inside) == [column(name, "foreground") for name in PROFILES["dmfnet"].metrics]
+    level = f[0][foreground_mask(torch.from_numpy(a), torch.from_numpy(b))[0].numpy()].astype(float)
+    assert inside["sd+foreground"][0] == pytest.approx(level.std(), rel=1e-12)
+
+
+def test_foreground_is_the_head() -> None:
+    a, b, _ = load_triple("brain")
+    head = foreground_mask(torch.from_numpy(a)[None], torch.from_numpy(b)[None])[0].numpy()
+    assert 0.15 < head.mean() < 0.7
+    assert not head[0].any()
+    assert ndimage.binary_fill_holes(head).sum() == head.sum()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f, a, b: (f.astype(float) / 255, a, b), "uint8"),
+        (lambda f, a, b: (f[:, :-1], a, b), "resample"),
+        (lambda f, a, b: (f, a, b[:2]), "give one a pair"),
+        (lambda f, a, b: (f[None], a, b), "has shape"),
+        (lambda f, a, b: (f.tolist(), a, b), "is a list"),
+        (lambda f, a, b: (f[:, :0], a[:, :0], b[:, :0]), "no pixels"),
+    ],
+)
+def test_bad_input_is_refused(change: object, message: str) -> None:
+    a, b, f = images(7)
+    with pytest.raises(InputError, match=message):
+        evaluate(*change(f, a, b), "en")  # type: ignore[operator]
+
+
+def test_bad_names_masks_and_needs() -> None:
+    a, b, f = images(7)
+    with pytest.raises(InputError, match="did you mean 'ssim"):
+        evaluate(f, a, b, "ssmi")
+    with pytest.raises(InputError, match="image 1"):
+        evaluate(f, a, b, "en", mask=np.stack([np.ones((64, 64)), np.zeros((64, 64)), np.ones((64, 64))]))
+    with pytest.raises(InputError, match="coloured second source"):
+        evaluate(f, a, b, "tracer-error")
+    with pytest.raises(InputError, match="no metric"):
+        evaluate(f, a, b, [])
+
+
+def test_select_explain_and_groups() -> None:
+    assert select("dmfnet", ["qg", "en"]) == [*PROFILES["dmfnet"].metrics, "qg"]
+    assert select(None, ["qg"]) == ["qg"]
+    text = explain("ssim@l2+foreground")
+    assert "data range 2" in text
+    assert "10.1109/TIP.2003.819861" in text
+    assert {facts.name for family in groups().values() for facts in family} == set(METRICS.names())
+    for profile in PROFILES.values():
+        assert set(profile.metrics) <= set(METRICS.names())
+        assert set(profile.core) <= set(profile.metrics)
