@@ -235,6 +235,7 @@ def test_charts_statistics_and_robustness_are_drawn(browser: Any) -> None:
     choose(browser, "#box-metric", "en")
     assert text(browser, "#boxes") != before
     assert "Friedman" in text(browser, "#friedman")
+    assert "ssim@l2" in text(browser, "#convention-table")
 
 
 def test_a_name_with_markup_is_only_text(browser: Any) -> None:

@@ -20,7 +20,7 @@ from scipy import stats as scipy_stats
 
 from fusionbench import bench
 from fusionbench.errors import InputError
-from fusionbench.report import latex, leaderboards, page, tables, write_report
+from fusionbench.report import conventions, latex, leaderboards, page, tables, write_report
 from fusionbench.report.boards import Board, make_boards
 from fusionbench.scores import Key, Table, read_metric_facts, read_results, write_metric_facts, write_table
 from tests.conftest import make_folders, tree
@@ -374,6 +374,16 @@ def test_the_page_needs_no_network_and_no_markup_of_a_name_survives(three: Path)
     assert html.count("</script>") == 2
     assert not re.search(r"(?:src|href|url)\s*[=(]\s*[\"']?(?:https?:)?//", html)
     assert "default-src 'none'" in html
+
+
+def test_conventions_of_one_metric_are_compared(tmp_path: Path) -> None:
+    for n, name in enumerate("abc"):
+        add(tmp_path, name, {"gain": spread(n), "loss": spread(1), "gain@other": spread(-n)})
+    write_metric_facts(tmp_path, {}, {"other": {"title": "o", "metrics": ["gain@other"], "core": ["gain@other"]}})
+    boards = make_boards(read_results(tmp_path), read_metric_facts(tmp_path))
+    (found,) = conventions.compare(boards)
+    assert (found.first, found.second, found.tau, found.winners) == ("gain", "gain@other", -1.0, ("c", "a"))
+    assert conventions.csv_text([found]).splitlines()[1] == "gain,gain,gain@other,-1.0,3,c,a,,"
 
 
 def test_images_that_may_not_be_passed_on_stay_out(three: Path) -> None:

@@ -6,6 +6,7 @@
     OUT/README.md                      all tables, as GitHub shows them
     OUT/DATASET/TASK/PROFILE.{md,csv,tex}
     OUT/DATASET/TASK/PROFILE-{statistics,pairwise,pair-ranks}.csv
+    OUT/DATASET/TASK/conventions.csv   rankings under every two conventions of one metric
     OUT/tables.tex, OUT/methods.bib    a document of all LaTeX tables; references of the methods
     OUT/figures/DATASET/TASK/*.{png,pdf}
 """
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
-from fusionbench.report import figures, latex, page, sources, tables
+from fusionbench.report import conventions, figures, latex, page, sources, tables
 from fusionbench.report.boards import Board, make_boards, short
 from fusionbench.report.curves import curves, panels
 from fusionbench.report.figures import Box, Shown
@@ -121,6 +122,9 @@ def _write_collections(boards: Sequence[Board], out: Path, columns: Sequence[str
         "tables.tex": latex.document(f"{b.dataset}/{b.task}/{b.profile}.tex" for b in boards),
         "methods.bib": latex.bibtex(boards),
     }
+    for board in main:
+        own = [other for other in boards if (other.dataset, other.task) == (board.dataset, board.task)]
+        texts[f"{board.dataset}/{board.task}/conventions.csv"] = conventions.csv_text(conventions.compare(own))
     for name, text in texts.items():
         write_text(out / name, text)
     return [out / name for name in texts]

@@ -64,7 +64,7 @@ class Board:
 
     @property
     def better(self) -> dict[str, str]:
-        return {metric: customary(self.facts, metric) for metric in self.metrics}
+        return {metric: customary(self.facts, metric) for metric in (*self.metrics, *self.core)}
 
     @property
     def clusters(self) -> list[str]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fusionbench import stats
-from fusionbench.report import figures, sources
+from fusionbench.report import conventions, figures, sources
 from fusionbench.report.boards import Board, describes, short
 from fusionbench.report.curves import curves
 from fusionbench.report.tables import p_text, quantity, summary, task_title
@@ -94,6 +94,10 @@ def task_data(boards: Sequence[Board], robustness: list[dict[str, Any]]) -> dict
         "methods": {method: _method_data(first, method) for method in tables},
         "scores": scores,
         "robustness": robustness,
+        "conventions": [
+            [c.metric, c.first, c.second, _round(c.tau), *c.winners, *map(len, c.leading_controls)]
+            for c in conventions.compare(boards)
+        ],
     }
 
 

@@ -38,6 +38,7 @@ function drawTask() {
   }
   $("panel").setAttribute("aria-labelledby", `tab-${state.task}`);
   drawProfile();
+  drawConventions();
   drawCompare();
 }
 

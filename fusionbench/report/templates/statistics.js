@@ -65,3 +65,15 @@ function drawStatistics() {
   drawCd();
   drawPairwise();
 }
+
+function drawConventions() {
+  const lines = task().conventions;
+  $("conventions").hidden = !lines.length;
+  const winner = (key, ahead) => el("td", { class: "left" }, key ? method(key).title : "–", ahead ? el("span", { class: "tag" }, `behind ${ahead} control${ahead > 1 ? "s" : ""}`) : null);
+  const about = (id) => el("td", { class: "left", title: metric(id)?.title ?? null }, id);
+  const head = ["Printed as", "Convention", "Other convention", "Kendall's tau", "Best", "Best under the other"];
+  $("convention-table").replaceChildren(
+    el("thead", {}, el("tr", {}, ...head.map((text, n) => el("th", { scope: "col", class: n === 3 ? "" : "left" }, text)))),
+    el("tbody", {}, ...lines.map(([name, first, second, tau, best, other, ahead, behind]) => el("tr", {}, el("th", { class: "left", scope: "row" }, name.toUpperCase()), about(first), about(second),
+      el("td", { class: tau !== null && tau < 0.5 ? "best" : "" }, number(tau, 2)), winner(best, ahead), winner(other, behind)))));
+}
