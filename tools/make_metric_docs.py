@@ -160,8 +160,8 @@ def golden_page() -> str:
     lines = [
         "# Agreement with public tools",
         "",
-        f"{len(rows)} values that seven tools gave for four synthetic triples (`tests/golden`), and ours. Tolerance: 1e-9 for the "
-        "evaluator of DM-FNet, 1e-6 for the others, 1e-4 for QCB and QP. "
+        f"{len(rows)} values that seven tools gave for four synthetic triples (`tests/golden`), and ours. "
+        "Tolerance: 1e-9 for the evaluator of DM-FNet, 1e-6 for the others, 1e-4 for QCB and QP. "
         f"{matched} are matched; the {len(rows) - matched} others are explained below.",
         "",
         "## Why rows are not matched",

@@ -24,11 +24,42 @@ from fusionbench.sensitivity import compare_conventions, to_markdown
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "metrics"
 TASKS = {"CT-MRI": "CT", "PET-MRI": "PET", "SPECT-MRI": "SPECT"}
-IDS = (
-    "en sd sf ag mi nmi scd cc mse psnr psnr@255 psnr@meandb vif vif@reversed viff qabf qabf@strict "
-    "qabf@petrovic qg labf nabf "
-    "nabf@tang ssim ssim@l2 ssim@strict ssim@tang qs qw qe qc@strict qy@strict uqi qcv qncie"
-).split()
+IDS = [
+    "en",
+    "sd",
+    "sf",
+    "ag",
+    "mi",
+    "nmi",
+    "scd",
+    "cc",
+    "mse",
+    "psnr",
+    "psnr@255",
+    "psnr@meandb",
+    "vif",
+    "vif@reversed",
+    "viff",
+    "qabf",
+    "qabf@strict",
+    "qabf@petrovic",
+    "qg",
+    "labf",
+    "nabf",
+    "nabf@tang",
+    "ssim",
+    "ssim@l2",
+    "ssim@strict",
+    "ssim@tang",
+    "qs",
+    "qw",
+    "qe",
+    "qc@strict",
+    "qy@strict",
+    "uqi",
+    "qcv",
+    "qncie",
+]
 CONTROLS = ("average", "maximum", "MRI alone", "other alone")
 
 
@@ -94,8 +125,8 @@ def page(results: Mapping[str, Mapping[str, Mapping[str, float]]], count: int) -
     lines = [
         "# Which metric should I report?",
         "",
-        f"Evidence: released outputs of {max(len(r) for r in results.values()) - len(CONTROLS)} published methods and four controls "
-        f"on the first {count} Harvard test pairs a task, scored by `tools/score_published.py`; the means are in "
+        f"Evidence: released outputs of {max(map(len, results.values())) - len(CONTROLS)} published methods and four "
+        f"controls on the first {count} Harvard test pairs a task, scored by `tools/score_published.py`; the means are in "
         "[published.csv](published.csv).",
         "",
         "## The advice",
