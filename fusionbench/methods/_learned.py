@@ -104,7 +104,7 @@ class PairRecipe:
 
 def train_pairs(
     package: str,
-    loss: Callable[[nn.Module, Tensor, Tensor], Terms],
+    objective: Callable[[nn.Module, Tensor, Tensor], Terms],
     stage: str,
     split: Split,
     out: Path,
@@ -114,7 +114,7 @@ def train_pairs(
     overrides: Mapping[str, Any] | None = None,
     resume: bool = False,
     card: Mapping[str, Any] | None = None,
-    **ignored: Any,
+    loss: Mapping[str, Any] | None = None,
 ) -> Path:
     """Train a method of one stage and one size; returns the weights file written into ``out``.
 
@@ -124,12 +124,12 @@ def train_pairs(
 
     from fusionbench.training import Settings, save_weights, train
 
-    if stage != "all" or preset_name != "compact" or ignored.get("loss"):
+    if stage != "all" or preset_name != "compact" or loss:
         raise InputError(f"{package} has one stage, one size and a fixed loss; leave --stage, --preset and --loss out")
     settings = Settings(**{**defaults, **(overrides or {})})
     torch.manual_seed(settings.seed)
     network: nn.Module = importlib.import_module(f"fusionbench.methods.{package}.network").Network()
-    trained = train(PairRecipe(package, network, loss), split, settings, out, resume=resume, channels_last=False)
+    trained = train(PairRecipe(package, network, objective), split, settings, out, resume=resume, channels_last=False)
     facts = {"kind": package, "settings": dataclasses.asdict(settings), **split.describe(), **(card or {})}
     facts["licence"] = "weights for research use, trained on AANLIB images"
     file = out / f"{package}.safetensors"

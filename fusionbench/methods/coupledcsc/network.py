@@ -22,7 +22,7 @@ class Soft(nn.Module):
 
 
 class Network(nn.Module):
-    """(N,1,H,W) in [0, 1] twice -> the fused image, not clipped. 26 thousand parameters."""
+    """(N,1,H,W) in [0, 1] twice -> the fused image, not clipped. 17 thousand parameters."""
 
     def __init__(self, channels: int = 16) -> None:
         super().__init__()
