@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 from scipy import stats as scipy_stats
 
 from fusionbench import bench
 from fusionbench.errors import InputError
+from fusionbench.published import published_facts, published_names
 from fusionbench.report import conventions, latex, leaderboards, page, tables, write_report
 from fusionbench.report.boards import Board, make_boards
 from fusionbench.scores import Key, Table, read_metric_facts, read_results, write_metric_facts, write_table
@@ -97,6 +99,28 @@ def test_tables_mark_places_ties_controls_and_descriptions(three: Path) -> None:
     assert rows[5].startswith("|  | *TOP* (control)")
     assert "**9." not in rows[5]
     assert "third-party runs): C." in text
+
+
+def test_markdown_renders_as_one_whole_table(three: Path) -> None:
+    add(three, "odd", {m: spread(2) for m in METRICS}, title="a|b *c* <i> `d` [e](f) _g_")
+    found = board(three)
+    html = MarkdownIt("commonmark").enable("table").render(tables.markdown(found, tables.COLUMNS))
+    assert html.count("<tr>") == 1 + len(found.ranked)
+    assert html.count("<td") == len(found.ranked) * (2 + len(tables.COLUMNS) + len(found.metrics))
+    assert '<td style="text-align:left">a|b *c* &lt;i&gt; `d` [e](f) _g_</td>' in html
+
+
+def test_facts_of_published_methods() -> None:
+    assert len(published_names()) == 24
+    for name in published_names():
+        facts = published_facts(name.upper())
+        assert facts["foreign"] is True
+        assert facts["title"] == name
+        assert facts["note"].startswith("third-party run")
+        assert not facts.get("doi") or re.fullmatch(r"10\.\d{4,}/\S+", facts["doi"])
+        assert facts["bibtex"].count("{") == facts["bibtex"].count("}")
+    assert published_facts("nobody") == {"name": "nobody", "title": "nobody", "foreign": True}
+    assert "do not agree with the authors" in published_facts("LKC-FUNet")["note"]
 
 
 def test_ties_share_the_best_and_leave_no_second(tmp_path: Path) -> None:
