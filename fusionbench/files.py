@@ -7,8 +7,12 @@ import tempfile
 from pathlib import Path
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write to a temporary name in the same folder, flush to disk, rename; folders are made as needed."""
+def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write to a temporary name in the same folder, flush to disk, rename; folders are made as needed.
+
+    ``durable=False`` leaves the flush to the system, for what is checked when read and can be made again: after a power cut
+    such a file may be empty.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     temporary = Path(name)
@@ -16,7 +20,8 @@ def write_bytes(path: Path, data: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         temporary.chmod(0o644)  # mkstemp makes it private
         temporary.replace(path)
     except BaseException:

@@ -200,12 +200,15 @@ def is_file_name(id: str) -> bool:
     return bool(id) and id.isprintable() and not id.startswith(".") and not set(id) & set("/\\")
 
 
-def write_png(path: Path, pixels: UInt8) -> str:
-    """Write (H, W) or (H, W, 3) uint8 as PNG, atomically; returns the SHA-256 of the pixels (see pixel_digest)."""
+def write_png(path: Path, pixels: UInt8, *, durable: bool = True) -> str:
+    """Write (H, W) or (H, W, 3) uint8 as PNG, atomically; returns the SHA-256 of the pixels (see pixel_digest).
+
+    ``durable``: as in :func:`fusionbench.files.write_bytes`.
+    """
 
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", compress_level=4)
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, buffer.getvalue(), durable=durable)
     return pixel_digest(pixels)
 
 

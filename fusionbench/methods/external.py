@@ -151,7 +151,7 @@ class External:
             names = [f"{n:05d}.png" for n in range(len(a))]
             for folder, images in (("a", a), ("b", b)):
                 for name, image in zip(names, images[:, 0].double().cpu().numpy(), strict=True):
-                    write_png(root / folder / name, to_uint8(image))
+                    write_png(root / folder / name, to_uint8(image), durable=False)
             (root / "out").mkdir()
             if self.command.folders:
                 self.command.run(root / "a", root / "b", root / "out")

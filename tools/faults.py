@@ -1,0 +1,318 @@
+"""Try every fault for real, and write docs/reliability.md: times tried, times recovered, rows lost.
+
+``python tools/faults.py [--times N] [--out docs/reliability.md]``: needs Linux; a full disk and a read-only folder need the
+right to mount a tmpfs (root), and are told as not tried without it. Each trial runs the real command line in a process of
+its own, on small generated pairs, and compares the CSV files with those of an undisturbed run, byte for byte.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import platform
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from fusionbench.bench import run
+from fusionbench.pairs import write_png
+
+METHODS = ("average", "maximum", "laplacian", "dwt")
+TASK = "folders/pet-mri"
+METRICS = ("en", "sd", "mi", "qabf")
+
+
+class Bench:
+    """Folders of pairs, the tables of an undisturbed run, and commands on them."""
+
+    def __init__(self, root: Path, pairs: int) -> None:
+        self.root, self.pairs = root, pairs
+        rng = np.random.default_rng(0)
+        for n in range(pairs):
+            for name in ("a", "b"):
+                write_png(root / name / f"p{n:03d}.png", rng.integers(0, 256, (96, 96), dtype=np.uint8))
+        self.data = (root / "a", root / "b")
+        self.here(root / "good")
+        self.good = tables(root / "good")
+
+    def here(self, results: Path, **options: object) -> None:
+        run(METHODS, [TASK], results, metrics=METRICS, data=self.data, device="cpu", **options)  # type: ignore[arg-type]
+
+    def command(self, results: Path, *more: str) -> list[str]:
+        words = [
+            sys.executable,
+            "-c",
+            "from fusionbench.cli import main; main()",
+            "run",
+            "-t",
+            TASK,
+            "--results",
+            str(results),
+            *more,
+        ]
+        words += [word for method in METHODS for word in ("-m", method)]
+        words += [word for metric in METRICS for word in ("--metric", metric)]
+        return [*words, "--device", "cpu", "--data", str(self.data[0]), "--data", str(self.data[1])]
+
+    def start(self, results: Path, *more: str) -> subprocess.Popen[str]:
+        log = (self.root / "log").open("w+")
+        return subprocess.Popen(self.command(results, *more), stdout=log, stderr=log, text=True)
+
+    def same(self, results: Path) -> bool:
+        return tables(results) == self.good
+
+    def lost(self, results: Path) -> int:
+        """Rows of the undisturbed run that are missing or other."""
+        now = tables(results)
+        return sum(len(set(v.splitlines()) - set(now.get(k, b"").splitlines())) for k, v in self.good.items())
+
+
+def tables(results: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(results.glob("scores/*/*/*.csv"))}
+
+
+def journal_lines(results: Path) -> int:
+    return sum(p.read_bytes().count(b'"record"') for p in results.glob("scores/*/*/*.journal"))
+
+
+Trial = Callable[[Bench, Path, random.Random], tuple[bool, str]]
+
+
+def stopped(number: int) -> Trial:
+    """A signal to the driver at a random moment of its work, then the same command again."""
+
+    def trial(bench: Bench, results: Path, rng: random.Random) -> tuple[bool, str]:
+        moment = rng.randrange(1, len(METHODS) * bench.pairs)
+        process = bench.start(results)
+        while journal_lines(results) < moment and process.poll() is None:
+            time.sleep(0.005)
+        start = time.monotonic()
+        process.send_signal(number)
+        code = process.wait()
+        took = time.monotonic() - start
+        expected = {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}[signal.Signals(number)]
+        bench.here(results)
+        return code in (expected, 0) and bench.same(results), f"stopped within {took:.1f} s"
+
+    return trial
+
+
+def workers_killed(bench: Bench, results: Path, rng: random.Random) -> tuple[bool, str]:
+    """One worker process is killed every few seconds while the run goes on."""
+    process = bench.start(results, "--engine", "local:2")
+    stop = threading.Event()
+    kills = []
+
+    def kill() -> None:
+        while not stop.wait(rng.uniform(2.0, 4.0)):
+            with contextlib.suppress(psutil.Error):
+                children = psutil.Process(process.pid).children()
+                workers = [c for c in children if "loky" in " ".join(c.cmdline()) and "tracker" not in str(c.cmdline())]
+                if workers:
+                    kills.append(workers[0].pid)
+                    workers[0].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    code = process.wait()
+    stop.set()
+    killer.join()
+    return code == 0 and bench.same(results), f"{len(kills)} workers killed"
+
+
+def damaged(bench: Bench, results: Path, rng: random.Random) -> tuple[bool, str]:
+    """A random file of a finished run is cut, or one of its bits is flipped; the same command again."""
+    shutil.copytree(bench.root / "good", results)
+    files = [
+        p for pattern in ("scores/*/*/*.csv", "scores/*/*/*.json", "fused/*/*/*/*.png") for p in results.glob(pattern)
+    ]
+    path = rng.choice(sorted(files))
+    data = bytearray(path.read_bytes())
+    if rng.random() < 0.3:
+        del data[rng.randrange(len(data)) :]
+    else:
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+    bench.here(results)
+    return bench.same(results), ""
+
+
+def two_at_once(bench: Bench, results: Path, rng: random.Random) -> tuple[bool, str]:
+    """A second run on the folder while one is at work: refused, and the first is not disturbed."""
+    first = bench.start(results)
+    while journal_lines(results) < 1 and first.poll() is None:
+        time.sleep(0.005)
+    second = subprocess.run(bench.command(results), capture_output=True, text=True)
+    code = first.wait()
+    refused = second.returncode == 2 and "another run" in second.stderr
+    return code == 0 and refused and bench.same(results), ""
+
+
+def clock_back(bench: Bench, results: Path, rng: random.Random) -> tuple[bool, str]:
+    """Every file is from years ahead, as after the clock was set back; one is damaged. Nothing may trust the times."""
+    shutil.copytree(bench.root / "good", results)
+    ahead = time.time() + 10 * 365 * 86400
+    for path in results.rglob("*"):
+        os.utime(path, (ahead, ahead))
+    path = rng.choice(sorted(results.glob("fused/*/*/*/*.png")))
+    path.write_bytes(path.read_bytes()[:-20])
+    os.utime(path, (ahead, ahead))
+    bench.here(results)
+    return bench.same(results), ""
+
+
+@contextlib.contextmanager
+def small_disk(where: Path, kilobytes: int) -> Iterator[None]:
+    """A tmpfs of that size. Raises PermissionError without the right to mount."""
+    where.mkdir(parents=True, exist_ok=True)
+    words = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(where)]
+    if shutil.which("mount") is None or subprocess.run(words, capture_output=True).returncode != 0:
+        raise PermissionError("no right to mount a tmpfs")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(where)], check=True)
+
+
+def disk_full(bench: Bench, results: Path, rng: random.Random) -> tuple[bool, str]:
+    """The disk fills up in the middle; then there is room again, and the same command."""
+    with small_disk(results, rng.randrange(60, 400)):
+        process = bench.start(results)
+        code = process.wait()
+        told = (bench.root / "log").read_text().strip().splitlines()[-1:]
+        subprocess.run(["mount", "-o", "remount,size=100m", str(results)], check=True)
+        bench.here(results)
+        return code == 2 and "Traceback" not in str(told) and bench.same(results), str(told)[2:90]
+
+
+def read_only(bench: Bench, results: Path, rng: random.Random) -> tuple[bool, str]:
+    """The folder cannot be written to; then it can, and the same command."""
+    with small_disk(results, 100_000):
+        subprocess.run(["mount", "-o", "remount,ro", str(results)], check=True)
+        code = bench.start(results).wait()
+        subprocess.run(["mount", "-o", "remount,rw", str(results)], check=True)
+        bench.here(results)
+        return code == 2 and bench.same(results), ""
+
+
+def scheduler_lost(bench: Bench, results: Path, rng: random.Random) -> tuple[bool, str]:
+    """The Dask scheduler is killed in the middle; then the same command."""
+    address = f"tcp://127.0.0.1:{rng.randrange(20000, 40000)}"
+    binary = str(Path(sys.executable).with_name("dask"))
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    words = [binary, "scheduler", "--host", address, "--no-dashboard"]
+    scheduler = subprocess.Popen(words, **quiet)  # type: ignore[call-overload]
+    worker = subprocess.Popen([binary, "worker", address, "--nthreads", "1", "--no-dashboard"], **quiet)  # type: ignore[call-overload]
+    try:
+        time.sleep(10)
+        process = bench.start(results, "--engine", f"dask:{address}")
+        deadline = time.monotonic() + 120
+        while journal_lines(results) < 8 and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        scheduler.kill()
+        start = time.monotonic()
+        code = process.wait(timeout=180)
+        took = time.monotonic() - start
+    finally:
+        for part in (scheduler, worker):
+            with contextlib.suppress(ProcessLookupError):
+                part.kill()
+            part.wait()
+    bench.here(results)
+    return code in (0, 2) and bench.same(results), f"exit code {code} after {took:.0f} s"
+
+
+FAULTS: dict[str, tuple[Trial, float]] = {
+    "driver killed (SIGKILL) at a random moment, then run again": (stopped(signal.SIGKILL), 1),
+    "Ctrl-C (SIGINT) at a random moment, then run again": (stopped(signal.SIGINT), 1),
+    "SIGTERM at a random moment, then run again": (stopped(signal.SIGTERM), 1),
+    "workers killed (SIGKILL) every 2 to 4 s, `--engine local:2`": (workers_killed, 0.4),
+    "a stored file cut short or a bit flipped (CSV, JSON, PNG)": (damaged, 10),
+    "two runs on one folder": (two_at_once, 0.6),
+    "clock set back ten years, an image damaged": (clock_back, 2),
+    "disk full in the middle, then room": (disk_full, 1),
+    "folder read-only, then writable": (read_only, 0.4),
+    "Dask scheduler killed in the middle, then run again": (scheduler_lost, 0.4),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=5, help="scales how often each fault is tried")
+    parser.add_argument("--pairs", type=int, default=50)
+    parser.add_argument("--only", default="", help="faults whose name holds this")
+    parser.add_argument("--out", type=Path, default=Path("docs/reliability.md"))
+    options = parser.parse_args()
+    lines = []
+    with tempfile.TemporaryDirectory() as temporary:
+        bench = Bench(Path(temporary), options.pairs)
+        for name, (trial, share) in FAULTS.items():
+            if options.only not in name:
+                continue
+            tried = recovered = lost = 0
+            notes: list[str] = []
+            for n in range(max(1, round(options.times * share))):
+                results = Path(temporary) / f"r{len(lines)}-{n}"
+                try:
+                    good, note = trial(bench, results, random.Random(f"{name}/{n}"))
+                except PermissionError as error:
+                    notes = [f"not tried: {error}"]
+                    break
+                tried += 1
+                recovered += good
+                lost += 0 if good else bench.lost(results)
+                notes += [note] if note else []
+                shutil.rmtree(results, ignore_errors=True)
+            shown = notes[-1] if notes else ""
+            lines.append(f"| {name} | {tried} | {recovered} | {lost} | {shown} |")
+            print(lines[-1], flush=True)
+    if not options.only:
+        options.out.write_text(PAGE.format(rows="\n".join(lines), units=len(METHODS) * options.pairs, **machine()))
+
+
+def machine() -> dict[str, str]:
+    return {"python": platform.python_version(), "system": platform.system(), "cores": str(os.cpu_count())}
+
+
+PAGE = """# Reliability: what was tried, and what it cost
+
+Made by `python tools/faults.py` ({system}, {cores} cores, Python {python}). Each trial is the real command line on {units}
+images to fuse; *recovered* means that the CSV files of the finished run equal those of an undisturbed run byte for byte.
+
+| Fault | tried | recovered | rows lost | last trial |
+| --- | ---: | ---: | ---: | --- |
+{rows}
+
+## What holds it
+
+- Every file is written under a temporary name, flushed to disk and renamed (`files.py`): it is whole or absent.
+- A finished row is in its table's journal before the next one is taken. Journal lines, CSV and JSON carry checksums; images
+  are checked by the digest of their pixels. A damaged table is put aside as `*.damaged`, its images are kept where the
+  records are sound, and what is missing is computed again. Nothing looks at file times.
+- One run works in a results folder at a time (`RESULTS/.lock`, given back by the system however a process ends).
+- Ctrl-C and SIGTERM stop with one line and exit code 130 or 143; the same command goes on from there. A full disk or a
+  folder that cannot be written to ends the run with one line and exit code 2; what is done is kept.
+- A unit whose worker dies is tried again alone; if that dies too it is divided into its pairs; a pair whose worker dies
+  three times while it is alone becomes a row with the reason. `fusionbench run --isolate` gives a method a process of its
+  own with limits on time and memory: a hang, a crash, `os._exit` or a memory bomb costs that pair (`tests/test_isolate.py`).
+
+## Hostile input
+
+`tests/test_fuzz.py` gives the readers of images, results files, method files and volumes over 20,000 damaged and random
+inputs (`pytest -m slow tests/test_fuzz.py`): each gives a result or one line that says what is wrong. Weights are loaded
+with `weights_only=True` or as safetensors, never unpickled; a test holds that for the whole package.
+"""
+
+if __name__ == "__main__":
+    main()
