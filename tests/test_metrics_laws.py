@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -286,3 +288,18 @@ def test_select_explain_and_groups() -> None:
     for profile in PROFILES.values():
         assert set(profile.metrics) <= set(METRICS.names())
         assert set(profile.core) <= set(profile.metrics)
+
+
+def test_nothing_outlives_a_call() -> None:
+    """Memory stays flat in the number of pairs: all maps go with the last reference, without the garbage collector."""
+    a, b, f = images(8, n=1)
+    gc.collect()
+    gc.disable()
+    try:
+        sources = prepare(a, b)
+        sources.score(f, [name for name in SMALL if not name.startswith("fmi")])
+        part = weakref.ref(sources._parts[0].b)
+        del sources
+        assert part() is None
+    finally:
+        gc.enable()

@@ -124,7 +124,7 @@ def window_product(t: Triple, x: Image, y: Image, taps: Taps) -> torch.Tensor:
     """Window means of x y, remembered by ``y``."""
     if x is y:
         return window_moments(t, x, taps)[1]
-    key = ("product", x, taps.tobytes())
+    key = ("product", x.key, taps.tobytes())
     return y.memo(key, lambda: blur_product(x.x, y.x, taps, compiled=t.compiled))
 
 
@@ -139,7 +139,7 @@ def window_covariance(t: Triple, x: Image, y: Image, taps: Taps) -> torch.Tensor
         value = window_product(t, x, y, taps) - window_mean(t, x, taps) * window_mean(t, y, taps)
         return torch.where(value.abs() < 1e-9, 0.0, value)
 
-    return y.memo(("covariance", x, taps.tobytes()), compute)
+    return y.memo(("covariance", x.key, taps.tobytes()), compute)
 
 
 def sum_of(values: Iterable[torch.Tensor]) -> torch.Tensor:
@@ -172,7 +172,7 @@ def joint(t: Triple, x: Image, y: Image) -> torch.Tensor:
         chosen = index.flatten() if t.mask is None else index[t.mask]
         return torch.bincount(chosen, minlength=n * 65536).reshape(n, 256, 256)
 
-    return y.memo(("joint", x), count)
+    return y.memo(("joint", x.key), count)
 
 
 def histogram(t: Triple, image: Image) -> torch.Tensor:
@@ -230,12 +230,12 @@ def stretched(image: Image) -> Image:
     A flat image becomes black. The whole image counts, inside or outside a mask.
     """
 
-    def stretch() -> Image:
+    def stretch() -> Image | None:
         low = image.levels.amin((1, 2)).double()[:, None, None]
         high = image.levels.amax((1, 2)).double()[:, None, None]
         if bool(((low == 0) & (high == 255)).all()):
-            return image
+            return None  # not the image itself: an object that holds itself is not freed at once
         span = torch.where(high > low, high - low, 1.0)
         return Image(torch.floor((image.x - low) / span * 255 + 0.5).to(torch.uint8))
 
-    return image.memo("stretched", stretch)
+    return image.memo("stretched", stretch) or image

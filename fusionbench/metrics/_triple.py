@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, TypeVar
 
@@ -12,16 +13,19 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 T = TypeVar("T")
+_KEYS = itertools.count()
 
 
 class Image:
     """N grey images of one size: ``levels`` (N, H, W) uint8, and ``x``, the same as float64.
 
-    ``memo`` keeps what has been computed once. What depends on two images is kept by the second, under a key that holds
-    the first; the fused image always comes second, so what the sources keep never depends on it.
+    ``memo`` keeps what has been computed once. What depends on two images is kept by the second, under the first one's
+    ``key``, a number of its own; the fused image always comes second, so what the sources keep never depends on it. No image
+    refers to itself or back, so that everything is freed with the last reference, not by the garbage collector.
     """
 
     def __init__(self, levels: torch.Tensor | None, x: torch.Tensor | None = None) -> None:
+        self.key = next(_KEYS)
         self._levels = levels
         self._x = x
         self._memo: dict[Hashable, Any] = {}

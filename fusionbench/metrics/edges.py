@@ -239,7 +239,7 @@ def qsf(t: Triple) -> torch.Tensor:
     fused = torch.zeros((), dtype=torch.float64, device=t.f.x.device)
     for down, right, weight in _DIRECTIONS:
         fused = fused + weight * t.total(shifted_difference(t.f, down, right) ** 2)
-    ideal = t.b.memo(("qsf", t.a), reference)
+    ideal = t.b.memo(("qsf", t.a.key), reference)
     return (torch.sqrt(fused) - ideal) / torch.where(ideal == 0, torch.nan, ideal)
 
 

@@ -77,7 +77,7 @@ def _product(t: Triple, source: Image, scale: int) -> torch.Tensor:
     """Window means of source times fused image at one scale, remembered."""
     taps = _ops.gaussian(_SIZES[scale], _SIZES[scale] / 5)
     x, y = _scale(t, source, scale), _scale(t, t.f, scale)
-    return t.f.memo(("vif product", source, scale), lambda: _ops.blur_product(x, y, taps, compiled=t.compiled))
+    return t.f.memo(("vif product", source.key, scale), lambda: _ops.blur_product(x, y, taps, compiled=t.compiled))
 
 
 def _channel(t: Triple, source: Image, reference: Image, other: Image, scale: int) -> tuple[torch.Tensor, torch.Tensor]:

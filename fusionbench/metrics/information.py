@@ -26,7 +26,7 @@ def mutual_information(t: Triple, x: Image, y: Image) -> torch.Tensor:
         both = _ops.entropy(_ops.joint(t, x, y), compiled=t.compiled)
         return (image_entropy(t, x) + image_entropy(t, y) - both).clamp_min(0.0)
 
-    return y.memo(("mi", x), compute)
+    return y.memo(("mi", x.key), compute)
 
 
 @METRICS.register(

@@ -139,7 +139,7 @@ def _feature_maps(t: Triple) -> tuple[list[list[Image]], list[torch.Tensor]]:
             features.append(images)
         return features, masks
 
-    return t.b.memo(("qp", t.a), compute)
+    return t.b.memo(("qp", t.a.key), compute)
 
 
 @METRICS.register(

@@ -24,7 +24,7 @@ def _saliency(t: Triple, a: Image, b: Image) -> tuple[torch.Tensor, torch.Tensor
         va, vb = torch.where(none, 0.5, va), torch.where(none, 0.5, vb)
         return va / (va + vb), torch.maximum(va, vb)
 
-    return b.memo(("saliency", a), compute)
+    return b.memo(("saliency", a.key), compute)
 
 
 def _mixed(t: Triple, a: Image, b: Image, f: Image) -> torch.Tensor:
@@ -256,7 +256,7 @@ def qy(t: Triple) -> torch.Tensor:
     """(N,) mean over the windows that are defined."""
     va, vb = (_ops.window_covariance(t, x, x, _SMALL) for x in (t.a, t.b))
     share = va / (va + vb)
-    between = t.b.memo(("between", t.a), lambda: ssim_map(t, t.a, t.b, _SMALL, _TINY, _TINY))
+    between = t.b.memo(("between", t.a.key), lambda: ssim_map(t, t.a, t.b, _SMALL, _TINY, _TINY))
     first, second = (ssim_map(t, source, t.f, _SMALL, _TINY, _TINY) for source in (t.a, t.b))
     mixed = share * first + (1 - share) * second
     values = torch.where(between >= 0.75, mixed, torch.maximum(first, second))
@@ -272,7 +272,7 @@ def _unregularised(t: Triple, x: Image, y: Image) -> torch.Tensor:
         luminance = torch.where(power == 0, 1.0, 2 * mx * my / power)
         return luminance * torch.where(spread == 0, 1.0, 2 * _ops.window_covariance(t, x, y, _SMALL) / spread)
 
-    return y.memo(("unregularised", x), compute)
+    return y.memo(("unregularised", x.key), compute)
 
 
 @METRICS.register(

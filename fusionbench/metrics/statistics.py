@@ -40,7 +40,7 @@ def products(t: Triple, x: Image, y: Image) -> torch.Tensor:
         levels = x.levels.long() if t.mask is None else x.levels.long() * t.mask
         return (levels * y.levels).sum((1, 2)).double()
 
-    return y.memo(("products", x), add)
+    return y.memo(("products", x.key), add)
 
 
 def covariance(t: Triple, x: Image, y: Image) -> torch.Tensor:

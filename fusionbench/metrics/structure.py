@@ -28,7 +28,7 @@ def ssim_map(t: Triple, x: Image, y: Image, taps: NDArray[np.float64], c1: float
         covariance = _ops.window_covariance(t, x, y, taps)
         return (2 * mx * my + c1) * (2 * covariance + c2) / ((mx**2 + my**2 + c1) * (variances + c2))
 
-    return y.memo(("ssim map", x, taps.tobytes(), c1, c2), compute)
+    return y.memo(("ssim map", x.key, taps.tobytes(), c1, c2), compute)
 
 
 def ssim_sum(t: Triple, taps: NDArray[np.float64], levels: float, *, sample: bool = False) -> torch.Tensor:
@@ -346,7 +346,7 @@ def _mef_target(t: Triple, a: Image, b: Image) -> tuple[torch.Tensor, torch.Tens
         scale = torch.where(norm > 0, torch.maximum(*ed) / torch.where(norm > 0, norm, 1.0), 1.0)
         return p * scale, q * scale
 
-    return b.memo(("mef target", a), compute)
+    return b.memo(("mef target", a.key), compute)
 
 
 def _mef_ssim(t: Triple, a: Image, b: Image, f: Image) -> torch.Tensor:
