@@ -109,13 +109,18 @@ def stopped(number: int) -> Trial:
 
 
 def workers_killed(bench: Bench, results: Path, rng: random.Random) -> tuple[bool, str]:
-    """One worker process is killed every few seconds while the run goes on."""
+    """While the run goes on a worker is killed, 2 to 4 s after the last kill and once rows have come in since."""
     process = bench.start(results, "--engine", "local:2")
     stop = threading.Event()
     kills = []
+    seen = 0
 
     def kill() -> None:
+        nonlocal seen
         while not stop.wait(rng.uniform(2.0, 4.0)):
+            if journal_lines(results) == seen:
+                continue  # the workers are still starting
+            seen = journal_lines(results)
             with contextlib.suppress(psutil.Error):
                 children = psutil.Process(process.pid).children()
                 workers = [c for c in children if "loky" in " ".join(c.cmdline()) and "tracker" not in str(c.cmdline())]
@@ -153,7 +158,9 @@ def two_at_once(bench: Bench, results: Path, rng: random.Random) -> tuple[bool, 
     first = bench.start(results)
     while journal_lines(results) < 1 and first.poll() is None:
         time.sleep(0.005)
+    first.send_signal(signal.SIGSTOP)  # held, so that it is still at work when the other one comes
     second = subprocess.run(bench.command(results), capture_output=True, text=True)
+    first.send_signal(signal.SIGCONT)
     code = first.wait()
     refused = second.returncode == 2 and "another run" in second.stderr
     return code == 0 and refused and bench.same(results), ""
@@ -237,7 +244,7 @@ FAULTS: dict[str, tuple[Trial, float]] = {
     "driver killed (SIGKILL) at a random moment, then run again": (stopped(signal.SIGKILL), 1),
     "Ctrl-C (SIGINT) at a random moment, then run again": (stopped(signal.SIGINT), 1),
     "SIGTERM at a random moment, then run again": (stopped(signal.SIGTERM), 1),
-    "workers killed (SIGKILL) every 2 to 4 s, `--engine local:2`": (workers_killed, 0.4),
+    "a worker killed (SIGKILL) every few seconds of work, `--engine local:2`": (workers_killed, 0.4),
     "a stored file cut short or a bit flipped (CSV, JSON, PNG)": (damaged, 10),
     "two runs on one folder": (two_at_once, 0.6),
     "clock set back ten years, an image damaged": (clock_back, 2),
