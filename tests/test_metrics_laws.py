@@ -159,7 +159,7 @@ def degraded(f: UInt8) -> dict[str, UInt8]:
 
 # What a metric does not see, by its definition: stretched images and correlations ignore contrast, local maxima noise, ...
 BLIND = {
-    "contrast": "cc nmi mi qncie qte qcv qcb qp fmi ce",
+    "contrast": "cc nabf nmi mi qncie qte qcv qcb qp fmi ce",
     "noise": "qsf qte labf ce scd",
     "blur": "qte nabf ce cc scd psnr mse rmse qsf",
     "jpeg": "qte nabf ce cc scd psnr mse rmse qsf labf qcb",

@@ -171,14 +171,15 @@ def blur_product(x: Array, y: Array, taps: Array, out: Array) -> None:
 
 @jit
 def log_information(s1: Array, out: Array) -> None:
-    """out[m] += sum log(1 + s1 / 2): a sum of logarithms is the logarithm of a product, 32 factors at a time."""
+    """out[m] += sum log(1 + s1 / 2), s1 below 1e-10 counting as 0: a sum of logarithms is the logarithm of a product, 32 factors at a time."""
     product = np.ones(s1.shape[2])
     for m in range(s1.shape[0]):
         for top in range(0, s1.shape[1], 32):
             product[:] = 1.0
             for i in range(top, min(top + 32, s1.shape[1])):
                 for j in range(s1.shape[2]):
-                    product[j] *= 1.0 + s1[m, i, j] * 0.5
+                    v = s1[m, i, j]
+                    product[j] *= 1.0 + (v if v >= 1e-10 else 0.0) * 0.5
             for j in range(s1.shape[2]):
                 out[m] += np.log(product[j])
 

@@ -163,6 +163,7 @@ def _feature_maps(t: Triple) -> tuple[list[list[Image]], list[torch.Tensor]]:
         "windows, zeros beyond the border, constants 0.0001.",
         traps=("The threshold makes it jump: a small change of contrast adds or removes feature pixels.",),
         degenerate="NaN where neither source has a feature pixel, as when both are flat.",
+        min_size=8,
     )
 )
 def qp(t: Triple) -> torch.Tensor:
@@ -209,6 +210,7 @@ def _reduced(image: Image) -> Image:
         "are averaged down to about 256 first.",
         traps=("A copy of one source scores well above 0.5, as every mean over sources does.",),
         degenerate="NaN where a source and the fused image are both flat.",
+        min_size=8,
     )
 )
 def fsim(t: Triple) -> torch.Tensor:

@@ -211,9 +211,10 @@ def _defined_mean(t: Triple, values: torch.Tensor) -> torch.Tensor:
         traps=(
             "imageFusionMetrics returns NaN for every slice with a black background.",
             "With such constants, flat bright windows compare rounding errors.",
-            "A window with s > 1 scores a full 1: opposed contrast is rewarded.",
+            "A window with s > 1 scores a full 1, one with s < 0 nothing: exchanging the sources changes the value.",
         ),
         degenerate="NaN where no window has covariance with either source.",
+        symmetric=False,
         min_size=11,
     )
 )
