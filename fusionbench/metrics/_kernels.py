@@ -171,7 +171,10 @@ def blur_product(x: Array, y: Array, taps: Array, out: Array) -> None:
 
 @jit
 def log_information(s1: Array, out: Array) -> None:
-    """out[m] += sum log(1 + s1 / 2), s1 below 1e-10 counting as 0: a sum of logarithms is the logarithm of a product, 32 factors at a time."""
+    """out[m] += sum log(1 + s1 / 2), s1 below 1e-10 counting as 0.
+
+    A sum of logarithms is the logarithm of a product: 32 factors at a time.
+    """
     product = np.ones(s1.shape[2])
     for m in range(s1.shape[0]):
         for top in range(0, s1.shape[1], 32):
