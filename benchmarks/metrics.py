@@ -211,7 +211,7 @@ def main() -> None:
     lines = [
         "# Speed of the metrics",
         "",
-        f"256 x 256 pairs, one process, {os.cpu_count()} processors ({platform.processor() or platform.machine()}), medians of "
+        f"256 x 256 pairs, one process, {os.cpu_count()} cores ({platform.processor() or platform.machine()}), medians of "
         f"{options.rounds} rounds in which ours and the others took turns; made by `python benchmarks/metrics.py --write`.",
         f"The twelve metrics agree with the transcription to {worst:.0e} (relative).",
         "",

@@ -80,7 +80,7 @@ class Registry(Generic[F]):
         if not self._name.fullmatch(facts.name):
             form = "dataset/task" if "/" in self._name.pattern else "one word"
             raise ValueError(
-                f"{self.kind} name {facts.name!r} must be {form} of a-z, 0-9 and . _ + @ - that starts with a letter or digit"
+                f"{self.kind} name {facts.name!r} must be {form} of a-z, 0-9 and . _ + @ -, a letter or digit first"
             )
 
         def enter(factory: C) -> C:

@@ -123,8 +123,8 @@ UNMATCHED: dict[tuple[str, str, str], str] = {
 
 
 def tolerance(row: Row) -> float:
-    """Relative tolerance: 1e-9 for the evaluator of profiles dmfnet and cddfuse, 1e-6 for other tools, 1e-4 where the tool is
-    single precision or stands on rounding errors of a Fourier transform."""
+    """Relative tolerance: 1e-9 for the evaluator of profiles dmfnet and cddfuse, 1e-6 for other tools, 1e-4 where
+    the tool is single precision or stands on rounding errors of a Fourier transform."""
     if row.tool == "dmfnet_evaluator":
         return 1e-9
     return 1e-4 if row.metric.lower() in ("qcb", "qp") else 1e-6

@@ -114,7 +114,7 @@ def train(
     )
     network = recipe.network.to(accelerator.device)
     if channels_last:
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = network.to(memory_format=torch.channels_last)
     run = _Run(recipe, settings, out, network, accelerator)
     run.restore(resume)
     last = settings.steps if stop_after is None else min(stop_after, settings.steps)
@@ -164,7 +164,8 @@ class _Run:
             group["lr"] = learning_rate(s, self.step)
         self.wrapped.train()
         size, rank, world = s.batch, self.accelerator.process_index, self.accelerator.num_processes
-        total, terms = 0.0, {}
+        total = 0.0
+        terms: dict[str, float] = {}
         for micro in range(s.accumulate):
             first = (micro * world + rank) * size
             samples = range(first, first + size)
@@ -200,8 +201,8 @@ class _Run:
         with torch.no_grad():
             for kept, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 kept.lerp_(value, 1 - decay)
-            for kept, value in zip(self.average.buffers(), self.network.buffers(), strict=True):
-                kept.copy_(value)
+            for held, state in zip(self.average.buffers(), self.network.buffers(), strict=True):
+                held.copy_(state)
 
     def averaged(self) -> dict[str, Tensor]:
         return {key: value.detach().clone() for key, value in self.average.state_dict().items()}

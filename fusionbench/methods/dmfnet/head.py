@@ -68,7 +68,7 @@ class PixelAttention(nn.Module):
     def forward(self, x: Tensor, spatial: Tensor, channel: Tensor) -> Tensor:
         """x: (N,C,h,w), spatial: (N,1,h,w), channel: (N,C,1,1). By linearity the grouped convolution of the interleaved
         maps is a depthwise one of x and an ordinary one of the spatial part: the same sums, several times faster."""
-        own, attention = self.pa2.weight.split(1, dim=1)
+        own, attention = torch.split(self.pa2.weight, 1, dim=1)
         gate = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), own, self.pa2.bias, groups=len(own))
         gate = gate + F.conv2d(F.pad(spatial, (1, 1, 1, 1), mode="reflect"), attention)
         return torch.sigmoid(gate + channel * attention.sum((1, 2, 3))[:, None, None])
@@ -86,7 +86,8 @@ class AdaptiveAttention(nn.Module):
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         total = x + y
         weight = total * self.pa(total, self.sa(total), self.ca(total))
-        return weight * x + (1 - weight) * y + total
+        fused: Tensor = weight * x + (1 - weight) * y + total
+        return fused
 
 
 class LevelFusion(nn.Module):

@@ -82,7 +82,7 @@ class DMFNetMethod:
         if not self._file.is_file() and self._file == shipped_weights():
             raise InputError("the compact weights are not in this installation; give a file: dmfnet:weights=FILE")
         model = load_model(self._file)[0].eval().requires_grad_(False).to(device)
-        self._model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._model = model.to(memory_format=torch.channels_last)
         self._run = torch.compile(self._model) if self._compile else self._model
 
     def supports(self, task: str) -> str | None:

@@ -79,7 +79,7 @@ def decoder_maps(unet: DenoisingUNet, a: Tensor, b: Tensor, noise: Noise) -> lis
     noisy = add_noise(clean, level, noise.eps.reshape(clean.shape).to(a))
     layout = _layout(unet)
     maps = unet.features(noisy.contiguous(memory_format=layout), level)
-    return [m.unflatten(0, (-1, steps)).flatten(1, 2).contiguous(memory_format=layout) for m in maps]
+    return [m.reshape(-1, steps * m.shape[1], *m.shape[2:]).contiguous(memory_format=layout) for m in maps]
 
 
 class DMFNet(nn.Module):

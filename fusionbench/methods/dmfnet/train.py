@@ -79,7 +79,7 @@ def _train_head(
     unet, first = load_unet(denoiser, p)
     torch.manual_seed(settings.seed)
     model = DMFNet(p)
-    model.unet = unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.unet = unet.to(memory_format=torch.channels_last)
     train(FuseRecipe(unet, model.head, weights, cache=settings.pool > 0), split, settings, out / "fuse", resume=resume)
     card = {"denoise": first.get("denoise"), "fuse": dataclasses.asdict(settings), "loss": dataclasses.asdict(weights)}
     written = out / "dmfnet.safetensors"
