@@ -150,6 +150,9 @@ def _deterministic(spec: str) -> None:
 def _batch(spec: str) -> None:
     method = _prepared(spec)
     a, b = sample_images(3, 48, 64)
+    # Of unlike brightness, so that statistics taken over a batch show.
+    bright = torch.tensor([1.0, 0.7, 0.4])[:, None, None, None]
+    a, b = a * bright, b * bright
     batch = method.fuse(a, b, _generators(3))
     for i, generator in enumerate(_generators(3)):
         single = method.fuse(a[i : i + 1], b[i : i + 1], generator)

@@ -61,7 +61,7 @@ def test_counts_are_those_worked_out_by_hand(plugin: str, pair: Pair) -> None:
     assert stats["flops"] == 2 * 40 * 48 * (2 * 4 * 9 + 4 * 9)
     assert (stats["height"], stats["width"], stats["runs"], stats["threads"]) == (40, 48, 3, 1)
     assert stats["seconds"] > 0
-    assert 128e6 <= stats["peak_memory"] < 400e6
+    assert 120e6 <= stats["peak_memory"] < 400e6
     assert stats["device_name"]
     assert torch.get_num_threads() == threads
 

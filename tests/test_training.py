@@ -92,6 +92,7 @@ def test_resume_refuses_other_settings_foreign_files_and_a_taken_folder(tmp_path
         train(recipe(), split, settings(), tmp_path / "nowhere", resume=True)
 
 
+@pytest.mark.slow
 def test_cached_maps_train_as_fresh_ones(tmp_path, split):
     def run(cache):
         torch.manual_seed(0)
