@@ -66,11 +66,16 @@ REASONS = {
 }
 
 
-@pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
-    path = tmp_path / "hostile.py"
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("plugins") / "hostile.py"
     path.write_text(PLUGIN)
     import_module(str(path))
+    return path
+
+
+@pytest.fixture
+def folders(tmp_path: Path, plugin: Path) -> tuple[Path, Path]:
     rng = np.random.default_rng(0)
     for n in range(9):
         for name in ("a", "b"):
