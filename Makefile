@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 bench: $(STAMP)
-	$(BIN)/fusionbench run $(addprefix -m ,$(METHODS)) -t all --dataset phantom --limit 8 --results $(BENCH)
+	$(BIN)/fusionbench run $(addprefix -m ,$(METHODS)) -t all --dataset phantom --limit 6 --results $(BENCH)
 	$(BIN)/fusionbench report --results $(BENCH)
 	@echo "Open $(BENCH)/leaderboard/index.html"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.resources
 import logging
 from collections.abc import Sequence
@@ -69,9 +70,9 @@ class DMFNetMethod:
         self._model: DMFNet | None = None
         self._run: Any = None
 
-    def weights_files(self) -> list[Path]:
-        """The files whose content decides the output."""
-        return [self._file]
+    def digest(self) -> str:
+        """SHA-256 of the weights file; "" where it is missing, which ``prepare`` reports."""
+        return hashlib.sha256(self._file.read_bytes()).hexdigest() if self._file.is_file() else ""
 
     def prepare(self, device: torch.device) -> None:
         """Load the weights. Raises InputError when they are missing, damaged or of another network."""
