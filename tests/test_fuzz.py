@@ -1,6 +1,6 @@
 """Hostile input: every reader gives a result or one line that says what is wrong. No other exception, hang, or stray file.
 
-Run as a whole (``-m slow``) it tries 20,000 inputs; FUSIONBENCH_FUZZ scales the number. ``CASES`` keeps what was found.
+Run as a whole (``-m slow``) it tries 20,000 inputs; FUSIONBENCH_FUZZ scales the number.
 """
 
 from __future__ import annotations
