@@ -13,8 +13,10 @@ import pytest
 import torch
 
 from fusionbench.errors import InputError
+from fusionbench.methods.dmfnet.method import shipped_weights
 from fusionbench.methods.dmfnet.model import Preset, build_head, build_unet
 from fusionbench.methods.dmfnet.recipes import DenoiseRecipe, FuseRecipe
+from fusionbench.methods.dmfnet.train import train_stages
 from fusionbench.training import (
     Settings,
     TrainingPair,
@@ -90,6 +92,19 @@ def test_resume_refuses_other_settings_foreign_files_and_a_taken_folder(tmp_path
         train(recipe(), split, settings(), tmp_path, resume=True)
     with pytest.raises(InputError, match="no such file"):
         train(recipe(), split, settings(), tmp_path / "nowhere", resume=True)
+
+
+def test_fine_tuning_goes_on_from_given_weights(tmp_path, split):
+    options = {
+        "overrides": {"steps": 1, "batch": 1, "crop": 64, "lr": 1e-12, "precision": "no"},
+        "start": shipped_weights(),
+    }
+    file = train_stages("fuse", split, tmp_path, **options)
+    before, after = (load_weights(path, "dmfnet")[0] for path in (shipped_weights(), file))
+    for key, value in before.items():
+        torch.testing.assert_close(after[key], value, rtol=0, atol=1e-6)
+    with pytest.raises(InputError, match=r"holds a network of Preset\(inner=32.*--preset"):
+        train_stages("fuse", split, tmp_path / "paper", preset_name="paper", **options)
 
 
 @pytest.mark.slow

@@ -42,6 +42,7 @@ DEFAULT_VALIDATION = ("ct-mri/28", "pet-mri/30", "spect-mri/11", "spect-mri/4")
 @click.option("--seed", type=int, help="Seed of weights, crops and noise.")
 @click.option("--loss", multiple=True, metavar="TERM=WEIGHT", help="Weight of a loss term; repeatable.")
 @click.option("--device", default="auto", show_default=True, help="auto or cpu.")
+@click.option("--start", type=FILE, help="Weights to go on from, to fine-tune; default: random ones.")
 @click.option("--out", type=DIRECTORY, default=Path("training"), show_default=True, help="Folder of the run.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @config_option
@@ -55,6 +56,7 @@ def train_command(
     phantom: int,
     loss: Sequence[str],
     device: str,
+    start: Path | None,
     out: Path,
     resume: bool,
     **overrides: Any,
@@ -79,7 +81,15 @@ def train_command(
     parts = split_by_case(pairs + phantom_pairs(phantom), cases)
     card = {"split": split, "phantom_pairs_a_task": phantom, "commit": _commit()}
     written = trainer.train_stages(
-        stage, parts, out, preset_name=preset, overrides=chosen, loss=_loss_weights(loss), resume=resume, card=card
+        stage,
+        parts,
+        out,
+        preset_name=preset,
+        overrides=chosen,
+        loss=_loss_weights(loss),
+        start=start,
+        resume=resume,
+        card=card,
     )
     click.echo(f"wrote {written}")
 

@@ -112,25 +112,31 @@ def train_pairs(
     defaults: Mapping[str, Any],
     preset_name: str = "compact",
     overrides: Mapping[str, Any] | None = None,
+    start: Path | None = None,
     resume: bool = False,
     card: Mapping[str, Any] | None = None,
     loss: Mapping[str, Any] | None = None,
 ) -> Path:
     """Train a method of one stage and one size; returns the weights file written into ``out``.
 
+    start: weights to go on from, in place of random ones.
     Raises InputError for another stage or preset, or loss weights, of which these methods have none.
     """
     import torch  # heavy
 
-    from fusionbench.training import Settings, save_weights, train
+    from fusionbench.training import Settings, load_strict, load_weights, save_weights, train
 
     if stage != "all" or preset_name != "compact" or loss:
         raise InputError(f"{package} has one stage, one size and a fixed loss; leave --stage, --preset and --loss out")
     settings = Settings(**{**defaults, **(overrides or {})})
     torch.manual_seed(settings.seed)
     network: nn.Module = importlib.import_module(f"fusionbench.methods.{package}.network").Network()
+    origin = {}
+    if start is not None:
+        tensors, origin["started_from"] = load_weights(start, package)
+        load_strict(network, tensors, str(start))
     trained = train(PairRecipe(package, network, objective), split, settings, out, resume=resume, channels_last=False)
-    facts = {"kind": package, "settings": dataclasses.asdict(settings), **split.describe(), **(card or {})}
+    facts = {"kind": package, "settings": dataclasses.asdict(settings), **split.describe(), **origin, **(card or {})}
     facts["licence"] = "weights for research use, trained on AANLIB images"
     file = out / f"{package}.safetensors"
     save_weights(file, trained.state_dict(), facts)

@@ -42,10 +42,10 @@ def save_model(path: Path, model: DMFNet, p: Preset, card: Mapping[str, Any], ha
     save_weights(path, model.state_dict(), whole, half)
 
 
-def load_model(path: Path) -> tuple[DMFNet, dict[str, Any]]:
+def load_model(path: Path, expected: Preset | None = None) -> tuple[DMFNet, dict[str, Any]]:
     """Build the network that a file's card describes and fill it: (model, card).
 
-    Raises InputError for a missing, damaged or foreign file.
+    Raises InputError for a missing, damaged or foreign file, or one whose preset is not the ``expected`` one.
     """
     tensors, card = load_weights(path, KIND)
     try:
@@ -53,6 +53,8 @@ def load_model(path: Path) -> tuple[DMFNet, dict[str, Any]]:
         model = DMFNet(p)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: its card does not describe a DM-FNet ({error}); give another file") from error
+    if expected is not None and p != expected:
+        raise InputError(f"{path}: holds a network of {p}, not of {expected}; give its own --preset")
     load_strict(model, tensors, str(path))
     return model, card
 
