@@ -191,7 +191,7 @@ def test_published_files_are_converted_by_key(golden, tiny, tmp_path):
     fusion = {k.removeprefix("head/"): v for k, v in golden.items() if k.startswith("head/")}
     torch.save(denoiser, tmp_path / "gen.pth")
     torch.save(fusion, tmp_path / "fusion.pth")
-    convert_published(tmp_path / "gen.pth", tmp_path / "fusion.pth", tmp_path / "out.safetensors", TINY)
+    convert_published([tmp_path / "gen.pth", tmp_path / "fusion.pth"], tmp_path / "out.safetensors", TINY)
     model, card = load_model(tmp_path / "out.safetensors")
     for name, value in tiny.state_dict().items():
         assert torch.equal(model.state_dict()[name], value), name
@@ -201,7 +201,7 @@ def test_published_files_are_converted_by_key(golden, tiny, tmp_path):
     denoiser["optimizer"] = denoiser.pop("denoise_fn.final_conv.block.3.bias")
     torch.save(denoiser, tmp_path / "gen.pth")
     with pytest.raises(InputError) as error:
-        convert_published(tmp_path / "gen.pth", tmp_path / "fusion.pth", tmp_path / "out2.safetensors", TINY)
+        convert_published([tmp_path / "gen.pth", tmp_path / "fusion.pth"], tmp_path / "out2.safetensors", TINY)
     for part in (
         "missing final_conv.block.3.bias",
         "extra (no prefix) optimizer",

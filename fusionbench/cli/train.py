@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
+import inspect
 import json
 import os
 import subprocess
@@ -41,6 +42,7 @@ DEFAULT_VALIDATION = ("ct-mri/28", "pet-mri/30", "spect-mri/11", "spect-mri/4")
 @click.option("--validate-every", type=int, help="Steps between two validations.")
 @click.option("--seed", type=int, help="Seed of weights, crops and noise.")
 @click.option("--loss", multiple=True, metavar="TERM=WEIGHT", help="Weight of a loss term; repeatable.")
+@click.option("--network", multiple=True, metavar="NAME=VALUE", help="Change of the preset's network; repeatable.")
 @click.option("--device", default="auto", show_default=True, help="auto or cpu.")
 @click.option("--start", type=FILE, help="Weights to go on from, to fine-tune; default: random ones.")
 @click.option("--out", type=DIRECTORY, default=Path("training"), show_default=True, help="Folder of the run.")
@@ -55,6 +57,7 @@ def train_command(
     validation_case: Sequence[str],
     phantom: int,
     loss: Sequence[str],
+    network: Sequence[str],
     device: str,
     start: Path | None,
     out: Path,
@@ -79,6 +82,9 @@ def train_command(
     pairs = harvard_pairs(data, split)
     cases = validation_case or [case for case in DEFAULT_VALIDATION if _has_case(pairs, case)]
     parts = split_by_case(pairs + phantom_pairs(phantom), cases)
+    if network and "network" not in inspect.signature(trainer.train_stages).parameters:
+        raise InputError(f"the network of {method} has no settings; leave --network out")
+    changes = {"network": _assignments("--network", network)} if network else {}
     card = {"split": split, "phantom_pairs_a_task": phantom, "commit": _commit()}
     written = trainer.train_stages(
         stage,
@@ -86,20 +92,27 @@ def train_command(
         out,
         preset_name=preset,
         overrides=chosen,
-        loss=_loss_weights(loss),
+        loss=_assignments("--loss", loss),
         start=start,
         resume=resume,
         card=card,
+        **changes,
     )
     click.echo(f"wrote {written}")
 
 
 def _trainer(method: str) -> Any:
     """The module that trains a method: ``train`` beside its network, with ``train_stages``."""
-    package = METHODS[method].factory.__module__.rpartition(".")[0]
-    if importlib.util.find_spec(f"{package}.train") is None:
+    module = _beside(method, "train")
+    if module is None:
         raise InputError(f"method {method!r} is not trained here; methods with a train module are, such as dmfnet")
-    return importlib.import_module(f"{package}.train")
+    return module
+
+
+def _beside(method: str, name: str) -> Any:
+    """A module of that name in a method's package, or None."""
+    package = METHODS[method].factory.__module__.rpartition(".")[0]
+    return importlib.import_module(f"{package}.{name}") if importlib.util.find_spec(f"{package}.{name}") else None
 
 
 def harvard_pairs(data: Sequence[Path], split: str) -> list[TrainingPair]:
@@ -134,17 +147,11 @@ def _has_case(pairs: Sequence[TrainingPair], case: str) -> bool:
     return any(f"{p.task}/{p.case}" == case for p in pairs)
 
 
-def _loss_weights(items: Sequence[str]) -> dict[str, Any]:
-    weights: dict[str, Any] = {}
+def _assignments(option: str, items: Sequence[str]) -> dict[str, str]:
     for item in items:
-        term, equals, value = item.partition("=")
-        try:
-            weights[term] = value if term == "border" else float(value)
-        except ValueError:
-            raise InputError(f"--loss {item}: write TERM=WEIGHT, such as gradient=1.5") from None
-        if not equals:
-            raise InputError(f"--loss {item}: write TERM=WEIGHT, such as gradient=1.5")
-    return weights
+        if not item.partition("=")[1]:
+            raise InputError(f"{option} {item}: write NAME=VALUE, such as gradient=1.5")
+    return {name: value for name, _, value in (item.partition("=") for item in items)}
 
 
 def _commit() -> str:
@@ -179,18 +186,22 @@ def show_weights(file: Path) -> None:
 
 
 @weights_command.command("import")
-@click.argument("denoiser", type=FILE)
-@click.argument("fusion", type=FILE)
+@click.argument("files", type=FILE, nargs=-1, required=True)
 @click.option("-o", "--output", type=FILE, required=True, help="The .safetensors file to write.")
+@click.option("--method", default="dmfnet", show_default=True, help="Whose files they are.")
 @click.option("--preset", default="paper", show_default=True, help="Size of the network: paper or compact.")
-def import_weights(denoiser: Path, fusion: Path, output: Path, preset: str) -> None:
-    """Convert DM-FNet's published files: DENOISER (Stage I, .pth) and FUSION (Stage II, .pth).
+def import_weights(files: Sequence[Path], output: Path, method: str, preset: str) -> None:
+    """Convert the files that a method's authors published (.pth) into one of ours.
 
-    Every key must be known and of the right shape; nothing in the files can run.
+    DM-FNet has two, Stage I and Stage II in this order; LKC-FUNet and Diff-IF have one. Every key must be known and of the
+    right shape; nothing in the files can run.
+
+    \b
+    fusionbench weights import GEN.pth FUSION.pth -o paper.safetensors
+    fusionbench weights import best_MIF.pth -o paper.safetensors --method lkcfunet
     """
-    # Heavy, and needed by this command only.
-    from fusionbench.methods.dmfnet.checkpoints import convert_published
-    from fusionbench.methods.dmfnet.model import preset as find_preset
-
-    convert_published(denoiser, fusion, output, find_preset(preset))
-    click.echo(f"wrote {output}; use it as: fusionbench run -m dmfnet:weights={output} ...")
+    checkpoints = _beside(method, "checkpoints")
+    if checkpoints is None:
+        raise InputError(f"no published files of method {method!r} can be read; those of dmfnet, for one, can")
+    checkpoints.convert_published(files, output, preset)
+    click.echo(f"wrote {output}; use it as: fusionbench run -m {method}:weights={output} ...")

@@ -8,7 +8,7 @@ import importlib
 import importlib.resources
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from fusionbench.errors import InputError
 
@@ -68,6 +68,27 @@ class Learned:
             raise RuntimeError("call prepare(device) before fuse")
         with torch.inference_mode():
             return torch.cat([self._network(x[None], y[None]) for x, y in zip(a, b, strict=True)]).clamp(0, 1)
+
+
+Fields = TypeVar("Fields")
+
+
+def change_fields(base: Fields, changes: Mapping[str, Any] | None, noun: str) -> Fields:
+    """A settings dataclass with some fields changed; text is read as the type that the field has.
+
+    Raises InputError for a field that there is not, or a value of another type. noun: what to call a field.
+    """
+    names = [field.name for field in dataclasses.fields(cast(Any, base))]
+    values = {}
+    for name, value in (changes or {}).items():
+        if name not in names:
+            raise InputError(f"no {noun} {name!r}; there are: {', '.join(names)}")
+        kind = type(getattr(base, name))
+        try:
+            values[name] = kind(value)
+        except ValueError:
+            raise InputError(f"{noun} {name}={value}: give a value of type {kind.__name__}") from None
+    return cast(Fields, dataclasses.replace(cast(Any, base), **values))
 
 
 Terms = tuple["Tensor", Mapping[str, "Tensor"]]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fusionbench.methods._learned import Terms, train_pairs
-from fusionbench.methods.dmfnet.losses import similarity
+from fusionbench.methods._losses import similarity
 from fusionbench.training import Split
 
 DEFAULTS = {"steps": 2000, "batch": 4, "crop": 64, "lr": 2e-3, "ema": 0.99, "validate_every": 200}

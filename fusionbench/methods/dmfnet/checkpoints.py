@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from fusionbench.errors import InputError
-from fusionbench.methods.dmfnet.model import PRESETS, DMFNet, Preset, build_unet
+from fusionbench.methods.dmfnet.model import DMFNet, Preset, build_unet, preset
 from fusionbench.methods.dmfnet.unet import DenoisingUNet
 from fusionbench.training.weights import load_pickle, load_strict, load_weights, save_weights
 
@@ -73,12 +73,16 @@ def load_unet(path: Path, p: Preset) -> tuple[DenoisingUNet, dict[str, Any]]:
     return unet, card
 
 
-def convert_published(denoiser: Path, fusion: Path, out: Path, p: Preset = PRESETS["paper"]) -> None:
+def convert_published(files: Sequence[Path], out: Path, size: str | Preset = "paper") -> None:
     """Turn the authors' Stage I and Stage II files into one of ours.
 
     Strict: after the schedule's buffers are set aside, every key must be known and of the right shape. Raises InputError
-    listing what is missing, extra or misshapen; such a file is not converted.
+    listing what is missing, extra or misshapen, or for another number of files than two; such files are not converted.
     """
+    if len(files) != 2:
+        raise InputError(f"{len(files)} files for dmfnet; give two, GEN.pth (Stage I) and FUSION.pth (Stage II)")
+    denoiser, fusion = files
+    p = preset(size) if isinstance(size, str) else size
     model = DMFNet(p)
     content = {key: value for key, value in load_pickle(denoiser).items() if key not in SCHEDULE_BUFFERS}
     unet: dict[str, Tensor] = {key.removeprefix(PREFIX) if key.startswith(PREFIX) else f"(no prefix) {key}": value

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from fusionbench.errors import InputError
+from fusionbench.methods._learned import change_fields
 from fusionbench.methods.dmfnet.checkpoints import load_model, load_unet, save_model, save_unet
 from fusionbench.methods.dmfnet.losses import LossWeights
 from fusionbench.methods.dmfnet.model import DMFNet, Preset, build_unet, preset
@@ -55,7 +56,7 @@ def train_stages(
     if stage == "denoise":
         return written
     settings = _settings("fuse", preset_name, overrides)
-    weights = _loss(preset_name, loss)
+    weights = change_fields(loss_preset(preset_name), loss, "loss term")
     again = resume and (stage == "fuse" or (out / "fuse" / "state.pt").is_file())
     torch.manual_seed(settings.seed)
     model = given or DMFNet(p)
@@ -118,11 +119,3 @@ def _train_head(
 
 def _settings(stage: str, preset_name: str, overrides: Mapping[str, Any] | None) -> Settings:
     return dataclasses.replace(default_settings(stage, preset_name), **(overrides or {}))
-
-
-def _loss(preset_name: str, changes: Mapping[str, Any] | None) -> LossWeights:
-    fields = {field.name for field in dataclasses.fields(LossWeights)}
-    unknown = set(changes or {}) - fields
-    if unknown:
-        raise InputError(f"no loss term {', '.join(sorted(unknown))}; there are: {', '.join(sorted(fields))}")
-    return dataclasses.replace(loss_preset(preset_name), **(changes or {}))
