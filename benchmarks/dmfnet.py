@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from fusionbench.datasets import create_task
+from fusionbench.methods._sr3 import add_noise
 from fusionbench.methods.dmfnet.checkpoints import load_model
-from fusionbench.methods.dmfnet.diffusion import add_noise
 from fusionbench.methods.dmfnet.method import DMFNetMethod, shipped_weights
 from fusionbench.methods.dmfnet.model import DMFNet, Noise, draw_noise
 

@@ -1,6 +1,6 @@
 """DM-FNet: He et al., IEEE TMM 2025, doi 10.1109/TMM.2025.3613156.
 
-``unet``, ``head`` and ``model`` are the networks, ``diffusion`` the noise, ``losses``, ``recipes`` and ``train`` the
+``unet``, ``head`` and ``model`` are the networks, ``losses``, ``recipes`` and ``train`` the
 training, ``checkpoints`` the files, ``method`` what the engine calls.
 """
 

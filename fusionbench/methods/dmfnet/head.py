@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusionbench.methods.dmfnet.diffusion import FUSION_STEPS
-
+FUSION_STEPS = (5, 10, 20)
 HEAD_WIDTH = 64
 
 

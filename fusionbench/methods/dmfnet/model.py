@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from fusionbench.errors import InputError
-from fusionbench.methods.dmfnet.diffusion import FUSION_STEPS, add_noise, draw_noise_level, sqrt_alpha_bar
-from fusionbench.methods.dmfnet.head import FusionHead
-from fusionbench.methods.dmfnet.unet import DenoisingUNet
+from fusionbench.methods._sr3 import add_noise, draw_noise_level, sqrt_alpha_bar
+from fusionbench.methods.dmfnet.head import FUSION_STEPS, FusionHead
+from fusionbench.methods.dmfnet.unet import TIMESTEPS, DenoisingUNet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Noise:
 
 def draw_noise(generators: Sequence[torch.Generator], height: int, width: int) -> Noise:
     """Fresh noise for each pair from its own generator, so that no pair's depends on its neighbours in a batch."""
-    levels = sqrt_alpha_bar("linear")
+    levels = sqrt_alpha_bar("linear", TIMESTEPS)
     eps, level = [], []
     for g in generators:
         level.append(torch.stack([draw_noise_level(levels, t, 2, g) for t in FUSION_STEPS], dim=1))

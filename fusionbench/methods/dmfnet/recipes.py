@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusionbench.methods.dmfnet.diffusion import TIMESTEPS, add_noise, draw_noise_level, sqrt_alpha_bar
+from fusionbench.methods._sr3 import add_noise, draw_noise_level, sqrt_alpha_bar
 from fusionbench.methods.dmfnet.head import FusionHead
 from fusionbench.methods.dmfnet.losses import LossWeights, fusion_loss
 from fusionbench.methods.dmfnet.model import decoder_maps, draw_noise
-from fusionbench.methods.dmfnet.unet import DenoisingUNet
+from fusionbench.methods.dmfnet.unet import TIMESTEPS, DenoisingUNet
 from fusionbench.training import Settings, TrainingPair, sample_seed, to_signed
 
 LOW_STEPS = 60
@@ -68,7 +68,7 @@ class DenoiseRecipe:
     def __init__(self, unet: DenoisingUNet, low_noise: float = 0.5, readout: float = 0.0) -> None:
         self.network: nn.Module = Denoiser(unet)
         self.low_noise, self.readout = low_noise, readout
-        self.levels = sqrt_alpha_bar("cosine")
+        self.levels = sqrt_alpha_bar("cosine", TIMESTEPS)
 
     def loss(self, network: nn.Module, a: Tensor, b: Tensor, seeds: list[int]) -> tuple[Tensor, Mapping[str, Tensor]]:
         clean = torch.cat([a, b])

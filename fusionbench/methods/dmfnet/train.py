@@ -11,11 +11,12 @@ import torch
 
 from fusionbench.errors import InputError
 from fusionbench.methods._learned import change_fields
+from fusionbench.methods._sr3 import initialise
 from fusionbench.methods.dmfnet.checkpoints import load_model, load_unet, save_model, save_unet
 from fusionbench.methods.dmfnet.losses import LossWeights
 from fusionbench.methods.dmfnet.model import DMFNet, Preset, build_unet, preset
 from fusionbench.methods.dmfnet.recipes import DenoiseRecipe, FuseRecipe, default_settings, loss_preset
-from fusionbench.methods.dmfnet.unet import DenoisingUNet, initialise
+from fusionbench.methods.dmfnet.unet import DenoisingUNet
 from fusionbench.training import Settings, Split, train
 
 STAGES = ("denoise", "fuse", "all")
