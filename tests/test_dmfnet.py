@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fusionbench.errors import InputError
+from fusionbench.methods._learned import pad_to_multiple
 from fusionbench.methods._sr3 import add_noise, sqrt_alpha_bar
 from fusionbench.methods.dmfnet.checkpoints import convert_published, load_model, save_model
 from fusionbench.methods.dmfnet.losses import fusion_loss
@@ -21,7 +22,7 @@ from fusionbench.methods.dmfnet.model import (
     decoder_maps,
     draw_noise,
 )
-from fusionbench.methods.dmfnet.tiling import pad_to_multiple, run_tiled
+from fusionbench.methods.dmfnet.tiling import run_tiled
 from fusionbench.training import save_weights
 
 TINY = Preset(inner=16, groups=8, dropout=0.2)

@@ -40,6 +40,7 @@ ALLOWED = {
     "contracts": ENGINE,
     "profiling": ENGINE | {"engines", "ledger", "bench"},
     "reproduction": ENGINE | {"bench"},
+    "prior": ENGINE | {"bench"},
     "volumes": ENGINE,
     "report": {"errors", "files", "pairs", "scores", "stats", "sensitivity", "datasets", "published"},
     "cli": None,  # everything

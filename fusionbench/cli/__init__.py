@@ -32,6 +32,7 @@ COMMANDS = {
     "check": ("check", "Recompute locked scores; fail when they drift."),
     "reproduce": ("reproduce", "Do a score file again; tell whether the bytes agree."),
     "verify": ("check", "Run the contract tests on your own plugin module."),
+    "prior": ("prior", "Choose the best fused image of each training pair, for Diff-IF to learn from."),
     "train": ("train", "Train a method, such as dmfnet, on the Harvard training pairs."),
     "weights": ("train", "Look into weights files; convert the authors' checkpoints."),
 }

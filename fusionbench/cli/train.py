@@ -19,6 +19,7 @@ from fusionbench.cli.common import DIRECTORY, FILE, config_option
 from fusionbench.datasets import create_task, resolve_tasks
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS
+from fusionbench.prior import read_targets
 from fusionbench.training import Settings, TrainingPair, split_by_case, without_copies
 
 DEFAULT_VALIDATION = ("ct-mri/28", "pet-mri/30", "spect-mri/11", "spect-mri/4")
@@ -45,6 +46,7 @@ DEFAULT_VALIDATION = ("ct-mri/28", "pet-mri/30", "spect-mri/11", "spect-mri/4")
 @click.option("--network", multiple=True, metavar="NAME=VALUE", help="Change of the preset's network; repeatable.")
 @click.option("--device", default="auto", show_default=True, help="auto or cpu.")
 @click.option("--start", type=FILE, help="Weights to go on from, to fine-tune; default: random ones.")
+@click.option("--prior", type=DIRECTORY, help="Folder that fusionbench prior wrote: fused images to learn from.")
 @click.option("--out", type=DIRECTORY, default=Path("training"), show_default=True, help="Folder of the run.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @config_option
@@ -60,6 +62,7 @@ def train_command(
     network: Sequence[str],
     device: str,
     start: Path | None,
+    prior: Path | None,
     out: Path,
     resume: bool,
     **overrides: Any,
@@ -81,7 +84,10 @@ def train_command(
         raise InputError(f"no such training setting: {', '.join(sorted(unknown))}")
     pairs = harvard_pairs(data, split)
     cases = validation_case or [case for case in DEFAULT_VALIDATION if _has_case(pairs, case)]
-    parts = split_by_case(pairs + phantom_pairs(phantom), cases)
+    pairs += phantom_pairs(phantom)
+    if prior is not None:
+        pairs = with_targets(pairs, prior)
+    parts = split_by_case(pairs, cases)
     if network and "network" not in inspect.signature(trainer.train_stages).parameters:
         raise InputError(f"the network of {method} has no settings; leave --network out")
     changes = {"network": _assignments("--network", network)} if network else {}
@@ -129,6 +135,17 @@ def harvard_pairs(data: Sequence[Path], split: str) -> list[TrainingPair]:
 def phantom_pairs(count: int) -> list[TrainingPair]:
     """Generated training pairs, ``count`` a task."""
     return _load("phantom", (), "train", count) if count else []
+
+
+def with_targets(pairs: Sequence[TrainingPair], prior: Path) -> list[TrainingPair]:
+    """The pairs, each with the image that ``fusionbench prior`` chose for it."""
+    filled: list[TrainingPair] = []
+    for label in dict.fromkeys(pair.task for pair in pairs):
+        of_task = [pair for pair in pairs if pair.task == label]
+        name = label if "/" in label else f"harvard/{label}"
+        targets = read_targets(prior, name, {pair.id: (pair.a, pair.b) for pair in of_task})
+        filled += [dataclasses.replace(pair, target=targets[pair.id]) for pair in of_task]
+    return filled
 
 
 def _load(dataset: str, data: Sequence[Path], split: str, count: int | None = None) -> list[TrainingPair]:

@@ -25,6 +25,29 @@ def shipped(package: str) -> Path:
     return Path(str(importlib.resources.files(f"fusionbench.methods.{package}"))) / "weights" / f"{package}.safetensors"
 
 
+def generator_of_each(generator: Generators, count: int) -> list[torch.Generator]:
+    """One generator for each of `count` pairs, from one for all or a list of that length."""
+    import torch  # heavy; not needed to list methods
+
+    generators = [generator] * count if isinstance(generator, torch.Generator) else list(generator)
+    if len(generators) != count:
+        raise ValueError(f"{len(generators)} generators for {count} pairs; give one, or one a pair")
+    return generators
+
+
+def pad_to_multiple(image: Tensor, multiple: int, smallest: int = 1) -> Tensor:
+    """Extend (N,C,H,W) to the right and below by reflection, as often as it takes, to multiples of `multiple`."""
+    import torch  # heavy; not needed to list methods
+
+    for axis in (-2, -1):
+        size = image.shape[axis]
+        wanted = max(smallest, -(-size // multiple) * multiple)
+        period = max(1, 2 * (size - 1))
+        index = torch.arange(wanted, device=image.device) % period
+        image = image.index_select(axis, torch.minimum(index, period - index) if size > 1 else index)
+    return image
+
+
 class Learned:
     """A method whose network is ``Network()`` in ``fusionbench.methods.<package>.network``, called as ``network(a, b)``.
 

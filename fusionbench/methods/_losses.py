@@ -13,10 +13,15 @@ from torch.nn import functional as F
 
 def gradient(image: Tensor, border: str = "zero") -> Tensor:
     """|Sobel_x| + |Sobel_y|, same shape."""
+    return directional_gradient(image, border).sum(1, keepdim=True)
+
+
+def directional_gradient(image: Tensor, border: str = "zero") -> Tensor:
+    """(N,2,H,W): |Sobel_x| and |Sobel_y|."""
     sobel = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]], device=image.device, dtype=image.dtype)
     kernels = torch.stack([sobel, sobel.T])[:, None]
     padded = F.pad(image, (1, 1, 1, 1), mode="constant" if border == "zero" else "replicate")
-    return F.conv2d(padded, kernels).abs().sum(1, keepdim=True)
+    return F.conv2d(padded, kernels).abs()
 
 
 def gaussian(size: int, sigma: float, like: Tensor) -> Tensor:
@@ -79,12 +84,16 @@ def similarity(source: Tensor, fused: Tensor) -> Tensor:
     return ssim.mean((1, 2, 3))
 
 
-def gaussian_ssim(x: Tensor, y: Tensor, border: str = "zero", c1: float = 0.01**2, c2: float = 0.03**2) -> Tensor:
-    """Mean SSIM of all pixels of all images, luminance term included; 11x11 Gaussian windows, sigma 1.5.
+def gaussian_ssim(
+    x: Tensor, y: Tensor, border: str = "zero", c1: float = 0.01**2, c2: float = 0.03**2, size: int = 11
+) -> Tensor:
+    """Mean SSIM of all pixels of all images, luminance term included; Gaussian windows of sigma 1.5 and side `size`.
 
     Wang et al., IEEE TIP 2004, doi 10.1109/TIP.2003.819861; the constants' defaults are those of range 1.
     """
-    moments = smooth(torch.cat([x, y, x * x, y * y, x * y]), gaussian(11, 1.5, x), 5 if border == "zero" else 0)
+    moments = smooth(
+        torch.cat([x, y, x * x, y * y, x * y]), gaussian(size, 1.5, x), size // 2 if border == "zero" else 0
+    )
     mean_x, mean_y, xx, yy, xy = moments.chunk(5)
     var_x, var_y, cov = xx - mean_x * mean_x, yy - mean_y * mean_y, xy - mean_x * mean_y
     luminance = (2 * mean_x * mean_y + c1) / (mean_x * mean_x + mean_y * mean_y + c1)

@@ -18,6 +18,23 @@ from torch.nn import functional as F
 BLOCKS_DOWN = 2
 BLOCKS_UP = 3
 ATTENTION_SIDE = 16
+# What published checkpoints hold besides weights; all of it follows from the betas.
+SCHEDULE_BUFFERS = frozenset(
+    {
+        "betas",
+        "alphas_cumprod",
+        "alphas_cumprod_prev",
+        "sqrt_alphas_cumprod",
+        "sqrt_one_minus_alphas_cumprod",
+        "log_one_minus_alphas_cumprod",
+        "sqrt_recip_alphas_cumprod",
+        "sqrt_recipm1_alphas_cumprod",
+        "posterior_variance",
+        "posterior_log_variance_clipped",
+        "posterior_mean_coef1",
+        "posterior_mean_coef2",
+    }
+)
 
 
 def sqrt_alpha_bar(schedule: str, timesteps: int) -> Tensor:

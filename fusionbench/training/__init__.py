@@ -7,6 +7,7 @@ from fusionbench.training.data import (
     sample_seed,
     sample_seeds,
     split_by_case,
+    spread,
     to_signed,
     without_copies,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "sample_seeds",
     "save_weights",
     "split_by_case",
+    "spread",
     "to_signed",
     "train",
     "without_copies",

@@ -16,13 +16,17 @@ from fusionbench.pairs import UInt8, pixel_digest
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainingPair:
-    """One registered pair in memory. a: (H,W) uint8, the MRI; b: (H,W) uint8, the other modality's grey levels."""
+    """One registered pair in memory. a: (H,W) uint8, the MRI; b: (H,W) uint8, the other modality's grey levels.
+
+    target: (H,W) uint8, a third image that a method learns from, where it has one; cropped and flipped with the others.
+    """
 
     task: str
     id: str
     case: str
     a: UInt8
     b: UInt8
+    target: UInt8 | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +70,11 @@ def split_by_case(pairs: Sequence[TrainingPair], validation_cases: Sequence[str]
     return Split(train, [p for p in pairs if f"{p.task}/{p.case}" in held])
 
 
+def spread(pairs: Sequence[TrainingPair], count: int) -> list[TrainingPair]:
+    """At most `count` pairs, evenly over the list (which is ordered by task and case)."""
+    return [pairs[i * len(pairs) // count] for i in range(count)] if len(pairs) > count else list(pairs)
+
+
 def to_signed(images: Sequence[UInt8]) -> Tensor:
     """(H,W) uint8 images of one size -> (N,1,H,W) float32 in [-1, 1]."""
     return torch.from_numpy(np.stack(images)).float()[:, None] / 127.5 - 1
@@ -89,8 +98,9 @@ def sample_seeds(seed: int, step: int, samples: range, pool: int = 0) -> list[in
 
 def draw_crops(
     pairs: Sequence[TrainingPair], seeds: Sequence[int], crop: int, darkest: float = 8.0
-) -> tuple[Tensor, Tensor]:
-    """A random flipped crop from each seed, (N,1,crop,crop) float32 in [-1, 1] of a and of b.
+) -> tuple[Tensor, ...]:
+    """A random flipped crop from each seed, (N,1,crop,crop) float32 in [-1, 1] of a, of b, and of the target if all pairs
+    have one.
 
     A task is drawn first, each as often as the others, then a pair of it. Crops whose mean level (of max(a, b)) is below
     `darkest` are drawn again, up to three times: mere background teaches nothing.
@@ -98,12 +108,10 @@ def draw_crops(
     tasks = sorted({pair.task for pair in pairs})
     by_task = [[pair for pair in pairs if pair.task == task] for task in tasks]
     crops = [_draw_crop(by_task, np.random.default_rng(seed), crop, darkest) for seed in seeds]
-    return to_signed([a for a, _ in crops]), to_signed([b for _, b in crops])
+    return tuple(to_signed(images) for images in zip(*crops, strict=True))
 
 
-def _draw_crop(
-    by_task: list[list[TrainingPair]], rng: np.random.Generator, crop: int, darkest: float
-) -> tuple[UInt8, UInt8]:
+def _draw_crop(by_task: list[list[TrainingPair]], rng: np.random.Generator, crop: int, darkest: float) -> list[UInt8]:
     candidates = by_task[rng.integers(len(by_task))]
     pair = candidates[rng.integers(len(candidates))]
     height, width = pair.a.shape
@@ -113,10 +121,11 @@ def _draw_crop(
         )
     for _ in range(4):
         y, x = rng.integers(height - crop + 1), rng.integers(width - crop + 1)
-        a, b = (image[y : y + crop, x : x + crop] for image in (pair.a, pair.b))
-        if np.maximum(a, b).mean() >= darkest:
+        if np.maximum(*(image[y : y + crop, x : x + crop] for image in (pair.a, pair.b))).mean() >= darkest:
             break
+    whole = [pair.a, pair.b] if pair.target is None else [pair.a, pair.b, pair.target]
+    images = [image[y : y + crop, x : x + crop] for image in whole]
     for axis in (0, 1):
         if rng.random() < 0.5:
-            a, b = np.flip(a, axis), np.flip(b, axis)
-    return a, b
+            images = [np.flip(image, axis) for image in images]
+    return images

@@ -12,7 +12,7 @@ import dataclasses
 import io
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -37,8 +37,10 @@ class Recipe(Protocol):
     network: nn.Module
     """All that is trained, as one module; frozen parts stay outside."""
 
-    def loss(self, network: nn.Module, a: Tensor, b: Tensor, seeds: list[int]) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Mean loss over a batch, and its terms for the log. a, b: (N,1,h,w) in [-1, 1]; seeds: one a sample, for whatever
+    @property
+    def loss(self) -> Callable[..., tuple[Tensor, Mapping[str, Tensor]]]:
+        """``loss(network, a, b, seeds=seeds)``, or ``loss(network, a, b, target, seeds=seeds)`` if the pairs have targets:
+        mean loss over a batch, and its terms for the log. Images: (N,1,h,w) in [-1, 1]; seeds: one a sample, for whatever
         is random. Must call ``network`` (which may be wrapped for several processes), never ``self.network``."""
 
     def validate(self, network: nn.Module, pairs: list[TrainingPair]) -> Mapping[str, float]:
@@ -170,12 +172,12 @@ class _Run:
             first = (micro * world + rank) * size
             samples = range(first, first + size)
             seeds = sample_seeds(s.seed, self.step, samples, s.pool)
-            a, b = draw_crops(pairs, seeds, s.crop)
+            crops = draw_crops(pairs, seeds, s.crop)
             torch.manual_seed(sample_seed(s.seed, self.step, first, 1))  # dropout has no generator of its own
             with self.accelerator.accumulate(self.wrapped):
-                a, b = a.to(self.accelerator.device), b.to(self.accelerator.device)
+                images = [image.to(self.accelerator.device) for image in crops]
                 with self.accelerator.autocast():
-                    loss, parts = self.recipe.loss(self.wrapped, a, b, seeds)
+                    loss, parts = self.recipe.loss(self.wrapped, *images, seeds=seeds)
                 if not torch.isfinite(loss):
                     raise ValueError(
                         f"{self.recipe.name}: the loss is {loss.item()} at step {self.step}; lower the learning rate"

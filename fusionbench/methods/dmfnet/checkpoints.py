@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from fusionbench.errors import InputError
+from fusionbench.methods._sr3 import SCHEDULE_BUFFERS
 from fusionbench.methods.dmfnet.model import DMFNet, Preset, build_unet, preset
 from fusionbench.methods.dmfnet.unet import DenoisingUNet
 from fusionbench.training.weights import load_pickle, load_strict, load_weights, save_weights
@@ -17,22 +18,6 @@ from fusionbench.training.weights import load_pickle, load_strict, load_weights,
 KIND = "dmfnet"
 KIND_UNET = "dmfnet-denoiser"
 PREFIX = "denoise_fn."
-SCHEDULE_BUFFERS = frozenset(
-    {
-        "betas",
-        "alphas_cumprod",
-        "alphas_cumprod_prev",
-        "sqrt_alphas_cumprod",
-        "sqrt_one_minus_alphas_cumprod",
-        "log_one_minus_alphas_cumprod",
-        "sqrt_recip_alphas_cumprod",
-        "sqrt_recipm1_alphas_cumprod",
-        "posterior_variance",
-        "posterior_log_variance_clipped",
-        "posterior_mean_coef1",
-        "posterior_mean_coef2",
-    }
-)
 LICENCE = "research use only; trained on images of the Harvard Whole Brain Atlas (AANLIB)"
 
 

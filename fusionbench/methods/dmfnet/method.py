@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS, MethodFacts
+from fusionbench.methods._learned import generator_of_each, pad_to_multiple
 
 if TYPE_CHECKING:
     import torch
@@ -95,9 +96,7 @@ class DMFNetMethod:
 
         if self._model is None:
             raise RuntimeError("call prepare(device) before fuse")
-        generators = [generator] * len(a) if isinstance(generator, torch.Generator) else list(generator)
-        if len(generators) != len(a):
-            raise ValueError(f"{len(generators)} generators for {len(a)} pairs; give one, or one a pair")
+        generators = generator_of_each(generator, len(a))
         fused, first, size = [], 0, self._batch
         while first < len(a):
             part = slice(first, first + size)
@@ -121,7 +120,7 @@ class DMFNetMethod:
         import torch  # heavy; not needed to list methods
 
         from fusionbench.methods.dmfnet.model import draw_noise
-        from fusionbench.methods.dmfnet.tiling import pad_to_multiple, run_tiled
+        from fusionbench.methods.dmfnet.tiling import run_tiled
 
         height, width = a.shape[-2:]
         x, y = (pad_to_multiple(image * 2 - 1, STRIDE, SMALLEST) for image in (a, b))

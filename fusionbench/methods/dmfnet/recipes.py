@@ -13,7 +13,7 @@ from fusionbench.methods.dmfnet.head import FusionHead
 from fusionbench.methods.dmfnet.losses import LossWeights, fusion_loss
 from fusionbench.methods.dmfnet.model import decoder_maps, draw_noise
 from fusionbench.methods.dmfnet.unet import TIMESTEPS, DenoisingUNet
-from fusionbench.training import Settings, TrainingPair, sample_seed, to_signed
+from fusionbench.training import Settings, TrainingPair, sample_seed, spread, to_signed
 
 LOW_STEPS = 60
 VALIDATION_PAIRS = 12
@@ -34,11 +34,6 @@ def default_settings(stage: str, preset: str) -> Settings:
 
 def _generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def _spread(pairs: Sequence[TrainingPair], count: int) -> list[TrainingPair]:
-    """At most `count` pairs, evenly over the list (which is ordered by task and case)."""
-    return [pairs[i * len(pairs) // count] for i in range(count)] if len(pairs) > count else list(pairs)
 
 
 class Denoiser(nn.Module):
@@ -93,7 +88,7 @@ class DenoiseRecipe:
 
     def validate(self, network: nn.Module, pairs: list[TrainingPair]) -> Mapping[str, float]:
         """Root mean squared error in grey levels at low and at high noise."""
-        images = [image for p in _spread(pairs, VALIDATION_PAIRS // 2) for image in (p.a, p.b)]
+        images = [image for p in spread(pairs, VALIDATION_PAIRS // 2) for image in (p.a, p.b)]
         figures = {}
         device = next(network.parameters()).device
         for step in (20, 60, 200, 600):
@@ -149,7 +144,7 @@ class FuseRecipe:
 
     def validate(self, network: nn.Module, pairs: list[TrainingPair]) -> Mapping[str, float]:
         """The loss and its terms on whole images."""
-        chosen = _spread(pairs, VALIDATION_PAIRS)
+        chosen = spread(pairs, VALIDATION_PAIRS)
         sums: dict[str, float] = {}
         for index, pair in enumerate(chosen):
             a, b, fused = self._fuse(network, pair, index)
@@ -159,7 +154,7 @@ class FuseRecipe:
         return sums
 
     def samples(self, network: nn.Module, pairs: list[TrainingPair]) -> Tensor | None:
-        images = [self._fuse(network, pair, 0)[2] for pair in _spread(pairs, 6)]
+        images = [self._fuse(network, pair, 0)[2] for pair in spread(pairs, 6)]
         return torch.cat(images).cpu() / 2 + 0.5
 
     def _fuse(self, network: nn.Module, pair: TrainingPair, seed: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Any image size: padding by reflection, and tiles whose overlaps are blended.
+"""Large images: tiles whose overlaps are blended.
 
 A tile is normalised and attended to on its own, so a tiled result differs slightly from the whole image's; the overlap of
 a quarter tile, blended linearly, keeps seams invisible. Memory grows with the tile, not with the image.
@@ -12,17 +12,6 @@ import torch
 from torch import Tensor
 
 from fusionbench.methods.dmfnet.model import Noise
-
-
-def pad_to_multiple(image: Tensor, multiple: int, smallest: int) -> Tensor:
-    """Extend (N,C,H,W) to the right and below by reflection, as often as it takes, to multiples of `multiple`."""
-    for axis in (-2, -1):
-        size = image.shape[axis]
-        wanted = max(smallest, -(-size // multiple) * multiple)
-        period = max(1, 2 * (size - 1))
-        index = torch.arange(wanted, device=image.device) % period
-        image = image.index_select(axis, torch.minimum(index, period - index) if size > 1 else index)
-    return image
 
 
 def run_tiled(

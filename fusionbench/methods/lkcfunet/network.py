@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fusionbench.errors import InputError
-from fusionbench.methods.dmfnet.tiling import pad_to_multiple
+from fusionbench.methods._learned import pad_to_multiple
 from fusionbench.methods.lkcfunet.fourier import LargeConv2d
 
 Normalisation = Literal["batch", "group", "instance+group"]
