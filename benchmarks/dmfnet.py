@@ -30,7 +30,7 @@ def straightforward(model: DMFNet, a: Tensor, b: Tensor, noise: Noise) -> Tensor
         for column in range(3):
             level = noise.level[row, :, column]
             noisy = add_noise(image, level, noise.eps[row, :, column][:, None])
-            every = list(model.unet._decode(noisy, level))
+            every = list(model.unet.decode(noisy, level))
             model.unet.final_conv(every[-1])
             for kept, wanted in zip(levels, every[::3], strict=True):
                 kept.append(wanted)

@@ -87,6 +87,11 @@ def noise_level_mlp(width: int) -> nn.Sequential:
     return nn.Sequential(NoiseLevelEncoding(width), nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, width))
 
 
+def _add(x: Tensor, y: Tensor) -> Tensor:
+    """x + y, into x's memory where no gradient needs x: fresh pages of a large map cost more than the sum."""
+    return x + y if torch.is_grad_enabled() else x.add_(y)
+
+
 class NoiseShift(nn.Module):
     """Adds a learned shift, linear in the noise embedding, to every channel."""
 
@@ -95,7 +100,7 @@ class NoiseShift(nn.Module):
         self.noise_func = nn.Sequential(nn.Linear(width_in, width_out))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        return cast(Tensor, x + self.noise_func(embedding).to(x.dtype)[:, :, None, None])
+        return _add(x, self.noise_func(embedding).to(x.dtype)[:, :, None, None])
 
 
 class NormConv(nn.Module):
@@ -109,7 +114,8 @@ class NormConv(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.block(x))
+        norm, _, drop, conv = self.block
+        return cast(Tensor, conv(drop(F.silu(norm(x), inplace=not torch.is_grad_enabled()))))
 
 
 class ResnetBlock(nn.Module):
@@ -124,7 +130,7 @@ class ResnetBlock(nn.Module):
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         h = self.block2(self.noise_func(self.block1(x), embedding))
-        return cast(Tensor, h + self.res_conv(x))
+        return _add(h, self.res_conv(x))
 
 
 class SelfAttention(nn.Module):

@@ -14,6 +14,8 @@ from fusionbench.methods._sr3 import add_noise, draw_noise_level, sqrt_alpha_bar
 from fusionbench.methods.dmfnet.head import FUSION_STEPS, FusionHead
 from fusionbench.methods.dmfnet.unet import TIMESTEPS, DenoisingUNet
 
+CACHE = 8 * 2**20
+
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
@@ -71,14 +73,25 @@ def _layout(network: nn.Module) -> torch.memory_format:
     return torch.channels_last if last else torch.contiguous_format
 
 
+def _passes_at_once(unet: DenoisingUNet, noisy: Tensor) -> int:
+    """All on a GPU; on a CPU as many as keep a finest map in CACHE bytes: larger ones come fresh from the system each time,
+    and touching their pages costs as much as the convolutions."""
+    if noisy.is_cuda:
+        return len(noisy)
+    size = 2 if torch.is_autocast_enabled(noisy.device.type) else noisy.element_size()
+    return max(1, CACHE // (noisy[0].numel() * unet.widths[0] * size))
+
+
 def decoder_maps(unet: DenoisingUNet, a: Tensor, b: Tensor, noise: Noise) -> list[Tensor]:
-    """All U-Net passes of N pairs as one batch: per level (2N, steps * width, h, w), what :class:`FusionHead` reads."""
+    """All U-Net passes of N pairs, batched: per level (2N, steps * width, h, w), what :class:`FusionHead` reads."""
     steps = noise.level.shape[-1]
     clean = torch.stack([a, b]).repeat_interleave(steps, dim=2).reshape(-1, 1, *a.shape[-2:])
     level = noise.level.reshape(-1).to(a.device)
     noisy = add_noise(clean, level, noise.eps.reshape(clean.shape).to(a))
     layout = _layout(unet)
-    maps = unet.features(noisy.contiguous(memory_format=layout), level)
+    noisy, count = noisy.contiguous(memory_format=layout), _passes_at_once(unet, noisy)
+    parts = [unet.features(x, s) for x, s in zip(noisy.split(count), level.split(count), strict=True)]
+    maps = [torch.cat(level_maps) for level_maps in zip(*parts, strict=True)]
     return [m.reshape(-1, steps * m.shape[1], *m.shape[2:]).contiguous(memory_format=layout) for m in maps]
 
 
