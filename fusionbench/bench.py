@@ -13,8 +13,9 @@ contract on a pair (NaN, a wrong shape) is told as broken, and nothing of that p
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ from fusionbench.work import (
 
 __all__ = ["Notify", "Outcome", "label", "resolve_device", "run", "score_folder"]
 
-Images = Mapping[Key, Mapping[str, tuple[Path, Path | None]]]
+Images = Mapping[Key, Callable[[str], tuple[Path, Path | None]]]
+"""Of each table, pair -> (the image that is scored, its coloured version)."""
 
 
 def run(
@@ -108,17 +110,15 @@ def run(
                     todo = _stale(table, results, digests, item, seed)
                     if todo:
                         _try_settings(item, task.load(min(todo)), seed)
-                    unit = FuseUnit(ref, item.spec, key, todo, results.absolute(), scoring.device, seed)
+                    unit = FuseUnit(ref, item.spec, key, todo, results.absolute(), scoring.device, seed, run=ledger.run)
                     unit = unit if isolate is None else dataclasses.replace(unit, limits=isolate)
                     units += _fuse_units(unit, item, workers)
                 total = sum(len(unit.todo) for unit in units)
                 work = fuse_unit if isolate is None else fuse_isolated
                 with closing(workers.rows(work, units)) as rows:  # an interrupt must not leave a child behind
                     ledger.take_fused(rows, _stage(ref, "fusing"), total, notify)
-                images = {
-                    k: {p: image_paths(results, k, p) for p in t.pairs if p in digests} for k, t in ledger.held.items()
-                }
-                _score(ledger, ref.clean, images, scoring, workers, _stage(ref, "scoring"), notify)
+                images = {key: functools.partial(image_paths, results, key) for key in ledger.held}
+                _score(ledger, ref, ids[ref], images, scoring, workers, notify)
     return outcome
 
 
@@ -184,8 +184,8 @@ def score_folder(
         for pair, record in records.items():
             if table.pairs.get(pair, {}).get("fused") != record["fused"]:
                 ledger.enter(Row(key, pair, record))
-        images: Images = {key: {pair: (pictures[pair], None) for pair in wanted}}
-        _score(ledger, ref, images, scoring, workers, _stage(ref, "scoring"), notify)
+        images: Images = {key: lambda pair: (pictures[pair], None)}
+        _score(ledger, ref, wanted, images, scoring, workers, notify)
     return outcome
 
 
@@ -269,42 +269,58 @@ def _fuse_units(whole: FuseUnit, item: _Created, workers: Engine) -> Iterator[Fu
 
 
 def _score(
-    ledger: Ledger, ref: TaskRef, images: Images, scoring: Scoring, workers: Engine, stage: str, notify: Notify
+    ledger: Ledger,
+    ref: TaskRef,
+    ids: Sequence[str],
+    images: Images,
+    scoring: Scoring,
+    workers: Engine,
+    notify: Notify,
 ) -> None:
-    """Score every image on whatever it lacks, pair by pair, against the sources of ``ref``."""
-    todo: dict[str, list[ScoreJob]] = {}
-    columns = {name: col for name, col in scoring.columns().items() if _applies(name, ref, images)}
-    for key, of_pair in images.items():
-        for pair, (path, color) in of_pair.items():
-            record = ledger.held[key].pairs[pair]
-            lacking = tuple(name for name, col in columns.items() if col not in record.get("scores", {}))
-            if lacking and "error" not in record:
-                job = ScoreJob(key, path.absolute(), None if color is None else color.absolute(), lacking)
-                todo.setdefault(pair, []).append(job)
+    """Score every image on whatever it lacks, pair by pair, against the clean sources. Units are made as they are sent."""
+    columns = {name: col for name, col in scoring.columns().items() if _applies(name, ref.clean, ids)}
+
+    def lacking(key: Key, pair: str) -> tuple[str, ...]:
+        record = ledger.held[key].pairs.get(pair, {"error": "not fused"})
+        scores = record.get("scores", {})
+        return () if "error" in record else tuple(name for name, col in columns.items() if col not in scores)
+
+    def jobs(pair: str) -> Iterator[ScoreJob]:
+        for key, files in images.items():
+            if metrics := lacking(key, pair):
+                path, color = files(pair)
+                yield ScoreJob(key, path.absolute(), None if color is None else color.absolute(), metrics)
+
+    counts = {pair: sum(bool(lacking(key, pair)) for key in images) for pair in sorted(ids)}
+    pairs = [pair for pair, count in counts.items() if count]
     plugins = _sources(TASKS[ref.name].factory, *(METRICS[name].factory for name in columns))
     mask = scoring.mask if scoring.mask in ("none", "foreground") else str(Path(scoring.mask).absolute())
-    pairs = sorted(todo)
     size = workers.block(len(pairs), len(images))
     units = (
-        ScoreUnit(ref, {pair: tuple(todo[pair]) for pair in pairs[n : n + size]}, scoring.device, mask, plugins)
+        ScoreUnit(
+            ref.clean,
+            {pair: tuple(jobs(pair)) for pair in pairs[n : n + size]},
+            scoring.device,
+            mask,
+            plugins,
+            ledger.run,
+        )
         for n in range(0, len(pairs), size)
     )
-    total = sum(map(len, todo.values()))
     with closing(workers.rows(score_unit, units)) as rows:
-        ledger.take_scored(rows, stage, total, notify)
+        ledger.take_scored(rows, _stage(ref, "scoring"), sum(counts.values()), notify)
 
 
 def _sources(*factories: Any) -> tuple[str, ...]:
     return tuple(sorted({plugin_source(factory) for factory in factories} - {""}))
 
 
-def _applies(metric: str, ref: TaskRef, images: Images) -> bool:
+def _applies(metric: str, ref: TaskRef, ids: Sequence[str]) -> bool:
     """Whether a task's pairs have what a metric needs: ground truth, colour. Told by the first pair."""
     needs = METRICS[metric].facts.needs
-    pairs = [pair for of_pair in images.values() for pair in of_pair]
-    if not needs or not pairs:
+    if not needs or not ids:
         return True
-    first = ref.open().load(min(pairs))
+    first = ref.open().load(min(ids))
     return not ("truth" in needs and first.truth is None) and not (needs & {"color", "rgb"} and first.color is None)
 
 

@@ -15,20 +15,23 @@ into its pairs; a pair whose worker dies three times while it is alone becomes a
 from __future__ import annotations
 
 import concurrent.futures as futures
+import contextlib
+import dataclasses
 import importlib
 import os
 import re
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import torch
 from threadpoolctl import threadpool_limits
 
 from fusionbench.errors import InputError
+from fusionbench.provenance import making
 from fusionbench.work import Row, Unit
 
 TRIES = 3
@@ -45,7 +48,11 @@ JOBQUEUES = {
     "htcondor": "HTCondorCluster",
     "oar": "OARCluster",
 }
+COUNT_SECONDS = 5.0
+"""How long a count of Dask workers holds."""
+
 U = TypeVar("U", bound=Unit)
+_TURN = threading.Lock()
 
 
 class EngineError(InputError):
@@ -77,7 +84,8 @@ class Serial:
 class Pool(Protocol):
     """Workers elsewhere. ``start`` gives an executor, again after deaths; ``check`` raises EngineError when all is lost."""
 
-    workers: int
+    @property
+    def workers(self) -> int: ...
 
     def start(self) -> futures.Executor: ...
 
@@ -95,61 +103,75 @@ class Parallel:
     def __init__(self, pool: Pool, cards: Sequence[str] = ()) -> None:
         self._pool = pool
         self._cards = list(cards)
+        self._executor: futures.Executor | None = None  # kept between stages, since starting workers takes seconds
 
     def block(self, pairs: int, images_a_pair: int = 1) -> int:
         """Few enough to spread over the workers and to lose little, enough to be worth sending."""
-        return max(1, min(8, 64 // max(1, images_a_pair), -(-pairs // (2 * self._pool.workers))))
+        return max(1, min(8, 64 // max(1, images_a_pair), -(-pairs // (4 * self._pool.workers))))
 
     def rows(self, work: Callable[[U], Iterable[Row]], units: Iterable[U]) -> Generator[Row, None, None]:
-        executor = self._started()
         waiting = iter(units)
         suspects: deque[tuple[U, int]] = deque()  # units that were in the air when a worker died, and deaths alone
-        flying: dict[futures.Future[list[Row]], tuple[U, int, str]] = {}
+        flying: dict[futures.Future[tuple[dict[str, Any], list[Row]]], tuple[U, int, str]] = {}
         free = list(self._cards)
-        dead = False
 
         def submit(unit: U, deaths: int) -> None:
             card = free.pop() if self._cards else ""
-            flying[executor.submit(_done, work, unit.on(card) if card else unit)] = (unit, deaths, card)
+            try:
+                future = self._workers().submit(_done, work, unit.on(card) if card else unit)
+            except Exception as error:
+                self._pool.check()
+                if not self._pool.died(error):
+                    raise
+                self._executor = None  # a worker was killed while it had nothing to do
+                suspects.append((unit, deaths))
+                free.extend(filter(None, [card]))
+            else:
+                flying[future] = (unit, deaths, card)
 
+        dead = on_trial = False
         while True:
-            if dead and not flying:
-                executor, dead = self._started(), False
-            if suspects and not flying:
-                submit(*suspects.popleft())
-            while not suspects and not dead and len(flying) < self._room():
+            if not flying:  # after a death those in the air die too; then new workers are started
+                dead, on_trial = False, bool(suspects)
+                if suspects:
+                    submit(*suspects.popleft())
+            while not suspects and not dead and not on_trial and len(flying) < self._room():
                 unit = next(waiting, None)
                 if unit is None:
                     break
                 submit(unit, 0)
             if not flying:
+                if suspects:
+                    continue
                 return
             alone = len(flying) == 1
             finished, _ = futures.wait(flying, timeout=2.0, return_when=futures.FIRST_COMPLETED)
             self._pool.check()
             for future in finished:
                 unit, deaths, card = flying.pop(future)
-                if card:
-                    free.append(card)
+                free.extend(filter(None, [card]))
                 error = _error(future)
                 if error is None:
-                    yield from future.result()
+                    made, rows = future.result()
+                    yield from (dataclasses.replace(row, made=made) for row in rows)
                 elif self._pool.died(error):
                     dead = True
+                    self._executor = None
                     yield from self._after_death(unit, deaths + alone, error, suspects)
                 else:
                     raise error
 
-    def _started(self) -> futures.Executor:
+    def _workers(self) -> futures.Executor:
         """Workers that answer: one that is killed while it starts must not be held against a unit."""
         for _ in range(STARTS):
+            if self._executor is not None:
+                return self._executor
             executor = self._pool.start()
-            try:
-                executor.submit(os.getpid).result()
-                return executor
-            except Exception as error:
-                if not self._pool.died(error):
-                    raise
+            error = _error(executor.submit(os.getpid))
+            if error is None:
+                self._executor = executor
+            elif not self._pool.died(error):
+                raise error
         raise EngineError(f"workers died {STARTS} times in a row while starting; what is done is kept")
 
     def _room(self) -> int:
@@ -169,15 +191,19 @@ class LokyPool:
     """Processes on this machine, started afresh when one was killed."""
 
     def __init__(self, workers: int) -> None:
-        self.workers = workers
+        self._workers = workers
         self._executor: Any = None
+
+    @property
+    def workers(self) -> int:
+        return self._workers
 
     def start(self) -> futures.Executor:
         import loky  # takes a while, and most runs are serial
 
         self.stop()
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        self._executor = loky.ProcessPoolExecutor(self.workers, initializer=_ignore_interrupts, env=threads)
+        self._executor = loky.ProcessPoolExecutor(self._workers, initializer=_ignore_interrupts, env=threads)
         executor: futures.Executor = self._executor
         return executor
 
@@ -209,7 +235,18 @@ class DaskPool:
                 self._client = distributed.Client(where, timeout=20, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             raise EngineError(f"Dask scheduler {where!r} cannot be reached ({error}); check the address") from None
-        self.workers = max(1, len(self._client.scheduler_info(n_workers=-1)["workers"]))
+        self._expected = int(where.rpartition(":")[2]) if where.partition(":")[0] in JOBQUEUES else 1
+        self._counted = (0.0, 1)  # when, and how many
+
+    @property
+    def workers(self) -> int:
+        """How many there are, or will be: jobs of a batch system start when they may, and workers come and go."""
+        when, count = self._counted
+        if not when or time.monotonic() - when > COUNT_SECONDS:
+            with contextlib.suppress(OSError):  # `check` tells of a lost scheduler
+                count = len(self._client.scheduler_info(n_workers=-1)["workers"])
+            self._counted = (time.monotonic(), count)
+        return max(self._expected, count)
 
     def start(self) -> futures.Executor:
         # Dask's own retries are for work that raises; a dead worker's unit is moved to another one by the scheduler.
@@ -229,7 +266,7 @@ class DaskPool:
                 part.close()
 
 
-@contextmanager
+@contextlib.contextmanager
 def open_engine(name: str, device: str = "cpu") -> Iterator[Engine]:
     """An engine by name (see the top of this module), closed on leaving, workers and all.
 
@@ -256,7 +293,7 @@ def open_engine(name: str, device: str = "cpu") -> Iterator[Engine]:
         pool.stop()
 
 
-@contextmanager
+@contextlib.contextmanager
 def threads_of(count: int) -> Iterator[None]:
     """So many threads for torch, BLAS and OpenMP inside; what was set before, afterwards."""
     threads = torch.get_num_threads()
@@ -268,10 +305,10 @@ def threads_of(count: int) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _done(work: Callable[[U], Iterable[Row]], unit: U) -> list[Row]:
-    """What a worker runs."""
-    with threads_of(1):
-        return list(work(unit))
+def _done(work: Callable[[U], Iterable[Row]], unit: U) -> tuple[dict[str, Any], list[Row]]:
+    """What a worker runs. A Dask worker may have several threads: they take turns, as methods need not be safe with them."""
+    with _TURN, threads_of(1):
+        return making(unit.device), list(work(unit))
 
 
 def _error(future: futures.Future[Any]) -> BaseException | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -24,11 +25,23 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
                 os.fsync(file.fileno())
         temporary.chmod(0o644)  # mkstemp makes it private
         temporary.replace(path)
+        if durable:
+            _flush_folder(path.parent)  # the new name too is to outlast a power cut
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)  # a full disk does not say which file had no room
         raise
+
+
+def _flush_folder(folder: Path) -> None:
+    """Where the system can do it: Windows cannot, nor some network file systems."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:

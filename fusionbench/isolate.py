@@ -196,7 +196,7 @@ def child(pipe: int) -> None:
         try:
             with threads_of(1):
                 import_plugins(unit.plugins)
-                prepared(unit.spec, unit.device)
+                prepared(unit.spec, unit.device, unit.run)
                 say(ready=True)
                 for row in fuse_unit(unit):
                     say(row={"pair": row.pair, "record": dict(row.record), "broken": row.broken})

@@ -8,7 +8,8 @@ aside and what it held is computed again.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -113,12 +114,12 @@ class Ledger:
 
     def __init__(self, results: Path, outcome: Outcome, scoring: Scoring, made: dict[str, Any]) -> None:
         self.held: dict[Key, Table] = {}
+        self.run = uuid.uuid4().hex  # tells workers that outlive a run that this is another one
         self._results = results
         self._outcome = outcome
         self._scoring = scoring
         self._versions = scoring.versions()
         self._made = made
-        self._by = making_id(made)
         self._journals: dict[Key, Journal] = {}
         self._changed: set[Key] = set()
         self._forgotten: dict[Key, dict[str, list[str]]] = {}
@@ -170,18 +171,30 @@ class Ledger:
         if not self._journals:
             self._scoring.publish(self._results)
         if row.key not in self._journals:
-            makings = {**table.about.get("makings", {}), self._by: self._made}
-            table.about = {**table.about, **self._made, "makings": makings}
+            table.about = {**table.about, **self._made}
+            self._note_making(table, self._made)
             journal = Journal(self._results, row.key)
             self._files.callback(journal.close)
             self._journals[row.key] = journal
             # What was forgotten in memory must not come back from the CSV after a kill.
             journal.add({"about": table.about, "forget": self._forgotten[row.key]})
+        if row.made is not None and self._note_making(table, row.made):
+            self._journals[row.key].add({"about": table.about})
         merge_record(table.pairs, row.pair, row.record)
         self._journals[row.key].add({"pair": row.pair, "record": dict(row.record)})
         self._changed.add(row.key)
         if "error" in row.record:
             self._outcome.failed.append((row.key, row.pair, row.record["error"]))
+
+    def _by(self, row: Row) -> str:
+        return making_id(self._made if row.made is None else row.made)
+
+    def _note_making(self, table: Table, made: Mapping[str, Any]) -> bool:
+        """Keep what rows were made by in the table's head; whether it is new there."""
+        makings = {**table.about.get("makings", {}), making_id(made): dict(made)}
+        new = makings != table.about.get("makings")
+        table.about["makings"] = dict(sorted(makings.items()))
+        return new
 
     def take_fused(self, rows: Iterable[Row], stage: str, total: int, notify: Notify) -> None:
         """Enter the rows of fusing units."""
@@ -189,7 +202,7 @@ class Ledger:
             if row.broken:
                 self._broken.setdefault(row.key, {})[row.pair] = row.broken
             else:
-                self.enter(dataclasses.replace(row, record={**row.record, "made_by": self._by}))
+                self.enter(dataclasses.replace(row, record={**row.record, "made_by": self._by(row)}))
                 self._outcome.fused += "error" not in row.record
             notify(stage, done, total)
 
@@ -200,7 +213,7 @@ class Ledger:
                 self._outcome.failed.append((row.key, row.pair, f"not scored: {row.lost}"))
             else:
                 known = self.held[row.key].pairs[row.pair]
-                self.enter(dataclasses.replace(row, record={**known, **row.record, "scored_by": self._by}))
+                self.enter(dataclasses.replace(row, record={**known, **row.record, "scored_by": self._by(row)}))
                 self._outcome.scored += 1
             notify(stage, done, total)
 

@@ -21,7 +21,7 @@ PACKAGES = ("fusionbench", "torch", "numpy", "scipy", "pillow")
 def making(device: str) -> dict[str, Any]:
     """What a number owes to this program and this machine."""
     return {
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "versions": dict(_versions()),
         "commit": commit(),
         "device": device,
         "device_name": device_name(device),
@@ -31,6 +31,11 @@ def making(device: str) -> dict[str, Any]:
 def making_id(made: Mapping[str, Any]) -> str:
     """Eight digits that stand for a :func:`making` in the records of pairs."""
     return fingerprint(made)[:8]
+
+
+@functools.cache
+def _versions() -> Mapping[str, str]:
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
 @functools.cache
@@ -49,6 +54,7 @@ def commit() -> str:
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
+@functools.cache
 def device_name(device: str) -> str:
     """The card's name, or the processor's, as the operating system calls it."""
     if device.startswith("cuda"):

@@ -180,7 +180,7 @@ class Registry(Generic[F]):
 
 
 def import_module(module: str) -> types.ModuleType:
-    """Import a dotted module name or the path of a .py file, once.
+    """Import a dotted module name or the path of a .py file, once; a file again when it has changed since.
 
     Raises InputError when it does not exist or fails to import.
     """
@@ -191,12 +191,15 @@ def import_module(module: str) -> types.ModuleType:
         if not path.is_file():
             raise InputError(f"{module}: no such plugin file; give the path of a .py file or a dotted module name")
         name = f"fusionbench_plugin_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-        if name in sys.modules:
-            return sys.modules[name]
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        before = sys.modules.get(name)
+        if before is not None and before.__dict__.get("__content__") == content:
+            return before
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
             raise InputError(f"{module}: not a Python module; give the path of a .py file")
         loaded = importlib.util.module_from_spec(spec)
+        loaded.__dict__["__content__"] = content  # workers of a cluster outlive a run, and the file may be edited
         sys.modules[name] = loaded
         try:
             spec.loader.exec_module(loaded)

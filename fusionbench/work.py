@@ -87,6 +87,7 @@ class FuseUnit:
     seed: int
     plugins: tuple[str, ...] = ()
     limits: Limits = Limits()  # heeded by fusionbench.isolate
+    run: str = ""  # names the run: a worker that outlives it keeps nothing for the next one
 
     def split(self) -> list[FuseUnit]:
         """The same work, a unit a pair."""
@@ -121,6 +122,7 @@ class ScoreUnit:
     device: str
     mask: str
     plugins: tuple[str, ...] = ()
+    run: str = ""
 
     def split(self) -> list[ScoreUnit]:
         """The same work, a unit an image."""
@@ -139,7 +141,8 @@ class ScoreUnit:
 class Row:
     """What a worker sends back: a record for one pair, or why there is none.
 
-    ``broken``: how the method broke its contract on this pair. ``lost``: why an image could not be scored.
+    ``broken``: how the method broke its contract on this pair. ``lost``: why an image could not be scored. ``made``: what
+    the row owes to a worker elsewhere (see ``provenance.making``), None when it was this program on this machine.
     """
 
     key: Key
@@ -147,10 +150,14 @@ class Row:
     record: Mapping[str, Any]
     broken: str = ""
     lost: str = ""
+    made: Mapping[str, Any] | None = None
 
 
 class Unit(Protocol):
     """Work that can be handed to another process."""
+
+    @property
+    def device(self) -> str: ...
 
     def split(self) -> list[Self]:
         """The same work in the smallest units there are; a single one of itself when it is that already."""
@@ -165,8 +172,8 @@ class Unit(Protocol):
 def fuse_unit(unit: FuseUnit) -> Iterator[Row]:
     """Fuse and write PNGs, row by row. A pair on which the method raises becomes a row with the reason."""
     import_plugins(unit.plugins)
-    task = unit.task.open()
-    method = prepared(unit.spec, unit.device)
+    task = opened(unit.task, unit.run)
+    method = prepared(unit.spec, unit.device, unit.run)
     for pairs in _batches((task.load(pair) for pair in unit.todo), getattr(method, "batch", 1)):
         for pair, result in zip(pairs, _fuse_batch(method, pairs, unit), strict=True):
             yield _fused_row(unit, pair, result)
@@ -219,7 +226,7 @@ def _fused_row(unit: FuseUnit, pair: Pair, result: Result) -> Row:
 def score_unit(unit: ScoreUnit) -> Iterator[Row]:
     """Score row by row; what depends on a pair's sources alone is computed once for all its images."""
     import_plugins(unit.plugins)
-    task = unit.task.open()
+    task = opened(unit.task, unit.run)
     mask: Any = unit.mask if unit.mask in ("none", "foreground") else read_picture(Path(unit.mask)).grey
     for pair_id, jobs in unit.todo.items():
         pair = task.load(pair_id)
@@ -315,8 +322,14 @@ def image_paths(results: Path, key: Key, pair: str) -> tuple[Path, Path]:
 
 
 @functools.lru_cache(maxsize=2)
-def prepared(spec: str, device: str) -> Method:
-    """A method with its weights on the device; kept, since units of one method follow each other."""
+def opened(task: TaskRef, run: str) -> Task:
+    """A task; kept during a run, since listing the files of many pairs for every unit would take longer than the unit."""
+    return task.open()
+
+
+@functools.lru_cache(maxsize=2)
+def prepared(spec: str, device: str, run: str) -> Method:
+    """A method with its weights on the device; kept during a run, since units of one method follow each other."""
     method = create_method(spec)[2]
     method.prepare(torch.device(device))
     return method

@@ -97,9 +97,6 @@ def write_plugin(path: Path, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
     for name in [name for name in sys.modules if name.startswith(f"fusionbench_plugin_{path.stem}_")]:
         del sys.modules[name]
-    worker = sys.modules.get("fusionbench.work")
-    if worker is not None:
-        worker.prepared.cache_clear()  # methods are kept prepared between runs of one process
     return path
 
 

@@ -29,6 +29,7 @@ class Numbers:
     numbers: tuple[int, ...]
     deadly: frozenset[int] = frozenset()
     pause: float = 0.0
+    device: str = "cpu"
 
     def split(self) -> list[Numbers]:
         return [dataclasses.replace(self, numbers=(n,)) for n in self.numbers]

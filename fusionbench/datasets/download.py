@@ -56,7 +56,7 @@ def download_harvard(
         archive = _fetch(url, work, progress)
         staged = work / "images"
         try:
-            _unpack(archive, staged, sums)
+            unpack_archive(archive, staged, sums)
         except InputError:
             archive.unlink()  # a fresh copy may be right; the same one never will be
             raise
@@ -132,8 +132,11 @@ def _connection_error(reason: str) -> Exception:
     return requests.ConnectionError(reason)
 
 
-def _unpack(archive: Path, staged: Path, sums: Mapping[str, str]) -> None:
-    """Write the wanted images of the archive below ``staged``, each checked; images staged earlier are kept."""
+def unpack_archive(archive: Path, staged: Path, sums: Mapping[str, str]) -> None:
+    """Write the wanted images of a zip archive below ``staged``, each checked; images staged earlier are kept.
+
+    Raises InputError when the archive is damaged, would write outside its folder, or lacks or alters an image.
+    """
     try:
         with zipfile.ZipFile(archive) as zipped:
             members = zipped.infolist()
