@@ -16,6 +16,7 @@ import pytest
 from fusionbench.bench import run
 from fusionbench.errors import InputError
 from fusionbench.ledger import locked
+from fusionbench.metrics import METRICS
 from fusionbench.scores import Key, read_table
 
 TASK = "folders/pet-mri"
@@ -99,6 +100,20 @@ def test_engines_give_the_same_bytes(tmp_path: Path, folders: tuple[Path, Path],
     assert tables(tmp_path / "one") == tables(tmp_path / "many")
     one, many = (read_table(tmp_path / name, Key("folders", "pet-mri", "average")).pairs for name in ("one", "many"))
     assert [r["image"] for r in one.values()] == [r["image"] for r in many.values()]
+
+
+@pytest.mark.slow
+def test_compiled_now_or_loaded_from_the_cache_gives_the_same_bytes(tmp_path: Path, folders: tuple[Path, Path]) -> None:
+    """A worker that compiles a kernel and one that loads it must agree to the last digit."""
+    words = ["run", "-m", "laplacian", "-t", "pet-mri", "--dataset", "folders", "--device", "cpu"]
+    words += [word for metric in METRICS if not METRICS[metric].facts.needs for word in ("--metric", metric)]
+    words += ["--data", str(folders[0]), "--data", str(folders[1])]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
+    for name in ("compiled", "loaded"):
+        program = [sys.executable, "-c", "from fusionbench.cli import main; main()", *words]
+        subprocess.run([*program, "--results", str(tmp_path / name)], check=True, env=environment, capture_output=True)
+    assert list((tmp_path / "numba").rglob("*.nbi"))
+    assert tables(tmp_path / "compiled") == tables(tmp_path / "loaded")
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ ALLOWED = {
     "methods": CORE | {"training"},
     "corrupt": CORE | {"datasets", "scores"},
     "work": CORE | {"scores", "datasets", "methods", "metrics", "corrupt"},
-    "engines": CORE | {"scores", "work"},
+    "engines": CORE | {"scores", "provenance", "work"},
     "isolate": CORE | {"scores", "work", "engines"},
     "ledger": ENGINE,
     "bench": ENGINE | {"engines", "isolate", "ledger"},

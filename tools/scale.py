@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import tempfile
 import threading
 import time
@@ -71,32 +72,38 @@ def pairs(count: int, engine: str) -> None:
     watcher.join()
 
 
-def speedup(limit: int, methods: list[str]) -> None:
-    """One run with one worker and with two: seconds in all, and after a fifth of the rows, when all workers are there."""
-    first: dict[str, bytes] = {}
-    base = 0.0
-    print("| engine | seconds in all | seconds of work | speed-up of the work | CSV |\n| --- | --: | --: | --: | --- |")
-    for engine in ("local:1", "local:2"):
-        rows: list[float] = []
-        with tempfile.TemporaryDirectory() as folder:
-            start = time.monotonic()
-            run(
-                methods,
-                ["phantom/pet-mri"],
-                Path(folder),
-                split="train" if limit > 24 else "test",
-                device="cpu",
-                limit=limit,
-                engine=engine,
-                notify=lambda stage, done, total, rows=rows: (  # type: ignore[misc]
-                    rows.append(time.monotonic()) if "checking" not in stage and done else None
-                ),
-            )
-            whole, work = time.monotonic() - start, rows[-1] - rows[len(rows) // 5]
-            tables = {p.name: p.read_bytes() for p in sorted(Path(folder).glob("scores/*/*/*.csv"))}
-        first, base = first or tables, base or work
-        same = "the same bytes" if tables == first else "OTHER BYTES"
-        print(f"| {engine} | {whole:.1f} | {work:.1f} | {base / work:.2f} | {same} |", flush=True)
+def speedup(limit: int, methods: list[str], rounds: int) -> None:
+    """Runs with one worker and with two, in turns: seconds in all, and after a fifth of the rows, with all workers there."""
+    times: dict[str, list[tuple[float, float]]] = {"local:1": [], "local:2": []}
+    tables: list[dict[str, bytes]] = []
+    print("| round | engine | seconds in all | seconds of work | CPU seconds |\n| --- | --- | --: | --: | --: |")
+    for number in range(rounds):
+        for engine, seconds in times.items():
+            with tempfile.TemporaryDirectory() as folder:
+                *spent, used = timed(Path(folder), limit, methods, engine)
+                tables.append({p.name: p.read_bytes() for p in sorted(Path(folder).glob("scores/*/*/*.csv"))})
+            seconds.append((spent[0], spent[1]))
+            print(f"| {number + 1} | {engine} | {spent[0]:.1f} | {spent[1]:.1f} | {used:.1f} |", flush=True)
+    for n, what in enumerate(("in all", "of the work")):
+        ratios = [one[n] / two[n] for one, two in zip(*times.values(), strict=True)]
+        print(f"speed-up {what}: {statistics.median(ratios):.2f} ({', '.join(f'{r:.2f}' for r in ratios)})")
+    print("the same bytes" if all(t == tables[0] for t in tables) else "OTHER BYTES")
+
+
+def timed(folder: Path, limit: int, methods: list[str], engine: str) -> tuple[float, float, float]:
+    """(seconds in all, seconds of work, CPU seconds of this process and its workers) of one run."""
+    rows: list[float] = []
+    before = os.times()
+    start = time.monotonic()
+
+    def notify(stage: str, done: int, total: int) -> None:
+        if "checking" not in stage and done:
+            rows.append(time.monotonic())
+
+    split = "train" if limit > 24 else "test"
+    run(methods, ["phantom/pet-mri"], folder, split=split, device="cpu", limit=limit, engine=engine, notify=notify)
+    whole, after = time.monotonic() - start, os.times()
+    return whole, rows[-1] - rows[len(rows) // 5], sum(after[:4]) - sum(before[:4])
 
 
 def main() -> None:
@@ -104,13 +111,14 @@ def main() -> None:
     parser.add_argument("what", choices=["pairs", "speedup"])
     parser.add_argument("--count", type=int, default=20000)
     parser.add_argument("--engine", default="serial")
-    parser.add_argument("--limit", type=int, default=24)
+    parser.add_argument("--limit", type=int, default=24, help="speedup: pairs")
+    parser.add_argument("--rounds", type=int, default=3, help="speedup: how often")
     parser.add_argument("-m", "--method", action="append", default=[])
     options = parser.parse_args()
     if options.what == "pairs":
         pairs(options.count, options.engine)
     else:
-        speedup(options.limit, options.method or ["laplacian", "dwt", "guided-filter", "gtf"])
+        speedup(options.limit, options.method or ["laplacian", "dwt", "guided-filter", "gtf"], options.rounds)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,13 @@ def jit(function: C) -> C:
     return cast(C, compiled)
 
 
-@jit
+def inlined(function: C) -> C:
+    """For what kernels call. A function of its own would be one machine code when compiled and another when loaded from the
+    cache, which LLVM may have summed in another order: the last digits of a score would tell the two apart."""
+    return cast(C, numba.njit(inline="always", fastmath=_FAST, error_model="numpy")(function))
+
+
+@inlined
 def exp(x: float) -> float:
     """e**x for |x| < 60 to 1e-13 relative, without a call: Taylor series at x / 256, then squared eight times."""
     y = x * (1.0 / 256.0)
@@ -54,7 +60,7 @@ def exp(x: float) -> float:
     return p * p
 
 
-@jit
+@inlined
 def angle(y: float, x: float, r: float) -> float:
     """arctan(y / x), pi / 2 where x = 0, given r = hypot(x, y): the odd series of half the angle below pi / 4, to 1e-15."""
     ax, ay = abs(x), abs(y)
@@ -85,7 +91,7 @@ def angle(y: float, x: float, r: float) -> float:
 
 
 # The window kernels walk over whole rows, up to four pairs of taps at a time, so that the row stays in registers and cache.
-@jit
+@inlined
 def _rows(x: Array, top: int, taps: Array, row: Array) -> None:
     """row = sum taps[k] x[top + k]; taps symmetric and odd in number."""
     n, c = len(taps), len(taps) // 2
@@ -107,7 +113,7 @@ def _rows(x: Array, top: int, taps: Array, row: Array) -> None:
         k += 1
 
 
-@jit
+@inlined
 def _columns(row: Array, taps: Array, out: Array) -> None:
     """out[j] = sum taps[k] row[j + k]."""
     n, c, w = len(taps), len(taps) // 2, len(out)
@@ -200,7 +206,7 @@ def log_shared_information(mu1: Array, s1: Array, mu2: Array, s2: Array, e12: Ar
                 out[m] += np.log(product[j])
 
 
-@jit
+@inlined
 def _information_row(mu1: Array, s1: Array, mu2: Array, s2: Array, e12: Array, product: Array) -> None:
     for j in range(len(product)):
         v1, v2 = s1[j], s2[j]
@@ -239,7 +245,7 @@ def moments(x: Array, taps: Array, centred: bool, mean: Array, square: Array) ->
                 top += 1
 
 
-@jit
+@inlined
 def _push(a: Array, b: Array, f: Array, products: Array, filled: int) -> None:
     """products[0..2, filled] = f f, a f, b f."""
     ff, af, bf = products[0, filled], products[1, filled], products[2, filled]
@@ -250,7 +256,7 @@ def _push(a: Array, b: Array, f: Array, products: Array, filled: int) -> None:
         bf[j] = b[j] * v
 
 
-@jit
+@inlined
 def _window_rows(f: Array, i: int, products: Array, top: int, taps: Array, row: Array, means: Array) -> None:
     """means[0..3] = window means of f, f f, a f, b f over one row of windows."""
     _rows(f, i, taps, row)
@@ -296,7 +302,7 @@ def vif_pair(a: Array, ma: Array, va: Array, b: Array, mb: Array, vb: Array, f: 
                 in_a[:], in_b[:] = 1.0, 1.0
 
 
-@jit
+@inlined
 def _ssim_row(mu1: Array, e11: Array, mu2: Array, e22: Array, e12: Array, c1: float, c2: float, ratio: float) -> float:
     total = 0.0
     for j in range(len(mu1)):
@@ -457,7 +463,7 @@ def plogp_sum(counts: Array, table: Array, out: Array) -> None:
         out[m] = total
 
 
-@jit
+@inlined
 def _window(x: Array, m: int, i: int, j: int, p: Array, logs: Array, cumulative: Array) -> tuple[float, float, float]:
     """The 3 x 3 window at (i, j), column after column, as a distribution: -> entropy, position deviation, sum of p^2 - 1/9.
 
@@ -486,7 +492,7 @@ def _window(x: Array, m: int, i: int, j: int, p: Array, logs: Array, cumulative:
     return entropy, np.sqrt(max(second - first * first, 0.0)), square - 1.0 / 9.0
 
 
-@jit
+@inlined
 def _shared(p: Array, log_p: Array, cp: Array, q: Array, log_q: Array, cq: Array, r: float, deviations: float) -> float:
     """Mutual information of two distributions over nine places whose joint has correlation r: (1 - w) p q + w bound.
 
