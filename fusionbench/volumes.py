@@ -188,12 +188,12 @@ def _read_dicom(folder: Path) -> Volume:
     for path in sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")):
         try:
             item = pydicom.dcmread(path)
+            if "PixelData" in item:
+                found.setdefault(str(item.get("SeriesInstanceUID", "")), []).append(item)
         except pydicom.errors.InvalidDicomError:
             continue  # README, DICOMDIR's index and the like
         except Exception as error:  # pydicom raises almost anything on damaged data
             raise InputError(f"{path}: damaged DICOM file ({_one_line(error)}); replace it") from None
-        if "PixelData" in item:
-            found.setdefault(str(item.get("SeriesInstanceUID", "")), []).append(item)
     if len(found) != 1:
         raise InputError(f"{folder}: holds {len(found)} DICOM series; give a folder with exactly one")
     try:

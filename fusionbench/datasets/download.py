@@ -151,8 +151,11 @@ def unpack_archive(archive: Path, staged: Path, sums: Mapping[str, str]) -> None
             todo = [path for group in compare_files(staged, sums) for path in group]
             for path in todo:
                 write_bytes(staged / path, _checked(zipped, wanted[path], sums[path]))
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{archive.name}: not a sound zip archive ({error}); run the same command again") from None
+    except (InputError, OSError):
+        raise
+    except Exception as error:  # zipfile and its decompressors raise almost anything on damaged data
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{archive.name}: not a sound zip archive ({reason}); run the same command again") from None
 
 
 def _refuse_escape(archive: Path, member: zipfile.ZipInfo) -> None:

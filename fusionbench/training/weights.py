@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors
 import safetensors.torch
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from fusionbench.errors import InputError
 from fusionbench.files import write_bytes
+
+N = TypeVar("N", bound=nn.Module)
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any], half: bool = False) -> None:
@@ -43,10 +45,11 @@ def load_weights(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
         with safetensors.safe_open(path, framework="pt") as file:
             card = json.loads((file.metadata() or {}).get("card", "{}"))
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except (safetensors.SafetensorError, json.JSONDecodeError, OSError) as error:
+    except (safetensors.SafetensorError, ValueError, RecursionError, OSError) as error:
         raise InputError(
             f"{path}: not a readable safetensors file ({error}); give a file written by this program"
         ) from error
+    card = card if isinstance(card, dict) else {}
     if card.get("kind") != kind:
         raise InputError(
             f"{path}: holds weights of {card.get('kind', 'something unknown')!r}, not of {kind!r}; give another file"
@@ -66,15 +69,38 @@ def load_pickle(path: Path) -> dict[str, Any]:
     except Exception as error:  # the unpickler raises almost anything on foreign bytes
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"{path}: not a checkpoint of plain tensors ({first[:200]}); give another file") from error
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise InputError(
-            f"{path}: holds a {type(content).__name__}, a dictionary of tensors was expected; give another file"
+            f"{path}: holds a {type(content).__name__}, a dictionary of named tensors was expected; give another file"
         )
     return content
 
 
+def build_strict(make: Callable[[], N], tensors: Mapping[str, Any], source: str) -> N:
+    """A network of the size that a file claims, filled with its tensors.
+
+    It is made without memory at first: a damaged or hostile file may claim any size, and only what fits its own tensors is
+    made for real. Raises InputError when nothing can be made of the claim, or a key is missing, extra or misshapen.
+    """
+    try:
+        with torch.device("meta"):
+            sketch = make()
+    except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError, InputError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{source}: its card does not describe this network ({reason}); give another file") from error
+    _refuse_others(sketch, tensors, source)
+    network = make()
+    load_strict(network, tensors, source)
+    return network
+
+
 def load_strict(network: nn.Module, tensors: Mapping[str, Any], source: str) -> None:
     """Copy tensors into a network. Raises InputError listing every missing, extra or misshapen key."""
+    _refuse_others(network, tensors, source)
+    network.load_state_dict(dict(tensors))
+
+
+def _refuse_others(network: nn.Module, tensors: Mapping[str, Any], source: str) -> None:
     expected = network.state_dict()
     problems = [f"missing {key}" for key in expected.keys() - tensors.keys()]
     problems += [f"extra {key}" for key in tensors.keys() - expected.keys()]
@@ -88,4 +114,3 @@ def load_strict(network: nn.Module, tensors: Mapping[str, Any], source: str) -> 
         raise InputError(
             f"{source}: not weights of this network ({len(problems)} keys differ): {shown}; check preset and file"
         )
-    network.load_state_dict(dict(tensors))

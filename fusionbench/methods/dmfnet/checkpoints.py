@@ -13,7 +13,7 @@ from fusionbench.errors import InputError
 from fusionbench.methods._sr3 import SCHEDULE_BUFFERS
 from fusionbench.methods.dmfnet.model import DMFNet, Preset, build_unet, preset
 from fusionbench.methods.dmfnet.unet import DenoisingUNet
-from fusionbench.training.weights import load_pickle, load_strict, load_weights, save_weights
+from fusionbench.training.weights import build_strict, load_pickle, load_strict, load_weights, save_weights
 
 KIND = "dmfnet"
 KIND_UNET = "dmfnet-denoiser"
@@ -35,13 +35,11 @@ def load_model(path: Path, expected: Preset | None = None) -> tuple[DMFNet, dict
     tensors, card = load_weights(path, KIND)
     try:
         p = Preset(**card["preset"])
-        model = DMFNet(p)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError) as error:
         raise InputError(f"{path}: its card does not describe a DM-FNet ({error}); give another file") from error
     if expected is not None and p != expected:
         raise InputError(f"{path}: holds a network of {p}, not of {expected}; give its own --preset")
-    load_strict(model, tensors, str(path))
-    return model, card
+    return build_strict(lambda: DMFNet(p), tensors, str(path)), card
 
 
 def save_unet(path: Path, unet: DenoisingUNet, p: Preset, card: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fusionbench.errors import InputError
 from fusionbench.methods.lkcfunet.network import Network, Preset, preset
-from fusionbench.training.weights import load_pickle, load_strict, load_weights, save_weights
+from fusionbench.training.weights import build_strict, load_pickle, load_strict, load_weights, save_weights
 
 KIND = "lkcfunet"
 PREFIX = "model."
@@ -30,13 +30,11 @@ def load_model(path: Path, expected: Preset | None = None) -> tuple[Network, dic
     tensors, card = load_weights(path, KIND)
     try:
         p = Preset(**card["preset"])
-        network = Network(p)
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise InputError(f"{path}: its card does not describe an LKC-FUNet ({error}); give another file") from error
     if expected is not None and p != expected:
         raise InputError(f"{path}: holds a network of {p}, not of {expected}; give its own --preset and --network")
-    load_strict(network, tensors, str(path))
-    return network, card
+    return build_strict(lambda: Network(p), tensors, str(path)), card
 
 
 def convert_published(files: Sequence[Path], out: Path, size: str | Preset = "paper") -> None:
