@@ -202,8 +202,10 @@ class LokyPool:
         import loky  # takes a while, and most runs are serial
 
         self.stop()
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        self._executor = loky.ProcessPoolExecutor(self._workers, initializer=_ignore_interrupts, env=threads)
+        settings = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        # loky takes 300 MB of weights and buffers for a leak, and starts the worker anew in the middle of the work.
+        settings["LOKY_MAX_MEMORY_LEAK_SIZE"] = "1e18"
+        self._executor = loky.ProcessPoolExecutor(self._workers, initializer=_ignore_interrupts, env=settings)
         executor: futures.Executor = self._executor
         return executor
 
