@@ -13,10 +13,14 @@ import pytest
 import torch
 
 from fusionbench.errors import InputError
+from fusionbench.methods._learned import PairRecipe
 from fusionbench.methods.dmfnet.method import shipped_weights
 from fusionbench.methods.dmfnet.model import Preset, build_head, build_unet
 from fusionbench.methods.dmfnet.recipes import DenoiseRecipe, FuseRecipe
 from fusionbench.methods.dmfnet.train import train_stages
+from fusionbench.methods.lkcfunet import network as lkcfunet
+from fusionbench.methods.lkcfunet.losses import loss_preset
+from fusionbench.methods.lkcfunet.train import Objective
 from fusionbench.training import (
     Settings,
     TrainingPair,
@@ -58,10 +62,12 @@ def split():
     return split_by_case(some_pairs(), ["ct-mri/2", "pet-mri/2"])
 
 
-@pytest.mark.parametrize("stage", ["denoise", "fuse"])
+@pytest.mark.parametrize("stage", ["denoise", "fuse", "lkcfunet"])
 def test_stopped_and_resumed_run_repeats_the_unbroken_one(tmp_path, split, stage):
     def recipe():
         torch.manual_seed(0)
+        if stage == "lkcfunet":  # has dropout, dropped branches and running statistics
+            return PairRecipe("lkcfunet", lkcfunet.Network(lkcfunet.Preset(inner=2)), Objective(loss_preset("compact")))
         unet = build_unet(TINY)
         return DenoiseRecipe(unet) if stage == "denoise" else FuseRecipe(unet, build_head(TINY))
 

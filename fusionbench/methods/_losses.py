@@ -10,6 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fusionbench.errors import InputError
+
+VIF_SMALLEST = 41
+
 
 def gradient(image: Tensor, border: str = "zero") -> Tensor:
     """|Sobel_x| + |Sobel_y|, same shape."""
@@ -50,8 +54,13 @@ def fidelity(source: Tensor, fused: Tensor) -> Tensor:
     """(N,) visual information fidelity of a source in the fused image, both in [-1, 1]; pixel domain, four scales (Sheikh
     and Bovik, IEEE TIP 2006, doi 10.1109/TIP.2005.859378; noise variance 2 on 0..255), kept differentiable.
 
-    The source's own information is bounded from below, lest near-empty crops outweigh the others.
+    The source's own information is bounded from below, lest near-empty crops outweigh the others. Raises InputError
+    for images smaller than the windows of the coarsest scale.
     """
+    if min(source.shape[-2:]) < VIF_SMALLEST:
+        raise InputError(
+            f"VIF needs {VIF_SMALLEST} x {VIF_SMALLEST} pixels; use --crop {VIF_SMALLEST} or more, or --loss fidelity=0"
+        )
     x, y = (source + 1) * 127.5, (fused + 1) * 127.5
     preserved = available = torch.zeros(len(source), device=source.device)
     count = 0
