@@ -33,6 +33,7 @@ EXACT = {
     "guided-filter": "two of VIFB's published scenes identical, one at 66.2 dB",
     "nsst-papcnn": "identical to the authors' CT-MRI result (maximum difference 0)",
     "ifcnn-max": "86.8 dB or more on the authors' eight images",
+    "lkcfunet": "network and losses equal to the authors' class within 1e-5",
     "dtcwt": "shift behaviour equal to the reference package's",
 }
 RECONSTRUCTS = "perfect reconstruction to 1e-10"
