@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from torch.nn import functional as F
 
 from fusionbench.cli import main
+from fusionbench.contracts import method_checks
 from fusionbench.errors import InputError
 from fusionbench.methods._losses import gaussian_ssim
 from fusionbench.methods.lkcfunet.checkpoints import convert_published, load_model, save_model
@@ -194,6 +195,11 @@ def test_method_feeds_the_other_image_first_and_clips(tiny, weights):
     signed = method(weights, value_range="signed").fuse(a, b, torch.Generator())
     expected = tiny(torch.cat([b, a], dim=1) * 2 - 1) / 2 + 0.5
     torch.testing.assert_close(signed, expected.clamp(0, 1), rtol=0, atol=1e-5)
+
+
+def test_method_keeps_its_contract_with_any_weights(weights):
+    for _, check in method_checks(f"lkcfunet:weights={weights}"):
+        check()  # raises Broken
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 70), (17, 17), (65, 98)])
