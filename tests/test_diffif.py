@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from fusionbench.contracts import method_checks
 from fusionbench.errors import InputError
 from fusionbench.methods._losses import directional_gradient
 from fusionbench.methods._sr3 import ConditionalUNet, add_noise, sqrt_alpha_bar
@@ -225,6 +226,11 @@ def test_draws_are_averaged_and_steps_count(weights):
     expected = (fuse(a, b, generator) + fuse(a, b, generator)) / 2
     torch.testing.assert_close(method(weights, draws=2).fuse(a, b, seeded(1)), expected, rtol=0, atol=1e-6)
     assert not torch.equal(method(weights, steps=2).fuse(a, b, seeded(1)), fuse(a, b, seeded(1)))
+
+
+def test_method_keeps_its_contract_with_any_weights(weights):
+    for _, check in method_checks(f"diffif:weights={weights}"):
+        check()  # raises Broken
 
 
 @pytest.mark.parametrize("size", [(1, 1), (17, 17), (35, 50)])

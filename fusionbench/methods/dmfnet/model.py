@@ -90,7 +90,7 @@ def decoder_maps(unet: DenoisingUNet, a: Tensor, b: Tensor, noise: Noise) -> lis
     noisy = add_noise(clean, level, noise.eps.reshape(clean.shape).to(a))
     layout = _layout(unet)
     noisy, count = noisy.contiguous(memory_format=layout), _passes_at_once(unet, noisy)
-    parts = [unet.features(x, s) for x, s in zip(noisy.split(count), level.split(count), strict=True)]
+    parts = [unet.features(x, s) for x, s in zip(torch.split(noisy, count), torch.split(level, count), strict=True)]
     maps = [torch.cat(level_maps) for level_maps in zip(*parts, strict=True)]
     return [m.reshape(-1, steps * m.shape[1], *m.shape[2:]).contiguous(memory_format=layout) for m in maps]
 
