@@ -141,4 +141,7 @@ class Refiner(nn.Module):
         x = self.decoder_level2(self.reduce_chan_level2_refine(torch.cat(deeper, dim=1)), embedding)
         x = self.decoder_level1(self.reduce_chan_level1(torch.cat([x, merged], dim=1)), embedding)
         x = self.reduce_chan_level_out(torch.cat([x, estimate], dim=1))
-        return cast(Tensor, self.output(self.refinement(x)))
+        x = self.refinement(x)
+        # Half precision resolves only half a grey level near black and white, so the last layer is as exact as its weights.
+        with torch.autocast(x.device.type, enabled=False):
+            return cast(Tensor, self.output(x.to(self.output.weight.dtype)))
