@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -12,9 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from fusionbench.cli import COMMANDS
+from fusionbench.cli import COMMANDS, show
+from fusionbench.datasets import TASKS
+from fusionbench.methods import METHODS, unavailable
+from fusionbench.metrics import METRICS
 from fusionbench.pairs import grey, read_picture
+from fusionbench.report.tables import Cell, Line, Sheet
 from fusionbench.scores import Key, read_table
 from tests.conftest import SHARED, Cli, Write, folder_options, make_folders, process, save, slices, tree, write_plugin
 
@@ -65,6 +71,59 @@ def test_list_and_explain(cli: Cli) -> None:
         for word in ("Convention", "Direction: higher is better", "https://doi.org/10.1109/TIP.2003.819861")
     )
     assert "did you mean 'ssim" in cli("explain", "ssmi", code=2).stderr
+
+
+def narrow(monkeypatch: pytest.MonkeyPatch, width: int = 80) -> io.StringIO:
+    """What the commands print on a terminal of that width."""
+    shown = io.StringIO()
+    monkeypatch.setattr(show, "_console", lambda: Console(file=shown, width=width, highlight=False))
+    return shown
+
+
+def test_listings_stay_whole_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = narrow(monkeypatch)
+    for kind in show.KINDS:
+        show._print_listing(show._console(), kind, show._LISTINGS[kind]())
+    lines = shown.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    firsts = {line[1:].partition("│")[0].strip() for line in lines if line.startswith("│")}
+    assert {*METHODS.names(), *METRICS.names(), *TASKS.names()} <= firsts
+    text = " ".join(" ".join(line.split("│")[2].split()) for line in lines if line.startswith("│"))
+    assert unavailable(METHODS["ifcnn-max"]) in text
+
+
+def test_a_leaderboard_stays_whole_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = narrow(monkeypatch)
+    headings = ("Mean rank", *(f"METRIC-{i} ↑" for i in range(12)))
+    cells = [tuple(Cell(f"{1000 * i + j}.1234") for j in range(13)) for i in (1, 2)]
+    title = "A method whose title is longer than a third of the terminal is wide"
+    lines = (Line("one", title, "contender", cells[0]), Line("two", "Maximum", "control", cells[1]))
+    apart = Line("three", "Third", "apart", (), "scored on other pairs")
+    show._print_sheet(show._console(), Sheet("PET–MRI", headings, (*lines, apart), ()))
+    text = shown.getvalue()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    assert all(text.count(word) == 1 for word in (*headings, *(cell.text for row in cells for cell in row)))
+    assert text.count("Maximum (control)") == text.count("Method") > 1
+    assert text.endswith("Third: scored on other pairs\n")
+
+
+def test_a_wide_leaderboard_is_one_table() -> None:
+    assert show._blocks([9, 6, 6], 30) == [slice(0, 3)]
+    assert show._blocks([9, 6, 6], 29) == [slice(0, 2), slice(2, 3)]
+    assert show._blocks([40, 40], 10) == [slice(0, 1), slice(1, 2)]
+
+
+def test_a_named_method_that_cannot_run_is_an_error(cli: Cli, tmp_path: Path) -> None:
+    for command in (["run", "-t", "pet-mri"], ["fuse", "a.png", "b.png", "-o", tmp_path / "c.png"]):
+        assert "ifcnn-max: needs weights: download" in cli(*command, "-m", "ifcnn-max", code=2).stderr
+    assert "name one" in cli("fuse", "a.png", "b.png", "-o", tmp_path / "c.png", "-m", "all", code=2).stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_to_fuse_is_told_to_be_a_volume(cli: Cli, tmp_path: Path) -> None:
+    told = cli("fuse", tmp_path, tmp_path / "b.png", "-o", tmp_path / "c.png", code=2).stderr
+    assert f"{tmp_path} is a volume" in " ".join(told.split())
 
 
 def test_run_twice_report_and_score(cli: Cli, tmp_path: Path, folders: tuple[Path, Path]) -> None:

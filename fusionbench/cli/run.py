@@ -237,10 +237,13 @@ def fuse_command(
     if not volumes and output.suffix.lower() != ".png":
         raise InputError(f"{output}: the result is written as PNG, which loses nothing; name it *.png")
     if volumes and not output.name.lower().endswith(NIFTI):
-        raise InputError(f"{output}: the result is a volume; name it *.nii.gz or *.nii")
-    specs = chosen_methods([method])
+        source = mri if is_volume(mri) else other
+        raise InputError(
+            f"{output}: {source} is a volume (NIfTI file or DICOM folder), and so is the result; name it *.nii.gz or *.nii"
+        )
+    specs = [] if method == "all" else chosen_methods([method])
     if len(specs) != 1:
-        raise InputError(f"--method {method}: stands for {', '.join(specs)}; name one")
+        raise InputError(f"--method {method}: stands for several methods; name one")
     if volumes:
         windows = tuple(None if text is None else parse_window(text) for text in (window_mri, window_other))
         _fuse_volumes(mri, other, output, specs[0], resolve_device(device), seed, windows, scores)
@@ -312,6 +315,10 @@ def chosen_methods(wanted: Sequence[str]) -> list[str]:
                 else:
                     chosen.append(name)
         else:
+            plugin, given = METHODS.parse(spec)
+            reason = unavailable(plugin)
+            if reason and not given:
+                raise InputError(f"method {spec}: {reason}")
             chosen.append(spec)
     return list(dict.fromkeys(chosen))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import textwrap
 from collections.abc import Collection, Sequence
@@ -139,19 +140,38 @@ def print_leaderboard(results: Path, profile: str, tasks: Collection[tuple[str, 
 
 
 def _print_sheet(console: Console, board: Sheet) -> None:
-    table = Table(title=board.title, title_justify="left", header_style="bold", pad_edge=False)
-    table.add_column("Method", no_wrap=True)
-    for heading in board.headings:
-        table.add_column(heading, justify="right", no_wrap=True)
-    section = None
+    """A leaderboard; one below the other where its columns are more than the terminal is wide."""
+    lines = [line for line in board.lines if line.cells]
+    names = [line.title + (" (control)" if line.kind == "control" else "") for line in lines]
+    room = max(16, min(max(map(len, names), default=0), console.width // 3))
+    widths = [max(len(h), *(_cell(line.cells[i]).cell_len for line in lines), 0) for i, h in enumerate(board.headings)]
+    for number, part in enumerate(_blocks(widths, console.width - room - 3)):
+        table = Table(title=None if number else board.title, title_justify="left", header_style="bold", pad_edge=False)
+        table.add_column("Method", max_width=room)
+        for heading in board.headings[part]:
+            table.add_column(heading, justify="right", no_wrap=True)
+        section = None
+        for name, line in zip(names, lines, strict=True):
+            if section not in (None, line.kind):
+                table.add_section()
+            section = line.kind
+            style = "dim" if line.kind != "contender" else ""
+            table.add_row(Text(name, style=style), *map(_cell, line.cells[part]))
+        console.print(table)
     for line in board.lines:
-        if section not in (None, line.kind):
-            table.add_section()
-        section = line.kind
-        name = line.title + (" (control)" if line.kind == "control" else "")
-        cells = [_cell(cell) for cell in line.cells] or [Text(line.note, style="dim")]
-        table.add_row(Text(name, style="dim" if line.kind != "contender" else ""), *cells)
-    console.print(table)
+        if not line.cells:
+            console.print(Text(f"{line.title}: {line.note}", style="dim"))
+
+
+def _blocks(widths: Sequence[int], room: int) -> list[slice]:
+    """Runs of columns of these widths that fit side by side into ``room`` characters, borders counted."""
+    starts, used = [0], 0
+    for index, width in enumerate(widths):
+        used += width + 3
+        if used > room and index > starts[-1]:
+            starts.append(index)
+            used = width + 3
+    return [slice(first, last) for first, last in itertools.pairwise([*starts, len(widths)])]
 
 
 def _cell(cell: Cell) -> Text:
@@ -190,19 +210,24 @@ _COLUMNS = {
     "tasks": ("name", "title", "modalities", "year", "reference"),
     "profiles": ("name", "title", "metrics"),
 }
+_NARROW = 120  # columns of a terminal below which listings are stacked
 
 
 def _print_listing(console: Console, kind: str, rows: Sequence[dict[str, Any]]) -> None:
-    table = Table(title=f"{len(rows)} {kind}", title_justify="left", pad_edge=False)
-    for column in _COLUMNS[kind]:
-        table.add_column(column, no_wrap=column == "name")
+    *columns, last = _COLUMNS[kind]
+    below = console.width < _NARROW  # then the last column stands below the title
+    table = Table(title=f"{len(rows)} {kind}", title_justify="left", pad_edge=False, show_lines=below)
+    for column in columns if below else [*columns, last]:
+        table.add_column(column, no_wrap=column in ("name", "family"))
     order = (lambda r: (r.get("family", ""), r["name"])) if kind in ("methods", "metrics") else None
     for row in sorted(rows, key=order) if order else rows:
         # A line an entry: long references are cut here; --json has all of them.
-        values = [textwrap.shorten(_shown(row.get(column)), 64, placeholder=" …") for column in _COLUMNS[kind]]
+        cells = {c: Text(textwrap.shorten(_shown(row.get(c)), 64, placeholder=" …")) for c in (*columns, last)}
+        if below and cells[last]:
+            cells["title"].append(f"\n{cells[last].plain}", "dim")
         if row.get("unavailable"):
-            values[1] += f"; unavailable: {row['unavailable']}"
-        table.add_row(*map(Text, values))
+            cells["title"].append(f"\nunavailable: {row['unavailable']}", "yellow")
+        table.add_row(*(cells[column.header] for column in table.columns))
     console.print(table)
 
 

@@ -54,7 +54,6 @@ def nsst_wlf(a: Image, b: Image) -> Image:
         year=2022,
         reference="after Shilpa, Ragesh Rajan, Asha and Shyam, Enhanced JAYA optimization based medical image fusion in "
         "adaptive non subsampled shearlet transform domain, JESTECH 2022",
-        doi="10.1016/j.jestch.2022.101245",
         stochastic=True,
         theirs="NSST; weights of the low band searched by an enhanced JAYA for each pair",
         ours=f"plain JAYA; the two parameters are slope and offset of a sigmoid of the log activity ratio; objective: "
@@ -134,7 +133,6 @@ def _details(bands_a: list[Image], bands_b: list[Image]) -> list[Image]:
         year=2017,
         reference="after Daniel, Anitha, Kamaleshwaran and Rani, Optimum spectrum mask based medical image fusion using "
         "Gray Wolf Optimization, Biomedical Signal Processing and Control 2017",
-        doi="10.1016/j.bspc.2017.01.003",
         identity=False,
         stochastic=True,
         theirs="fusion by masks on the sources' spectra, whose scale is searched by grey wolf optimisation for each pair",
