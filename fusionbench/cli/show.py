@@ -217,8 +217,9 @@ def _print_listing(console: Console, kind: str, rows: Sequence[dict[str, Any]]) 
     *columns, last = _COLUMNS[kind]
     below = console.width < _NARROW  # then the last column stands below the title
     table = Table(title=f"{len(rows)} {kind}", title_justify="left", pad_edge=False, show_lines=below)
-    for column in columns if below else [*columns, last]:
-        table.add_column(column, no_wrap=column in ("name", "family"))
+    headings = columns if below else [*columns, last]
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading in ("name", "family"))
     order = (lambda r: (r.get("family", ""), r["name"])) if kind in ("methods", "metrics") else None
     for row in sorted(rows, key=order) if order else rows:
         # A line an entry: long references are cut here; --json has all of them.
@@ -227,7 +228,7 @@ def _print_listing(console: Console, kind: str, rows: Sequence[dict[str, Any]]) 
             cells["title"].append(f"\n{cells[last].plain}", "dim")
         if row.get("unavailable"):
             cells["title"].append(f"\nunavailable: {row['unavailable']}", "yellow")
-        table.add_row(*(cells[column.header] for column in table.columns))
+        table.add_row(*(cells[heading] for heading in headings))
     console.print(table)
 
 
