@@ -50,7 +50,7 @@ from fusionbench.work import (
     score_unit,
 )
 
-__all__ = ["Notify", "Outcome", "label", "resolve_device", "run", "score_folder"]
+__all__ = ["Notify", "Outcome", "label", "resolve_device", "run", "score_folder", "score_folders"]
 
 Images = Mapping[Key, Callable[[str], tuple[Path, Path | None]]]
 """Of each table, pair -> (the image that is scored, its coloured version)."""
@@ -128,9 +128,13 @@ def _stage(ref: TaskRef, what: str) -> str:
     return f"{key.dataset}/{key.task}: {what}"
 
 
-def score_folder(
-    folder: Path,
-    facts: Mapping[str, Any],
+def score_folder(folder: Path, facts: Mapping[str, Any], task_name: str, results: Path, **options: Any) -> Outcome:
+    """:func:`score_folders` of one folder."""
+    return score_folders([(folder, facts)], task_name, results, **options)
+
+
+def score_folders(
+    folders: Sequence[tuple[Path, Mapping[str, Any]]],
     task_name: str,
     results: Path,
     *,
@@ -141,27 +145,58 @@ def score_folder(
     limit: int | None = None,
     force: bool = False,
     mask: str = "none",
+    engine: str = "serial",
     notify: Notify = lambda stage, done, total: None,
 ) -> Outcome:
-    """Score a folder of fused images that something else made, matched to the task's pairs by file stem.
+    """Score folders of fused images that something else made, matched to the task's pairs by file stem.
 
-    ``facts``: at least ``name``, which becomes the method's name in the tables. A coloured image is scored on its BT.601
-    grey, and the record says so. Raises InputError when a pair has no image, an image has another size than its pair, or
-    the name cannot be a file name; nothing is written then.
+    A folder comes with facts: at least ``name``, which becomes the method's name in the tables. A coloured image is scored
+    on its BT.601 grey, and the record says so; metrics of colour are left out for grey ones. Folders scored together share
+    what is computed from the sources alone. Raises InputError when a pair has no image, an image has another size than its
+    pair, or a name cannot be a file name; nothing is written then.
     """
-    name = str(facts["name"])
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9 ._+@=,-]{0,78}[A-Za-z0-9._+@=,-])?", name):
-        raise InputError(
-            f"method name {name!r} is not usable as a file name; use at most 80 letters, digits and . _ + @ -"
-        )
-    if name.partition("@")[0] in METHODS:
-        raise InputError(
-            f"{name!r} is a method of the suite itself, whose scores would be overwritten; give another name"
-        )
+    for _, facts in folders:
+        _check_name(str(facts["name"]))
     scoring = Scoring(tuple(metrics), mask, resolve_device(device))
-    ref = TaskRef(task_name, tuple(data), split)
+    ref = TaskRef(task_name, tuple(Path(folder).absolute() for folder in data), split)
     task = ref.open()
     wanted = _checked_ids(ref, limit, notify)
+    found = {ref.key(str(facts["name"])): (_found(folder, wanted), folder, facts) for folder, facts in folders}
+    records = {
+        key: {pair: _foreign_record(task, pair, pictures[pair]) for pair in wanted}
+        for key, (pictures, _, _) in found.items()
+    }
+    outcome = Outcome()
+    made = making(scoring.device)
+    with (
+        locked(results),
+        open_engine(engine, scoring.device) as workers,
+        Ledger(results, outcome, scoring, made) as ledger,
+    ):
+        for key, (_, folder, facts) in found.items():
+            foreign: dict[str, Any] = {**facts, "foreign": True, "folder": "/".join(folder.resolve().parts[-2:])}
+            about = _task_about(ref) | {"method": plain(foreign), "settings": {}, "seed": 0}
+            table = ledger.open(key, about, wanted if force else ())
+            for pair, record in records[key].items():
+                if table.pairs.get(pair, {}).get("fused") != record["fused"]:
+                    ledger.enter(Row(key, pair, record))
+        images = {
+            key: functools.partial(lambda own, pair: (own[pair], None), own) for key, (own, _, _) in found.items()
+        }
+        _score(ledger, ref, wanted, images, scoring, workers, notify)
+    return outcome
+
+
+def _check_name(name: str) -> None:
+    """Whether somebody else's method can be kept under this name."""
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9 ._+@=,-]{0,78}[A-Za-z0-9._+@=,-])?", name):
+        raise InputError(f"method name {name!r} cannot be a file name; use at most 80 letters, digits and . _ + @ -")
+    if name.partition("@")[0] in METHODS:
+        raise InputError(f"{name!r} is a method of the suite, whose scores would be overwritten; give another name")
+
+
+def _found(folder: Path, wanted: Sequence[str]) -> dict[str, Path]:
+    """The pictures of a folder; every pair wanted has one."""
     pictures = list_pictures(folder)
     missing = [pair for pair in wanted if pair not in pictures]
     if missing:
@@ -169,24 +204,7 @@ def score_folder(
         raise InputError(
             f"{folder}: no image for {len(missing)} of {len(wanted)} pairs ({shown}); name the files after the pairs' ids"
         )
-    key = ref.key(name)
-    records = {pair: _foreign_record(task, pair, pictures[pair]) for pair in wanted}
-    outcome = Outcome()
-    made = making(scoring.device)
-    with (
-        locked(results),
-        open_engine("serial") as workers,
-        Ledger(results, outcome, scoring, made) as ledger,
-    ):
-        foreign: dict[str, Any] = {**facts, "foreign": True, "folder": "/".join(folder.resolve().parts[-2:])}
-        about = _task_about(ref) | {"method": plain(foreign), "settings": {}, "seed": 0}
-        table = ledger.open(key, about, wanted if force else ())
-        for pair, record in records.items():
-            if table.pairs.get(pair, {}).get("fused") != record["fused"]:
-                ledger.enter(Row(key, pair, record))
-        images: Images = {key: lambda pair: (pictures[pair], None)}
-        _score(ledger, ref, wanted, images, scoring, workers, notify)
-    return outcome
+    return pictures
 
 
 def _checked_ids(ref: TaskRef, limit: int | None, notify: Notify) -> list[str]:
@@ -282,8 +300,10 @@ def _score(
 
     def lacking(key: Key, pair: str) -> tuple[str, ...]:
         record = ledger.held[key].pairs.get(pair, {"error": "not fused"})
-        scores = record.get("scores", {})
-        return () if "error" in record else tuple(name for name, col in columns.items() if col not in scores)
+        todo = [name for name, col in columns.items() if col not in record.get("scores", {})]
+        if record.get("color") is False:  # made elsewhere, in grey: has no colour to be scored
+            todo = [name for name in todo if "rgb" not in METRICS[name].facts.needs]
+        return () if "error" in record else tuple(todo)
 
     def jobs(pair: str) -> Iterator[ScoreJob]:
         for key, files in images.items():

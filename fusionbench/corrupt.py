@@ -3,7 +3,7 @@
 ``noise:sigma=0.05`` names a degradation: a kind and its strength. Left out, the strength is the kind's default; ``,input=a``
 or ``,input=b`` says which source is degraded (a: the structural one), else the kind's own choice below. Random parts are
 drawn from the pair's id and the kind, not from the strength, so that a curve over strengths shows one and the same flaw
-growing. Results are kept under a data set of their own, ``phantom+noise:sigma=0.05``.
+growing. Results are kept under a data set of their own, ``phantom+noise,sigma=0.05`` (some systems allow no colon in names).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Degradation:
         """The normal form of the name, which results are kept under."""
         usual = KINDS[self.kind]
         extra = "" if self.input == usual.input else f",input={self.input}"
-        return f"{self.kind}:{usual.parameter}={self.strength:g}{extra}"
+        return f"{self.kind},{usual.parameter}={self.strength:g}{extra}"
 
     def apply(self, pair: Pair) -> Pair:
         """The pair with one source degraded; of a coloured source all channels are, alike, and its grey follows."""
@@ -104,11 +104,11 @@ class DegradedTask:
 
 
 def parse_degradation(text: str) -> Degradation:
-    """``"noise:sigma=0.05"``, ``"bias"``, ``"blur:sigma=1,input=a"`` -> Degradation.
+    """``"noise:sigma=0.05"``, ``"bias"``, ``"blur:sigma=1,input=a"``, or a label -> Degradation.
 
     Raises InputError for an unknown kind or setting, or a strength outside the kind's bounds.
     """
-    name, _, rest = text.partition(":")
+    name, _, rest = text.replace(":", ",", 1).partition(",")
     if name not in KINDS:
         raise InputError(f"unknown degradation {name!r}; known: {', '.join(_usage(kind) for kind in KINDS)}")
     kind = KINDS[name]

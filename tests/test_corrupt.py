@@ -68,9 +68,12 @@ def test_a_shift_is_as_long_as_it_says() -> None:
 
 
 def test_names() -> None:
-    assert parse_degradation("bias").label == "bias:strength=0.3"
-    assert parse_degradation("noise:sigma=0.050").label == "noise:sigma=0.05"
-    assert parse_degradation("noise:sigma=0.05,input=a").label == "noise:sigma=0.05,input=a"
+    assert parse_degradation("bias").label == "bias,strength=0.3"
+    assert parse_degradation("noise:sigma=0.050").label == "noise,sigma=0.05"
+    assert parse_degradation("noise:sigma=0.05,input=a").label == "noise,sigma=0.05,input=a"
+    for kind in KINDS:
+        flaw = parse_degradation(f"{kind},input=a")
+        assert parse_degradation(flaw.label) == flaw
     for bad in ("fog", "noise:sigma=two", "noise:sigma=nan", "noise:sigma=9", "jpeg:q=0", "blur:px=1", "blur:input=c"):
         with pytest.raises(InputError):
             parse_degradation(bad)
@@ -80,7 +83,7 @@ def test_runs_are_kept_apart_and_scored_on_the_clean_pair(tmp_path: Path) -> Non
     flaw = "noise:sigma=0.1"
     outcome = run(["average"], ["phantom/ct-mri"], tmp_path, metrics=["psnr"], limit=1, corrupt=[flaw], device="cpu")
     (key,) = outcome.keys
-    assert key == Key(f"phantom+{flaw}", "ct-mri", "average")
+    assert key == Key("phantom+noise,sigma=0.1", "ct-mri", "average")
     table = read_table(tmp_path, key)
     ((name, record),) = table.pairs.items()
     assert table.about["corruption"]["strength"] == 0.1

@@ -1,53 +1,231 @@
 """Recompute the public leaderboard: every method on the Harvard test pairs, and images that others released.
 
     python tools/leaderboard.py --data HARVARD_FOLDER --published FOLDER [--results results]
+    python tools/leaderboard.py --data HARVARD_FOLDER --published FOLDER --verify
 
 ``--published`` holds METHOD/TASK/ID.png, as released by third parties. Scores go to RESULTS/scores, tables and figures to
-RESULTS/leaderboard; only what is missing or stale is done. Images of the atlas are never written into the leaderboard.
+RESULTS/leaderboard; only what is missing or stale is done, and a run that was killed goes on where it was. Images of the
+atlas are never written into the leaderboard.
+
+What is committed holds nothing that changes from run to run: seconds, versions and the device of a run are taken out of the
+score files and kept in RESULTS/made.json. What `fusionbench profile` measured (seconds a pair, FLOPs, memory) stays in the
+score files until a method's settings or weights change. ``--verify`` computes everything else anew in an empty folder, takes
+those measurements over, and compares file by file, byte by byte; exit code 1 when anything differs.
 """
 
 from __future__ import annotations
 
+import csv
+import io
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-from fusionbench.bench import run, score_folder
+from fusionbench.bench import Notify, run, score_folders
 from fusionbench.cli.common import DIRECTORY, progress_bar
+from fusionbench.corrupt import KINDS
 from fusionbench.datasets import resolve_tasks
+from fusionbench.errors import InputError
 from fusionbench.methods import METHODS, unavailable
 from fusionbench.metrics import PROFILES
+from fusionbench.profiling import profile, sample_pair, store
+from fusionbench.provenance import making
 from fusionbench.published import published_facts
 from fusionbench.report import write_report
+from fusionbench.scores import Key, find_tables, read_table, write_json, write_table
+
+OF_A_RUN = ("versions", "commit", "device", "device_name", "makings")
+"""What a score file says of the run that made it: all of this goes to made.json."""
+OF_A_PAIR = ("seconds", "made_by", "scored_by")
+UNCOMPARED = ("fused", "made.json", ".lock")
+"""Below RESULTS, what --verify passes over: images that are not committed, the account of the run, the lock."""
+
+SAMPLE = "phantom/pet-mri"
+STEPS = {
+    "noise": (0.02, 0.05, 0.1),
+    "shift": (1, 2, 4),
+    "rotate": (1, 2, 4),
+    "jpeg": (75, 50, 25),
+    "blur": (1, 2, 4),
+    "bias": (0.2, 0.4, 0.8),
+    "undersample": (2, 4, 8),
+}
+"""Robustness: strengths of each kind of degradation, weak to strong."""
+ROBUST_PAIRS = 4
+QUICK = ("average", "maximum", "source-a", "laplacian", "dtcwt", "guided-filter", "cbf", "mgff")
+"""Methods of the robustness track, beside all trained ones that are quicker than QUICK_SECONDS a pair."""
+QUICK_SECONDS = 3.0
 
 
 @click.command()
-@click.option("--data", type=DIRECTORY, required=True, help="The Harvard pairs.")
+@click.option("--data", type=DIRECTORY, help="The Harvard pairs; without it, phantom pairs only.")
 @click.option("--published", type=DIRECTORY, help="METHOD/TASK/ID.png of other people's runs.")
-@click.option("--results", type=DIRECTORY, default=Path("results"), show_default=True)
+@click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 @click.option("--method", multiple=True, help="Only these of our methods.")
-@click.option("--profile", multiple=True, default=tuple(PROFILES), help="Only these profiles' core metrics.")
-@click.option("--phantom/--no-phantom", default=True, show_default=True, help="Run our methods on phantom pairs too.")
+@click.option(
+    "--profile", "profiles", multiple=True, default=tuple(PROFILES), help="Only these profiles' core metrics."
+)
+@click.option("--phantom/--no-phantom", default=True, show_default=True, help="Our methods on phantom pairs too.")
+@click.option("--robustness/--no-robustness", default=True, show_default=True, help="And on degraded phantom pairs.")
+@click.option("--costs/--no-costs", default=True, show_default=True, help="Measure methods that were not profiled yet.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first so many pairs of a task.")
+@click.option(
+    "--engine", default="local:2", show_default=True, help="Where the work is done; the numbers are the same."
+)
+@click.option("--verify", is_flag=True, help="Compute anew in an empty folder, and compare with --results.")
+@click.option("--work", type=click.Path(path_type=Path), help="With --verify: that folder, to go on after a kill.")
 def main(
-    data: Path, published: Path | None, results: Path, method: Sequence[str], profile: Sequence[str], phantom: bool
+    data: Path | None,
+    published: Path | None,
+    results: Path,
+    method: Sequence[str],
+    profiles: Sequence[str],
+    phantom: bool,
+    robustness: bool,
+    costs: bool,
+    limit: int | None,
+    engine: str,
+    verify: bool,
+    work: Path | None,
 ) -> None:
-    """Recompute the public leaderboard."""
-    metrics = list(dict.fromkeys(m for name in ("dmfnet", *profile) for m in PROFILES[name].core))
-    metrics = list(dict.fromkeys([*PROFILES["dmfnet"].metrics, *metrics]))
+    """Recompute the public leaderboard, or verify the one that is there."""
     methods = list(method) or [name for name in METHODS.names() if not unavailable(METHODS[name])]
-    with progress_bar() as notify:
-        for folder in sorted(published.iterdir()) if published else []:
-            for task in resolve_tasks(["all"], "harvard", [data]):
-                images = folder / task.partition("/")[2].upper()
-                if images.is_dir():
-                    facts = {"family": "foreign"} | published_facts(folder.name)
-                    score_folder(images, facts, task, results, metrics=metrics, data=[data], notify=notify)
-        run(methods, resolve_tasks(["all"], "harvard", [data]), results, metrics=metrics, data=[data], notify=notify)
+    core = [m for name in ("dmfnet", *profiles) for m in PROFILES[name].core]
+    metrics = list(dict.fromkeys([*PROFILES["dmfnet"].metrics, *core]))
+    options: dict[str, Any] = {"metrics": metrics, "limit": limit, "engine": engine}
+    with tempfile.TemporaryDirectory(prefix="fusionbench-") as temporary, progress_bar() as notify:
+        target = (work or Path(temporary)) if verify else results
+        done = 0
+        if data is not None:
+            done += _published(published, data, target, {**options, "notify": notify})
+            harvard = resolve_tasks(["all"], "harvard", [data])
+            done += sum(_counts(run(methods, harvard, target, data=[data], notify=notify, **options)))
         if phantom:
-            run(methods, resolve_tasks(["all"], "phantom"), results, metrics=metrics, notify=notify)
-        written = write_report(results, results / "leaderboard", images="public", notify=notify)
-    click.echo(f"{len(written)} files in {results / 'leaderboard'}")
+            done += sum(_counts(run(methods, resolve_tasks(["all"], "phantom"), target, notify=notify, **options)))
+        if verify:
+            _take_costs(results, target)
+        elif costs:
+            _measure(methods, target, notify)
+        if phantom and robustness:
+            done += _robustness(methods, target, engine, notify)
+        if done and not verify:
+            write_json(results / "made.json", making("cpu"))
+        settle(target)
+        written = write_report(target, target / "leaderboard", images="public", notify=notify)
+        if verify:
+            found = differences(results, target)
+            click.echo("\n".join([*found, f"{len(files(target))} files computed anew, {len(found)} differ"]))
+            raise SystemExit(1 if found else 0)
+    click.echo(f"{done} images fused or scored; {len(written)} files in {results / 'leaderboard'}")
+
+
+def _published(folder: Path | None, data: Path, results: Path, options: dict[str, Any]) -> int:
+    """Score the images that others released; returns how many."""
+    done = 0
+    for task in resolve_tasks(["all"], "harvard", [data]):
+        places = [item / task.partition("/")[2].upper() for item in sorted(folder.iterdir())] if folder else []
+        found = [(p, {"family": "foreign"} | published_facts(p.parent.name)) for p in places if p.is_dir()]
+        if found:
+            done += score_folders(found, task, results, data=[data], **options).scored
+    return done
+
+
+def _counts(outcome: Any) -> tuple[int, int]:
+    for key, pair, reason in outcome.failed:
+        click.echo(f"failed {key.dataset}/{key.task} {key.method} {pair}: {reason}", err=True)
+    if outcome.broken:
+        raise InputError(f"methods broke the contract: {', '.join(key.method for key, _ in outcome.broken)}")
+    return outcome.fused, outcome.scored
+
+
+def _measure(methods: Sequence[str], results: Path, notify: Notify) -> None:
+    """What each method costs, for those of which nothing is on record."""
+    known = {key.method for key in find_tables(results) if _costs(results, key)}
+    todo = [name for name in methods if name not in known]
+    pair = sample_pair(SAMPLE, ()) if todo else None
+    for done, name in enumerate(todo):
+        notify("costs", done, len(todo))
+        if pair is not None:
+            store(results, name, profile(name, pair, device="cpu", runs=5))
+
+
+def _costs(results: Path, key: Key) -> dict[str, Any]:
+    return dict(read_table(results, key).about.get("profile_stats") or {})
+
+
+def _take_costs(source: Path, target: Path) -> None:
+    """Copy what was measured: a measurement is not computed anew, and would not come out alike."""
+    known = {key.method: stats for key in find_tables(source) if (stats := _costs(source, key))}
+    for key in find_tables(target):
+        if key.method in known:
+            table = read_table(target, key)
+            table.about["profile_stats"] = known[key.method]
+            write_table(target, table)
+
+
+def _robustness(methods: Sequence[str], results: Path, engine: str, notify: Notify) -> int:
+    """The quick methods on degraded pairs of one task."""
+    dataset, _, task = SAMPLE.partition("/")
+    chosen = [name for name in methods if name in QUICK]
+    for name in methods:
+        seconds = _costs(results, Key(dataset, task, name)).get("seconds")
+        if name not in chosen and METHODS[name.partition(":")[0]].facts.trained and seconds is not None:
+            chosen += [name] if seconds <= QUICK_SECONDS else []
+    flaws = [f"{kind}:{KINDS[kind].parameter}={strength:g}" for kind, steps in STEPS.items() for strength in steps]
+    wanted = PROFILES["dmfnet"].metrics
+    done = _counts(
+        run(chosen, [SAMPLE], results, metrics=wanted, limit=ROBUST_PAIRS, corrupt=flaws, engine=engine, notify=notify)
+    )
+    return sum(done)
+
+
+def settle(results: Path) -> None:
+    """Take out of all score files what differs from run to run."""
+    for key in find_tables(results):
+        table = read_table(results, key)
+        for name in OF_A_RUN:
+            table.about.pop(name, None)
+        for record in table.pairs.values():
+            for name in OF_A_PAIR:
+                record.pop(name, None)
+        write_table(results, table)
+
+
+def files(results: Path) -> list[str]:
+    """Names of all files below a results folder that --verify compares."""
+    every = (path.relative_to(results) for path in results.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in every if path.parts[0] not in UNCOMPARED)
+
+
+def differences(before: Path, after: Path) -> list[str]:
+    """A line a file that is not the same in both folders."""
+    old, new = files(before), files(after)
+    found = [f"{name}: only in {before}" for name in old if name not in new]
+    found += [f"{name}: not in {before}" for name in new if name not in old]
+    for name in sorted({*old} & {*new}):
+        one, two = ((folder / name).read_bytes() for folder in (before, after))
+        if one != two:
+            found.append(f"{name}: differs{_values(one, two) if name.endswith('.csv') else ''}")
+    return found
+
+
+def _values(one: bytes, two: bytes) -> str:
+    """How many cells of two CSV files differ, and the largest relative difference of numbers."""
+    rows = [list(csv.reader(io.StringIO(content.decode()))) for content in (one, two)]
+    cells = [[cell for row in table for cell in row] for table in rows]
+    if len(cells[0]) != len(cells[1]):
+        return " in shape"
+    apart = [(a, b) for a, b in zip(*cells, strict=True) if a != b]
+    worst = 0.0
+    for a, b in apart:
+        try:
+            worst = max(worst, abs(float(a) - float(b)) / (abs(float(a)) or 1.0))
+        except ValueError:
+            continue
+    return f" in {len(apart)} of {len(cells[0])} cells, by at most {worst:.2g} of the value"
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
     OUT/DATASET/TASK/PROFILE.{md,csv,tex}
     OUT/DATASET/TASK/PROFILE-{statistics,pairwise,pair-ranks}.csv
     OUT/DATASET/TASK/conventions.csv   rankings under every two conventions of one metric
+    OUT/DATASET/TASK/robustness.csv    scores and ranks against the strength of a degradation, where any were run
     OUT/tables.tex, OUT/methods.bib    a document of all LaTeX tables; references of the methods
     OUT/figures/DATASET/TASK/*.{png,pdf}
 """
@@ -20,7 +21,7 @@ from fusionbench.errors import InputError
 from fusionbench.files import write_text
 from fusionbench.report import conventions, figures, latex, page, sources, tables
 from fusionbench.report.boards import Board, make_boards, short
-from fusionbench.report.curves import curves, panels
+from fusionbench.report.curves import csv_text, curves, panels
 from fusionbench.report.figures import Box, Shown
 from fusionbench.report.tables import COLUMNS, DEFAULT_COLUMNS, Cell, Line, Sheet
 from fusionbench.scores import read_metric_facts, read_results
@@ -80,10 +81,11 @@ def write_report(
             raise InputError(f"pair {pair!r} is not among those compared in these results; check --pairs")
     grids = [_shown(board, results, data, pairs, images, zoom) for board in steps]  # checks them before the first write
     written = []
-    for done, board in enumerate(boards):
-        notify("tables", done, len(boards))
-        written += _write_tables(board, out, columns)
-    written += _write_collections(boards, out, columns)
+    tabled = [board for board in boards if "+" not in board.dataset] or boards  # degraded inputs make curves
+    for done, board in enumerate(tabled):
+        notify("tables", done, len(tabled))
+        written += _write_tables(board, boards, out, columns)
+    written += _write_collections(tabled, out, columns)
     for done, (board, shown) in enumerate(zip(steps, grids, strict=True)):
         notify("figures", done, len(steps))
         written += _write_figures(board, out, shown, zoom)
@@ -102,10 +104,10 @@ def _first_profiles(boards: Sequence[Board]) -> list[Board]:
     return [board for key, board in first.items() if "+" not in key[0]] or list(first.values())
 
 
-def _write_tables(board: Board, out: Path, columns: Sequence[str]) -> list[Path]:
+def _write_tables(board: Board, boards: Sequence[Board], out: Path, columns: Sequence[str]) -> list[Path]:
     folder = out / board.dataset / board.task
     texts = {
-        f"{board.profile}.md": tables.markdown(board, columns),
+        f"{board.profile}.md": tables.markdown(board, columns, _of_task(board, boards)),
         f"{board.profile}.csv": tables.csv_text(board),
         f"{board.profile}.tex": latex.table(board, columns),
     }
@@ -115,16 +117,23 @@ def _write_tables(board: Board, out: Path, columns: Sequence[str]) -> list[Path]
     return [folder / name for name in texts]
 
 
+def _of_task(board: Board, boards: Sequence[Board]) -> list[Board]:
+    """All boards of a board's task, one a profile."""
+    return [other for other in boards if (other.dataset, other.task) == (board.dataset, board.task)]
+
+
 def _write_collections(boards: Sequence[Board], out: Path, columns: Sequence[str]) -> list[Path]:
     main = _first_profiles(boards)
     texts = {
-        "README.md": "\n".join(["# Leaderboard", "", *(tables.markdown(board, columns) for board in main)]),
+        "README.md": "\n".join(
+            ["# Leaderboard", "", *(tables.markdown(board, columns, _of_task(board, boards)) for board in main)]
+        ),
         "tables.tex": latex.document(f"{b.dataset}/{b.task}/{b.profile}.tex" for b in boards),
         "methods.bib": latex.bibtex(boards),
     }
     for board in main:
-        own = [other for other in boards if (other.dataset, other.task) == (board.dataset, board.task)]
-        texts[f"{board.dataset}/{board.task}/conventions.csv"] = conventions.csv_text(conventions.compare(own))
+        own = conventions.compare(_of_task(board, boards))
+        texts[f"{board.dataset}/{board.task}/conventions.csv"] = conventions.csv_text(own)
     for name, text in texts.items():
         write_text(out / name, text)
     return [out / name for name in texts]
@@ -168,7 +177,12 @@ def _write_figures(board: Board, out: Path, shown: Sequence[Shown], zoom: Box | 
 def _write_curves(board: Board, boards: Sequence[Board], out: Path) -> list[Path]:
     written = []
     titles = {metric: short(board.facts, metric) for metric in board.core}
-    for curve in curves(board, boards):
+    found = curves(board, boards)
+    if found:
+        path = out / board.dataset / board.task / "robustness.csv"
+        write_text(path, csv_text(found))
+        written.append(path)
+    for curve in found:
         figure = figures.robustness(curve["kind"], panels(curve, board, titles), curve["parameter"])
         name = f"robustness-{curve['name']}"
         written += figures.save(figure, out / "figures" / board.dataset / board.task / name)

@@ -96,6 +96,12 @@ class Board:
         seconds = [float(r["seconds"]) for r in self.tables[method].pairs.values() if r.get("seconds") is not None]
         return float(np.median(seconds)) if seconds else math.nan
 
+    def device(self, method: str) -> str:
+        """Where :meth:`seconds` were measured; "" where that is not on record."""
+        about = self.tables[method].about
+        profiled = about.get("profile_stats") or {}
+        return str((profiled if profiled.get("seconds") is not None else about).get("device_name") or "")
+
     def cost(self, method: str, what: str) -> float:
         """``parameters``, ``flops`` or ``peak_memory`` (bytes) as profiled; NaN where not measured."""
         value = (self.tables[method].about.get("profile_stats") or {}).get(what)
@@ -160,6 +166,14 @@ def make_boards(
             shown = [m for m in shown if not metrics or m in metrics]
             boards.append(_make_board(dataset, task, name, title, shown, core, facts["metrics"], own))
     return boards
+
+
+def narrowed(board: Board, methods: Sequence[str], pairs: Sequence[str]) -> Board:
+    """The same board over some of its methods and pairs alone: their means, and their ranks among themselves."""
+    tables = {m: board.tables[m] for m in methods}
+    few = {m: dataclasses.replace(t, pairs={pair: t.pairs[pair] for pair in pairs}) for m, t in tables.items()}
+    names = (board.dataset, board.task, board.profile, board.title)
+    return _make_board(*names, board.metrics, board.core, board.facts, few)
 
 
 def customary(facts: Mapping[str, Mapping[str, Any]], metric: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fusionbench.report.boards import Board
+from fusionbench.report.boards import Board, narrowed
 from fusionbench.report.figures import source_names
 
 _NEUTRAL = {"jpeg": 100.0, "undersample": 1.0}
@@ -32,24 +34,45 @@ def curves(board: Board, boards: Sequence[Board]) -> list[dict[str, Any]]:
     for (name, source, title, parameter), steps in sorted(kinds.items()):
         levels = {_NEUTRAL.get(name, 0.0): board} | steps
         strengths = sorted(levels)
-        methods = [m for m in board.ranked if all(m in levels[s].ranked for s in strengths)]
+        methods = [m for m in board.ranked if all(m in level.ranked for level in levels.values())]
+        pairs = [p for p in board.pairs if all(p in level.pairs for level in levels.values())]
+        if not methods or not pairs:
+            continue
+        # The clean board holds more methods and pairs: a curve compares the same few at every strength.
+        few = [narrowed(levels[s], methods, pairs) for s in strengths]
         values = {
-            metric: {m: [rounded(levels[s].cell(levels[s].means, m, metric)) for s in strengths] for m in methods}
+            metric: {m: [rounded(step.cell(step.means, m, metric)) for step in few] for m in methods}
             for metric in board.metrics
-            if all(metric in levels[s].means for s in strengths)
+            if all(metric in step.means for step in few)
         }
-        ranks = {m: [round(float(levels[s].mean_rank[m]), 4) for s in strengths] for m in methods}
         found.append(
             {
                 "name": f"{name}-{source}",
                 "kind": title,
                 "parameter": parameter,
                 "strengths": strengths,
+                "pairs": len(pairs),
                 "values": values,
-                "ranks": ranks,
+                "ranks": {m: [round(float(step.mean_rank[m]), 4) for step in few] for m in methods},
             }
         )
     return found
+
+
+def csv_text(found: Sequence[Mapping[str, Any]]) -> str:
+    """All curves of a task under one profile: a line a degradation, strength and method; four decimals, as drawn."""
+    metrics = list(dict.fromkeys(metric for curve in found for metric in curve["values"]))
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["degradation", "parameter", "strength", "pairs", "method", "mean_rank", *metrics])
+    for curve in found:
+        for n, strength in enumerate(curve["strengths"]):
+            for method, ranks in curve["ranks"].items():
+                values = [curve["values"][m][method][n] if m in curve["values"] else None for m in metrics]
+                writer.writerow(
+                    [curve["name"], curve["parameter"], strength, curve["pairs"], method, ranks[n], *values]
+                )
+    return buffer.getvalue()
 
 
 def panels(

@@ -203,7 +203,7 @@ def time_rank(board: Board) -> Figure | None:
     points = [(m, board.seconds(m), float(board.mean_rank[m])) for m in board.ranked if board.seconds(m) > 0]
     if not points:
         return None
-    devices = sorted({str(board.tables[m].about.get("device_name") or "unnamed device") for m, _, _ in points})
+    devices = sorted({board.device(m) or "unnamed device" for m, _, _ in points})
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(3.5, 3.0), layout="constrained")
         axis = figure.subplots()

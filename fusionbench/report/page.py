@@ -26,7 +26,7 @@ from fusionbench import stats
 from fusionbench.report import conventions, figures, sources
 from fusionbench.report.boards import Board, describes, short
 from fusionbench.report.curves import curves
-from fusionbench.report.tables import p_text, quantity, summary, task_title
+from fusionbench.report.tables import p_text, quantity, summary, task_title, verdict
 
 SCRIPTS = ("core.js", "table.js", "details.js", "compare.js", "charts.js", "statistics.js", "main.js")
 BUDGET = 4_800_000
@@ -90,7 +90,7 @@ def task_data(boards: Sequence[Board], robustness: list[dict[str, Any]]) -> dict
         "sources": list(figures.source_names(first)),
         "pairs": pairs,
         "cases": [next((t.pairs[p].get("case", "") for t in tables.values() if p in t.pairs), "") for p in pairs],
-        "profiles": [_profile_data(board) for board in boards],
+        "profiles": [_profile_data(board) | {"verdict": verdict(board, boards)} for board in boards],
         "methods": {method: _method_data(first, method) for method in tables},
         "scores": scores,
         "robustness": robustness,
@@ -202,11 +202,11 @@ def _method_data(board: Board, method: str) -> dict[str, Any]:
         "foreign": bool(facts.get("foreign")),
         "facts": {k: v if isinstance(v, str | int | float | bool) else json.dumps(v) for k, v in facts.items()},
         "settings": {k: str(v) for k, v in about.get("settings", {}).items()},
-        "made": {k: str(about[k]) for k in ("device_name", "seed", "split") if about.get(k) not in (None, "")},
+        "made": {k: str(about[k]) for k in ("seed", "split") if about.get(k) not in (None, "")},
         "errors": table.errors(),
     }
     if not math.isnan(seconds):
-        data["seconds"] = [_significant(seconds), f"{seconds:.3g}"]
+        data["seconds"] = [_significant(seconds), f"{seconds:.3g}", board.device(method)]
     for name, key, unit in (("parameters", "parameters", ""), ("flops", "flops", ""), ("memory", "peak_memory", "B")):
         value = board.cost(method, key)
         if not math.isnan(value):

@@ -120,15 +120,55 @@ def task_title(board: Board) -> str:
     return "–".join(p.upper() for p in parts) if set(parts) <= known else board.task
 
 
-def summary(board: Board) -> list[str]:
-    """Who is best, whether that is significant, and under which convention: a few sentences for somebody in a hurry."""
+def verdict(board: Board, siblings: Sequence[Board] = ()) -> list[str]:
+    """The answer in plain words: who is best, who is tied with it, on how much data, and whether another profile agrees.
+
+    ``siblings``: boards of the same task under other profiles.
+    """
     if not board.order:
         return [f"No method is ranked under profile {board.profile}."]
     best = board.order[0]
+    said = [
+        f"For {task_title(board)} on {board.dataset}, {board.name(best)} is best: mean rank {board.mean_rank[best]:.2f} "
+        f"among {_count(len(board.order), 'method')} under profile {board.profile}, {_sample(board)}."
+    ]
+    others = [board.name(m) for m in board.tests.tied[""][1:]]
+    if len(board.order) > 1:
+        if not others:
+            said.append("It is significantly better than every other method.")
+        elif len(others) == len(board.order) - 1:
+            said.append("No other method is shown to differ from it, so the order may be chance.")
+        else:
+            more = f" and {len(others) - 8} more" if len(others) > 8 else ""
+            said.append(
+                f"Statistically tied with it: {', '.join(others[:8])}{more}. It is significantly better than the rest."
+            )
+    firsts: dict[str, list[str]] = {}
+    for other in siblings:
+        if other.order and other.profile != board.profile:
+            firsts.setdefault(other.name(other.order[0]), []).append(other.profile)
+    same = firsts.pop(board.name(best), [])
+    told = [f"it is first under {_and(same)} too"] if same else []
+    told += [f"{name} is first under {_and(names)}" for name, names in firsts.items()]
+    if told:
+        said.append(f"By other conventions: {'; '.join(told)}.")
+    won = [m for m in board.core if any(board.ranks.loc[control, m] == 1.0 for control in board.controls)]
+    if won:
+        named = _and([short(board.facts, m) for m in won])
+        said.append(
+            f"A control is ahead of every method on {named}: {'these do' if len(won) > 1 else 'this does'} not reward "
+            "what a reader would call a good fusion."
+        )
+    return said
+
+
+def summary(board: Board) -> list[str]:
+    """What the verdict rests on: convention, overall test, test of the ties, and what weakens them."""
+    if not board.order:
+        return []
     core = ", ".join(short(board.facts, m) for m in board.core)
     said = [
-        f"Best mean rank: {board.name(best)} ({board.mean_rank[best]:.2f} of {len(board.order)} methods), averaged over "
-        f"{len(board.core)} core metrics ({core}) of profile {board.profile}, {_sample(board)}."
+        f"Convention: profile {board.profile} ({board.title}); mean rank over its {len(board.core)} core metrics: {core}."
     ]
     tests = board.tests
     if isinstance(tests.friedman, str):
@@ -140,14 +180,10 @@ def summary(board: Board) -> list[str]:
             f"Kendall's W {tests.friedman.w:.2f})."
         )
     if len(board.order) > 1:
-        others = [board.name(m) for m in tests.tied[""][1:]]
-        test = f"Wilcoxon on ranks within pairs, Holm over {len(tests.pairwise)} comparisons, α = 0.05"
-        if not others:
-            said.append(f"{board.name(best)} is significantly better than every other method ({test}).")
-        elif len(others) == len(board.order) - 1:
-            said.append(f"No other method is shown to differ from {board.name(best)} ({test}).")
-        else:
-            said.append(f"Not shown to differ from {board.name(best)} ({test}): {', '.join(others)}.")
+        said.append(
+            f"Tied means not shown to differ: Wilcoxon's signed-rank test on ranks within pairs, Holm over "
+            f"{_count(len(tests.pairwise), 'comparison')}, α = {stats.ALPHA:g}."
+        )
         smallest = min(1.0, 2.0 ** (1 - len(board.pairs)) * len(tests.pairwise))
         if smallest >= stats.ALPHA:
             said.append(
@@ -167,11 +203,13 @@ def p_text(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
-def markdown(board: Board, columns: Sequence[str] = DEFAULT_COLUMNS) -> str:
-    """A GitHub table with the summary above and the notes below."""
+def markdown(board: Board, columns: Sequence[str] = DEFAULT_COLUMNS, siblings: Sequence[Board] = ()) -> str:
+    """A GitHub table with verdict and summary above and the notes below; ``siblings``: see :func:`verdict`."""
     data = sheet(board, columns)
     width = len(data.headings)
-    lines = [f"### {_md(data.title)}", "", *(_md(s) for s in summary(board)), ""]
+    said = verdict(board, siblings)
+    lines = [f"### {_md(data.title)}", "", f"**{_md(said[0])}**", *map(_md, said[1:]), ""]
+    lines += [*(f"- {_md(text)}" for text in summary(board)), ""]
     lines += ["| # | Method | " + " | ".join(map(_md, data.headings)) + " |"]
     lines += ["|--:|:--|" + "--:|" * width]
     place = 0
@@ -282,7 +320,17 @@ def _column(board: Board, name: str, method: str, tests: bool) -> Cell:
 
 
 def _sample(board: Board) -> str:
-    return f"on {len(board.pairs)} pairs" + (f" of {len(set(board.clusters))} cases" if board.cases_known else "")
+    cases = f" of {_count(len(set(board.clusters)), 'case')}" if board.cases_known else ""
+    return f"on {_count(len(board.pairs), 'pair')}{cases}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _and(names: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def footnotes(board: Board, tests: bool) -> list[str]:

@@ -29,7 +29,7 @@ function drawForest() {
 
 function drawTime() {
   const keys = ranked().filter((key) => method(key).seconds?.[0] > 0);
-  const devices = [...new Set(keys.map((key) => method(key).made.device_name).filter(Boolean))];
+  const devices = [...new Set(keys.map((key) => method(key).seconds[2]).filter(Boolean))];
   fill("time-note", devices.length ? ` median seconds a pair on ${devices.join("; ")}` : "");
   if (!keys.length) return fill("time", el("p", { class: "muted" }, "No times were recorded: these images were made elsewhere."));
   const height = 380, left = 44, bottom = height - 40;
@@ -125,7 +125,7 @@ function drawRobust() {
   const picture = frame(width, height, `${chosen.kind}: ${id === "rank" ? "mean rank" : metric(id).title} against strength`);
   for (const t of ticks(low, high, 6)) picture.append(svg("line", { class: "gridline", x1: left, x2: width - right, y1: y(t), y2: y(t) }), svg("text", { class: "soft", x: left - 8, y: y(t) + 4, "text-anchor": "end" }, t));
   for (const t of s) picture.append(svg("text", { class: "soft", x: x(t), y: bottom + 16, "text-anchor": "middle" }, t));
-  picture.append(svg("text", { class: "soft", x: left, y: height - 8 }, `${chosen.kind}, ${chosen.parameter}; scored against the clean pair`));
+  picture.append(svg("text", { class: "soft", x: left, y: height - 8 }, `${chosen.kind} (${chosen.parameter}); ${chosen.pairs} pairs, scored against the clean ones` + (flip ? `; ranks among these ${keys.length}` : "")));
   keys.forEach((key, n) => {
     const color = method(key).control ? "#8a8a8a" : LINES[n % 6], dash = ["", "6 3", "2 3", "8 3 2 3"][Math.floor(n / 6) % 4];
     const points = lines[key].map((v, m) => (v === null ? null : `${x(s[m])},${y(v)}`)).filter(Boolean);

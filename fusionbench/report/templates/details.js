@@ -7,7 +7,7 @@ function openDetails(key) {
   const settings = Object.entries(found.settings).map(([name, value]) => `${name} = ${value}`).join(", ");
   if (settings) facts.push(["Settings", settings]);
   if (found.foreign) facts.push(["Images", "third-party run: made elsewhere, scored here"]);
-  if (found.seconds) facts.push(["Seconds a pair", `${found.seconds[1]} (median; ${found.made.device_name ?? "device not named"})`]);
+  if (found.seconds) facts.push(["Seconds a pair", `${found.seconds[1]} (median; ${found.seconds[2] || "device not named"})`]);
   for (const [name, label] of [["parameters", "Parameters"], ["flops", "FLOPs"], ["memory", "Peak memory"]]) if (found[name]) facts.push([label, found[name][1]]);
   if (found.made.seed) facts.push(["Seed", found.made.seed]);
   const metrics = profile().metrics.filter((id) => task().scores[key]?.[id]);

@@ -149,13 +149,11 @@ function drawToolbar() {
 function drawAnswer() {
   const now = profile();
   const podium = now.order.slice(0, 3).map((key, n) => el("li", {}, el("span", { class: "place" }, ["Best by mean rank", "Second", "Third"][n]),
-    el("span", { class: "who" }, method(key).title), el("span", { class: "value" }, `mean rank ${now.rows[key].rank.toFixed(2)}`)));
-  const said = now.order.length ? now.summary.slice(1) : now.summary;
-  const convention = `Convention: profile ${now.name} (${now.title}); mean rank over ${now.core.map((id) => metric(id).short).join(", ")}; ${now.pairs.length} pairs` + (now.cases ? ` of ${now.cases} cases` : "") + `, ${now.order.length} methods.`;
-  const warning = now.controls.length && now.order.length && now.rows[now.controls[0]].rank <= now.rows[now.order[0]].rank
-    ? [el("p", { class: "warning" }, `A trivial control (${method(now.controls[0]).title}) would rank ${now.rows[now.controls[0]].rank.toFixed(2)}, ahead of every method here: these metrics do not measure what a reader would call a good fusion.`)]
-    : now.notes.some((text) => text.startsWith("the control")) ? [el("p", { class: "warning" }, "A trivial control is ahead of every method on some metrics; see the notes below the table.")] : [];
-  fill("answer", el("ol", { class: "podium" }, ...podium), el("ul", { class: "said" }, el("li", {}, convention), ...said.map((text) => el("li", {}, text))), ...warning);
+    el("span", { class: "who" }, method(key).title), el("span", { class: "value" }, `mean rank ${now.rows[key].rank.toFixed(2)}` + (n && now.rows[key].tied ? ", tied" : ""))));
+  const first = now.controls[0], ahead = first && now.order.length && now.rows[first].rank <= now.rows[now.order[0]].rank;
+  const warning = ahead ? [el("p", { class: "warning" }, `A trivial control (${method(first).title}) would rank ${now.rows[first].rank.toFixed(2)}, ahead of every method here: these metrics do not measure what a reader would call a good fusion.`)] : [];
+  fill("answer", el("p", { class: "verdict" }, el("strong", {}, now.verdict[0]), ` ${now.verdict.slice(1).join(" ")}`), el("ol", { class: "podium" }, ...podium), ...warning,
+    now.summary.length ? el("details", { class: "basis" }, el("summary", {}, "What this rests on"), el("ul", { class: "said" }, ...now.summary.map((text) => el("li", {}, text)))) : "");
 }
 
 function saveCsv() {

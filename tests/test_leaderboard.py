@@ -1,0 +1,110 @@
+"""tools/leaderboard.py on small stand-ins for the atlas: the same bytes twice, no picture of it written, verification."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import click.testing
+import pytest
+
+from fusionbench.report import write_report
+from fusionbench.scores import Key, read_table, write_table
+from tests.conftest import save, slices, tree
+
+TOOL = Path(__file__).resolve().parents[1] / "tools" / "leaderboard.py"
+KEY = Key("harvard", "pet-mri", "laplacian")
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("leaderboard", TOOL)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def call(tool: ModuleType, root: Path, *arguments: str) -> click.testing.Result:
+    options = [
+        "--data",
+        str(root / "atlas"),
+        "--published",
+        str(root / "published"),
+        "--results",
+        str(root / "results"),
+    ]
+    options += ["--profile", "dmfnet", "--method", "average", "--method", "laplacian", "--engine", "serial"]
+    return click.testing.CliRunner().invoke(tool.main, [*options, "--no-phantom", *arguments])
+
+
+@pytest.fixture(scope="module")
+def made(tool: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two pairs a task in the atlas's layout, one third-party method that lacks two tasks, and their leaderboard."""
+    root = tmp_path_factory.mktemp("public")
+    for n, other in enumerate(("CT", "PET", "SPECT")):
+        for i, (a, b) in enumerate(zip(slices(2, 64, n), slices(2, 64, n + 10), strict=True)):
+            save(root / "atlas" / f"{other}-MRI" / "test" / "MRI" / f"{n + 1}00{i}.png", a)
+            save(root / "atlas" / f"{other}-MRI" / "test" / other / f"{n + 1}00{i}.png", b)
+            if other == "PET":
+                save(root / "published" / "CDDFuse" / "PET-MRI" / f"{n + 1}00{i}.png", a // 2 + b // 2)
+    result = call(tool, root, "--no-costs")
+    assert result.exit_code == 0, result.output
+    return root
+
+
+def test_committed_files_hold_nothing_of_the_run(made: Path) -> None:
+    about = read_table(made / "results", KEY).about
+    records = read_table(made / "results", KEY).pairs.values()
+    assert not {"versions", "commit", "device", "device_name", "makings"} & about.keys()
+    assert not any({"seconds", "made_by", "scored_by"} & record.keys() for record in records)
+    assert about["method"]["name"] == "laplacian"
+    foreign = read_table(made / "results", Key("harvard", "pet-mri", "CDDFuse")).about["method"]
+    assert (foreign["foreign"], foreign["year"]) == (True, 2023)
+    assert foreign["note"].startswith("third-party run")
+
+
+@pytest.mark.slow
+def test_verification_computes_anew_and_tells_what_differs(tool: ModuleType, made: Path, tmp_path: Path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(made, root)
+    for task in ("ct-mri", "pet-mri", "spect-mri"):
+        table = read_table(root / "results", Key("harvard", task, "laplacian"))
+        table.about["profile_stats"] = {"seconds": 0.25, "device_name": "a machine"}  # taken over, not measured anew
+        write_table(root / "results", table)
+    write_report(root / "results", images="public")
+    good = call(tool, root, "--verify", "--work", str(tmp_path / "work"))
+    assert good.exit_code == 0, good.output
+    assert "0 differ" in good.output
+    csv = KEY.csv(root / "results")
+    csv.write_text(re.sub(r"(\d)\.(\d)", r"\1.9\2", csv.read_text(), count=1))
+    (root / "results" / "leaderboard" / "methods.bib").unlink()
+    bad = tool.differences(root / "results", tmp_path / "work")
+    assert [line.partition(":")[0] for line in bad] == [
+        "leaderboard/methods.bib",
+        "scores/harvard/pet-mri/laplacian.csv",
+    ]
+    assert "differs in 1 of " in bad[1]
+
+
+def test_a_second_run_does_nothing_and_changes_nothing(tool: ModuleType, made: Path) -> None:
+    before = tree(made / "results")
+    again = call(tool, made, "--no-costs")
+    assert "0 images fused or scored" in again.output
+    assert tree(made / "results") == before
+
+
+def test_no_picture_of_the_atlas_is_written(made: Path, tmp_path: Path) -> None:
+    def pictures(folder: Path) -> tuple[list[str], int]:
+        grids = sorted(path.name for path in folder.rglob("grid.*"))
+        return grids, (folder / "index.html").read_text(encoding="utf-8").count("data:image/")
+
+    assert pictures(made / "results" / "leaderboard") == ([], 0)
+    write_report(made / "results", tmp_path, data=[made / "atlas"], images="all")  # on request they are found
+    grids, embedded = pictures(tmp_path)
+    assert len(grids) == 6
+    assert embedded > 10
