@@ -24,6 +24,8 @@ from fusionbench.errors import InputError
 from fusionbench.published import published_facts, published_names
 from fusionbench.report import conventions, latex, leaderboards, page, tables, write_report
 from fusionbench.report.boards import Board, make_boards
+from fusionbench.report.curves import csv_text as curves_csv
+from fusionbench.report.curves import curves
 from fusionbench.scores import Key, Table, read_metric_facts, read_results, write_metric_facts, write_table
 from tests.conftest import make_folders, tree
 
@@ -238,7 +240,7 @@ def test_one_pair_and_no_common_pair(tmp_path: Path) -> None:
 
 
 def test_few_pairs_cannot_be_significant_and_the_summary_says_so(three: Path) -> None:
-    said = " ".join(tables.summary(board(three)))
+    said = " ".join([*tables.verdict(board(three)), *tables.summary(board(three))])
     assert "on 8 pairs of 4 cases" in said
     assert "come from 4 cases only" in said
 
@@ -388,6 +390,41 @@ def test_robustness_curves(real: tuple[Path, list[Path]]) -> None:
     assert curve["strengths"] == [0, 0.1]
     assert sorted(curve["values"]["ssim"]) == ["average", "pca"]
     assert curve["values"]["ssim"]["pca"][1] < curve["values"]["ssim"]["pca"][0]
+
+
+def test_a_curve_compares_the_same_methods_on_the_same_pairs(three: Path) -> None:
+    for method, gain in (("a", 1.0), ("b", 0.5)):  # two of three methods, five of eight pairs
+        add(three, method, {"gain": spread(gain, 5), "loss": spread(3, 5)}, dataset="made+noise,sigma=0.1")
+    found = make_boards(read_results(three), read_metric_facts(three))
+    (curve,) = curves(found[0], found)
+    assert (curve["pairs"], sorted(curve["ranks"])) == (5, ["a", "b"])
+    assert curve["values"]["gain"] == {
+        "a": [round(float(np.mean(spread(start, 5))), 4) for start in (2, 1)],
+        "b": [round(float(np.mean(spread(start, 5))), 4) for start in (3, 0.5)],
+    }
+    assert curve["ranks"] == {"a": [1.5, 1.25], "b": [1.5, 1.75]}
+    lines = list(csv.DictReader(io.StringIO(curves_csv([curve]))))
+    assert [(r["method"], float(r["mean_rank"])) for r in lines] == [("a", 1.5), ("b", 1.5), ("a", 1.25), ("b", 1.75)]
+    write_report(three, three / "out")
+    assert (three / "out" / "made" / "pet-mri" / "robustness.csv").read_text() == curves_csv([curve])
+    assert not (three / "out" / "made+noise,sigma=0.1").exists()
+
+
+def test_the_verdict_in_plain_words(three: Path) -> None:
+    first, second, third = tables.verdict(board(three))
+    assert (
+        first
+        == "For PET–MRI on made, A is best: mean rank 1.50 among 3 methods under profile dmfnet, on 8 pairs of 4 cases."
+    )
+    assert second == (
+        "Statistically tied with it: B. It is significantly better than the rest (counting pairs as independent, which "
+        "slices of 4 cases are not)."
+    )
+    assert third.startswith("A control is ahead of every method on G: this does not")
+    other = dataclasses.replace(board(three), profile="other", order=["b", "a", "c"])
+    same = dataclasses.replace(board(three), profile="same")
+    said = tables.verdict(board(three), [board(three), same, other])
+    assert said[2] == "By other conventions: it is first under same too; B is first under other."
 
 
 def test_the_page_needs_no_network_and_no_markup_of_a_name_survives(three: Path) -> None:

@@ -149,7 +149,7 @@ def _measure(methods: Sequence[str], results: Path, notify: Notify) -> None:
     for done, name in enumerate(todo):
         notify("costs", done, len(todo))
         if pair is not None:
-            store(results, name, profile(name, pair, device="cpu", runs=5))
+            store(results, name, profile(name, pair, device="cpu", runs=3))
 
 
 def _costs(results: Path, key: Key) -> dict[str, Any]:

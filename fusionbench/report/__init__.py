@@ -20,7 +20,7 @@ from pathlib import Path
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
 from fusionbench.report import conventions, figures, latex, page, sources, tables
-from fusionbench.report.boards import Board, make_boards, short
+from fusionbench.report.boards import Board, make_boards
 from fusionbench.report.curves import csv_text, curves, panels
 from fusionbench.report.figures import Box, Shown
 from fusionbench.report.tables import COLUMNS, DEFAULT_COLUMNS, Cell, Line, Sheet
@@ -176,7 +176,7 @@ def _write_figures(board: Board, out: Path, shown: Sequence[Shown], zoom: Box | 
 
 def _write_curves(board: Board, boards: Sequence[Board], out: Path) -> list[Path]:
     written = []
-    titles = {metric: short(board.facts, metric) for metric in board.core}
+    titles = {metric: tables.metric_heading(board, metric) for metric in board.core}
     found = curves(board, boards)
     if found:
         path = out / board.dataset / board.task / "robustness.csv"

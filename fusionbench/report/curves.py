@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fusionbench.report.boards import Board, narrowed
-from fusionbench.report.figures import source_names
+from fusionbench.report.figures import RANK_PANEL, source_names
 
 _NEUTRAL = {"jpeg": 100.0, "undersample": 1.0}
 """Strength at which a degradation does nothing, where that is not 0."""
@@ -19,7 +19,7 @@ def curves(board: Board, boards: Sequence[Board]) -> list[dict[str, Any]]:
     """Results on degraded inputs of a board's task: one entry a kind of degradation, strength -> values by method.
 
     Degraded runs are stored under ``DATASET+...``, and their tables say of what kind and strength; the clean board stands
-    at the strength that does nothing.
+    at the strength that does nothing, first of the strengths, which go from weak to strong.
     """
     kinds: dict[tuple[str, str, str, str], dict[float, Board]] = {}
     for other in boards:
@@ -32,8 +32,9 @@ def curves(board: Board, boards: Sequence[Board]) -> list[dict[str, Any]]:
             kinds.setdefault(key, {})[float(about.get("strength", 1))] = other
     found = []
     for (name, source, title, parameter), steps in sorted(kinds.items()):
-        levels = {_NEUTRAL.get(name, 0.0): board} | steps
-        strengths = sorted(levels)
+        neutral = _NEUTRAL.get(name, 0.0)
+        levels = {neutral: board} | steps
+        strengths = sorted(levels, key=lambda strength: abs(strength - neutral))
         methods = [m for m in board.ranked if all(m in level.ranked for level in levels.values())]
         pairs = [p for p in board.pairs if all(p in level.pairs for level in levels.values())]
         if not methods or not pairs:
@@ -79,7 +80,7 @@ def panels(
     curve: Mapping[str, Any], board: Board, titles: Mapping[str, str]
 ) -> dict[str, dict[str, dict[float, float]]]:
     """What ``figures.robustness`` draws of a curve: mean rank, then each core metric; ``titles``: metric -> heading."""
-    shown = {"mean rank": curve["ranks"]} | {titles[m]: curve["values"][m] for m in board.core if m in curve["values"]}
+    shown = {RANK_PANEL: curve["ranks"]} | {titles[m]: curve["values"][m] for m in board.core if m in curve["values"]}
     return {
         title: {
             board.name(method): {s: v for s, v in zip(curve["strengths"], values, strict=True) if v is not None}

@@ -45,6 +45,7 @@ _STYLE: dict[Any, Any] = {
     "figure.dpi": 100.0,
     "savefig.dpi": 300.0,
 }
+RANK_PANEL = "mean rank (1 = best)"
 UInt8 = NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 
@@ -273,7 +274,7 @@ def critical_difference(board: Board) -> Figure | None:
 
 
 def robustness(title: str, curves: Mapping[str, Mapping[str, Mapping[float, float]]], axis_name: str) -> Figure:
-    """``curves``: panel title -> method -> strength -> value. Strength 0 is the undegraded input."""
+    """``curves``: panel title -> method -> strength -> value, from the undegraded input to the strongest degradation."""
     with matplotlib.rc_context(_STYLE):
         wide = min(4, len(curves))
         rows = math.ceil(len(curves) / wide)
@@ -284,7 +285,7 @@ def robustness(title: str, curves: Mapping[str, Mapping[str, Mapping[float, floa
         markers = "osv^Dpx+"
         for axis, (panel, lines) in zip(axes.flat, curves.items(), strict=False):
             for n, (method, points) in enumerate(lines.items()):
-                strengths = sorted(points)
+                strengths = list(points)
                 style = {
                     "color": OKABE_ITO[n % 7],
                     "marker": markers[(n // 7) % 8],
@@ -296,6 +297,11 @@ def robustness(title: str, curves: Mapping[str, Mapping[str, Mapping[float, floa
             axis.set_title(panel)
             axis.set_xlabel(axis_name)
             axis.grid(linewidth=0.3, color="#dddddd")
+            steps = list(next(iter(lines.values()), {}))
+            if steps and steps[0] > steps[-1]:  # JPEG's quality falls as the flaw grows
+                axis.invert_xaxis()
+            if panel == RANK_PANEL:
+                axis.invert_yaxis()
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=5.5)
         figure.suptitle(title, fontsize=8)

@@ -67,7 +67,7 @@ class Sheet:
 
 def sheet(board: Board, columns: Sequence[str] = DEFAULT_COLUMNS, *, tests: bool = True) -> Sheet:
     """The leaderboard in plain form. ``tests=False`` leaves out the marks that need statistics (and is quicker)."""
-    headings = [_HEADINGS[name] for name in columns] + [_metric_heading(board, m) for m in board.metrics]
+    headings = [_HEADINGS[name] for name in columns] + [metric_heading(board, m) for m in board.metrics]
     places = {metric: board.placing(metric) for metric in board.metrics}
     tied = board.tests.tied if tests and board.order else {}
     lines = []
@@ -133,15 +133,21 @@ def verdict(board: Board, siblings: Sequence[Board] = ()) -> list[str]:
         f"among {_count(len(board.order), 'method')} under profile {board.profile}, {_sample(board)}."
     ]
     others = [board.name(m) for m in board.tests.tied[""][1:]]
+    few = board.cases_known and len(set(board.clusters)) < len(board.pairs)
+    but = (
+        f" (counting pairs as independent, which slices of {_count(len(set(board.clusters)), 'case')} are not)"
+        if few
+        else ""
+    )
     if len(board.order) > 1:
         if not others:
-            said.append("It is significantly better than every other method.")
+            said.append(f"It is significantly better than every other method{but}.")
         elif len(others) == len(board.order) - 1:
             said.append("No other method is shown to differ from it, so the order may be chance.")
         else:
             more = f" and {len(others) - 8} more" if len(others) > 8 else ""
             said.append(
-                f"Statistically tied with it: {', '.join(others[:8])}{more}. It is significantly better than the rest."
+                f"Statistically tied with it: {', '.join(others[:8])}{more}. It is significantly better than the rest{but}."
             )
     firsts: dict[str, list[str]] = {}
     for other in siblings:
@@ -286,7 +292,8 @@ def statistics_csv(board: Board) -> dict[str, str]:
     }
 
 
-def _metric_heading(board: Board, metric: str) -> str:
+def metric_heading(board: Board, metric: str) -> str:
+    """ "SSIM ↑", "EN* ↑": the asterisk stands for a metric that describes."""
     arrow = {"higher": "↑", "lower": "↓"}[board.better[metric]]
     mark = "*" if describes(board.facts, metric) else ""
     return f"{short(board.facts, metric)}{mark} {arrow}"

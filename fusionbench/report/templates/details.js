@@ -1,6 +1,12 @@
 // A method's fact sheet and its score on every pair.
 const LABELS = { reference: "Reference", authors: "Authors", venue: "Venue", year: "Year", doi: "DOI", family: "Family", licence: "Licence", note: "Note", trained: "Trained", stochastic: "Stochastic", theirs: "From the authors", ours: "Filled in here", version: "Version", url: "Link" };
 
+// A DOI or an https address becomes a link; everything else stays text.
+function linked(label, text) {
+  const address = label === "DOI" && /^10\.\d{4,}\/\S+$/.test(text) ? `https://doi.org/${text}` : label === "Link" && /^https:\/\/\S+$/.test(text) ? text : null;
+  return address ? el("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, text) : text;
+}
+
 function openDetails(key) {
   const found = method(key);
   const facts = Object.entries(LABELS).filter(([name]) => found.facts[name] !== undefined).map(([name, label]) => [label, String(found.facts[name] === true ? "yes" : found.facts[name])]);
@@ -9,7 +15,7 @@ function openDetails(key) {
   if (found.foreign) facts.push(["Images", "third-party run: made elsewhere, scored here"]);
   if (found.seconds) facts.push(["Seconds a pair", `${found.seconds[1]} (median; ${found.seconds[2] || "device not named"})`]);
   for (const [name, label] of [["parameters", "Parameters"], ["flops", "FLOPs"], ["memory", "Peak memory"]]) if (found[name]) facts.push([label, found[name][1]]);
-  if (found.made.seed) facts.push(["Seed", found.made.seed]);
+  if (found.made.seed && !found.foreign) facts.push(["Seed", found.made.seed]);
   const metrics = profile().metrics.filter((id) => task().scores[key]?.[id]);
   const rows = task().pairs.map((pair, n) => [pair, n]).filter(([pair, n]) => pair in found.errors || metrics.some((id) => task().scores[key][id][n] !== null));
   const cases = task().cases.some(Boolean);
@@ -20,7 +26,7 @@ function openDetails(key) {
   $("details").replaceChildren(
     el("div", { class: "head" }, el("div", {}, el("h2", { id: "details-title" }, found.title), el("p", { class: "muted" }, `${task().title} · ${task().dataset} · ${key}`)),
       el("button", { type: "button", onclick: () => $("details").close(), "aria-label": "Close" }, "✕")),
-    el("div", { class: "body" }, el("dl", {}, ...facts.flatMap(([label, text]) => [el("dt", {}, label), el("dd", {}, text)])),
+    el("div", { class: "body" }, el("dl", {}, ...facts.flatMap(([label, text]) => [el("dt", {}, label), el("dd", {}, linked(label, text))])),
       el("h3", {}, `Every pair, profile ${profile().name}`), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Scores of every pair" }, table)));
   $("details").showModal();
 }

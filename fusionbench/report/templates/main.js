@@ -87,6 +87,7 @@ function start() {
   document.addEventListener("click", (event) => { if (!$("columns").contains(event.target)) $("columns").open = false; });
   $("columns").addEventListener("keydown", (event) => { if (event.key === "Escape") { $("columns").open = false; $("columns").firstElementChild.focus(); } });
   $("details").addEventListener("click", (event) => { if (event.target === $("details")) $("details").close(); });
+  window.addEventListener("beforeprint", () => { for (const part of document.querySelectorAll("details.basis")) part.open = true; });
   let stored = null;
   try { stored = localStorage.getItem("fusionbench-theme"); } catch { /* storage may be closed to files */ }
   if (stored === "dark" || stored === "light") document.documentElement.dataset.theme = stored;
