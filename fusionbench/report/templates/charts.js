@@ -127,10 +127,12 @@ function drawRobust() {
   for (const t of s) picture.append(svg("text", { class: "soft", x: x(t), y: bottom + 16, "text-anchor": "middle" }, t));
   picture.append(svg("text", { class: "soft", x: left, y: height - 8 }, `${chosen.kind} (${chosen.parameter}); ${chosen.pairs} pairs, scored against the clean ones` + (flip ? `; ranks among these ${keys.length}` : "")));
   keys.forEach((key, n) => {
-    const color = method(key).control ? "#8a8a8a" : LINES[n % 6], dash = ["", "6 3", "2 3", "8 3 2 3"][Math.floor(n / 6) % 4];
+    const control = method(key).control; // controls stand last: grey, told apart by their dashes
+    const color = control ? "#8a8a8a" : LINES[n % 6], dash = ["", "6 3", "2 3", "8 3 2 3"][(control ? keys.length - 1 - n : Math.floor(n / 6)) % 4];
     const points = lines[key].map((v, m) => (v === null ? null : `${x(s[m])},${y(v)}`)).filter(Boolean);
     const ly = 20 + n * 17;
     picture.append(svg("polyline", { class: "curve", points: points.join(" "), stroke: color, "stroke-dasharray": dash }, svg("title", {}, method(key).title)),
+      ...lines[key].map((v, m) => [v, m]).filter(([v]) => v !== null).map(([v, m]) => svg("circle", { cx: x(s[m]), cy: y(v), r: 3, fill: color }, svg("title", {}, `${method(key).title}, ${chosen.parameter} ${s[m]}: ${number(v)}`))),
       svg("line", { class: "curve", x1: width - right + 20, x2: width - right + 44, y1: ly - 4, y2: ly - 4, stroke: color, "stroke-dasharray": dash }),
       svg("text", { x: width - right + 50, y: ly, class: "soft" }, label(key, 30)));
   });
