@@ -161,11 +161,8 @@ def score_folders(
     ref = TaskRef(task_name, tuple(Path(folder).absolute() for folder in data), split)
     task = ref.open()
     wanted = _checked_ids(ref, limit, notify)
-    found = {ref.key(str(facts["name"])): (_found(folder, wanted), folder, facts) for folder, facts in folders}
-    records = {
-        key: {pair: _foreign_record(task, pair, pictures[pair]) for pair in wanted}
-        for key, (pictures, _, _) in found.items()
-    }
+    found = {ref.key(str(facts["name"])): _found(folder, wanted) for folder, facts in folders}
+    records = {key: {pair: _foreign_record(task, pair, own[pair]) for pair in wanted} for key, own in found.items()}
     outcome = Outcome()
     made = making(scoring.device)
     with (
@@ -173,16 +170,14 @@ def score_folders(
         open_engine(engine, scoring.device) as workers,
         Ledger(results, outcome, scoring, made) as ledger,
     ):
-        for key, (_, folder, facts) in found.items():
+        for key, (folder, facts) in zip(found, folders, strict=True):
             foreign: dict[str, Any] = {**facts, "foreign": True, "folder": "/".join(folder.resolve().parts[-2:])}
             about = _task_about(ref) | {"method": plain(foreign), "settings": {}, "seed": 0}
             table = ledger.open(key, about, wanted if force else ())
             for pair, record in records[key].items():
                 if table.pairs.get(pair, {}).get("fused") != record["fused"]:
                     ledger.enter(Row(key, pair, record))
-        images = {
-            key: functools.partial(lambda own, pair: (own[pair], None), own) for key, (own, _, _) in found.items()
-        }
+        images = {key: functools.partial(lambda own, pair: (own[pair], None), own) for key, own in found.items()}
         _score(ledger, ref, wanted, images, scoring, workers, notify)
     return outcome
 
