@@ -1,6 +1,7 @@
 # make bench   set up, run methods on the embedded phantom pairs, leaderboard in the terminal and a page on disk
 # make test    set up and run the tests (make test-slow: those too that need time or the real pairs)
 # make lint    formatting, lint, types
+# make audit   look the pinned packages up among known vulnerabilities (needs the network)
 # make check   recompute the locked scores, fail when they drift
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +12,7 @@ WORKERS ?= 2
 # Methods that take seconds a pair are left out of the five-minute tour; `fusionbench run -m all` has them.
 METHODS := average maximum source-a source-b pca laplacian dwt dtcwt guided-filter cbf gtf mgff dmfnet
 
-.PHONY: bench test test-slow lint check benchmark clean
+.PHONY: bench test test-slow lint check benchmark audit clean
 .DELETE_ON_ERROR:
 
 $(STAMP): pyproject.toml constraints.txt
@@ -41,6 +42,10 @@ check: $(STAMP)
 benchmark: $(STAMP)
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/methods.py
+
+audit: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(BIN)/pip-audit --no-deps --disable-pip -r constraints.txt
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info

@@ -30,6 +30,7 @@ from fusionbench.pairs import write_png
 
 METHODS = ("average", "maximum", "laplacian", "dwt")
 TASK = "folders/pet-mri"
+UNITS, UNIT = 200, 8  # units of the trials with killed workers, and images in one
 METRICS = ("en", "sd", "mi", "qabf")
 
 
@@ -38,6 +39,7 @@ class Bench:
 
     def __init__(self, root: Path, pairs: int) -> None:
         self.root, self.pairs = root, pairs
+        self._larger: Bench | None = None
         rng = np.random.default_rng(0)
         for n in range(pairs):
             for name in ("a", "b"):
@@ -45,6 +47,12 @@ class Bench:
         self.data = (root / "a", root / "b")
         self.here(root / "good")
         self.good = tables(root / "good")
+
+    def larger(self) -> Bench:
+        """The same with pairs enough for 200 units of fusing (and 50 of scoring); made once."""
+        if self._larger is None:
+            self._larger = Bench(self.root / "larger", UNITS * UNIT // len(METHODS))
+        return self._larger
 
     def here(self, results: Path, **options: object) -> None:
         run(METHODS, [TASK], results, metrics=METRICS, data=self.data, device="cpu", **options)  # type: ignore[arg-type]
@@ -89,12 +97,12 @@ def journal_lines(results: Path) -> int:
 Trial = Callable[[Bench, Path, random.Random], tuple[bool, str]]
 
 
-def stopped(number: int) -> Trial:
+def stopped(number: int, engine: str = "serial") -> Trial:
     """A signal to the driver at a random moment of its work, then the same command again."""
 
     def trial(bench: Bench, results: Path, rng: random.Random) -> tuple[bool, str]:
         moment = rng.randrange(1, len(METHODS) * bench.pairs)
-        process = bench.start(results)
+        process = bench.start(results, "--engine", engine)
         while journal_lines(results) < moment and process.poll() is None:
             time.sleep(0.005)
         start = time.monotonic()
@@ -108,32 +116,39 @@ def stopped(number: int) -> Trial:
     return trial
 
 
-def workers_killed(bench: Bench, results: Path, rng: random.Random) -> tuple[bool, str]:
-    """While the run goes on a worker is killed, 2 to 4 s after the last kill and once rows have come in since."""
-    process = bench.start(results, "--engine", "local:2")
-    stop = threading.Event()
-    kills = []
-    seen = 0
+def workers_killed(engine: str) -> Trial:
+    """While a run of 200 units goes on a worker is killed, 2 to 4 s after the last kill and once rows have come in since."""
 
-    def kill() -> None:
-        nonlocal seen
-        while not stop.wait(rng.uniform(2.0, 4.0)):
-            if journal_lines(results) == seen:
-                continue  # the workers are still starting
-            seen = journal_lines(results)
-            with contextlib.suppress(psutil.Error):
-                children = psutil.Process(process.pid).children()
-                workers = [c for c in children if "loky" in " ".join(c.cmdline()) and "tracker" not in str(c.cmdline())]
-                if workers:
-                    kills.append(workers[0].pid)
-                    workers[0].kill()
+    def trial(small: Bench, results: Path, rng: random.Random) -> tuple[bool, str]:
+        bench = small.larger()
+        process = bench.start(results, "--engine", engine)
+        stop = threading.Event()
+        kills = []
+        seen = 0
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    code = process.wait()
-    stop.set()
-    killer.join()
-    return code == 0 and bench.same(results), f"{len(kills)} workers killed"
+        def kill() -> None:
+            nonlocal seen
+            while not stop.wait(rng.uniform(2.0, 4.0)):
+                if journal_lines(results) == seen:
+                    continue  # the workers are still starting
+                seen = journal_lines(results)
+                with contextlib.suppress(psutil.Error):
+                    running = psutil.Process(process.pid).children(recursive=True)
+                    workers = [
+                        c for c in running if "LokyProcess" in str(c.cmdline()) or "spawn_main" in str(c.cmdline())
+                    ]
+                    if workers:
+                        kills.append(rng.choice(workers))
+                        kills[-1].kill()
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        code = process.wait()
+        stop.set()
+        killer.join()
+        return code == 0 and bench.same(results), f"{len(kills)} workers killed, {bench.lost(results)} rows lost"
+
+    return trial
 
 
 def damaged(bench: Bench, results: Path, rng: random.Random) -> tuple[bool, str]:
@@ -245,7 +260,13 @@ FAULTS: dict[str, tuple[Trial, float]] = {
     "driver killed (SIGKILL) at a random moment, then run again": (stopped(signal.SIGKILL), 1),
     "Ctrl-C (SIGINT) at a random moment, then run again": (stopped(signal.SIGINT), 1),
     "SIGTERM at a random moment, then run again": (stopped(signal.SIGTERM), 1),
-    "a worker killed (SIGKILL) every few seconds of work, `--engine local:2`": (workers_killed, 0.4),
+    "a worker killed (SIGKILL) every few seconds of 200 units of work, `--engine local:2`": (
+        workers_killed("local:2"),
+        0.4,
+    ),
+    "the same with `--engine dask:2`": (workers_killed("dask:2"), 0.4),
+    "driver of `--engine local:2` killed (SIGKILL), then run again": (stopped(signal.SIGKILL, "local:2"), 0.4),
+    "driver of `--engine dask:2` killed (SIGKILL), then run again": (stopped(signal.SIGKILL, "dask:2"), 0.4),
     "a stored file cut short or a bit flipped (CSV, JSON, PNG)": (damaged, 10),
     "two runs on one folder": (two_at_once, 0.6),
     "clock set back ten years, an image damaged": (clock_back, 2),
@@ -325,11 +346,15 @@ images to fuse; *recovered* means that the CSV files of the finished run equal t
 
 ## Hostile input
 
-`tests/test_fuzz.py` gives the readers of images, results files, method files and volumes over 20,000 damaged and random
-inputs (`pytest -m slow tests/test_fuzz.py`): each gives a result or one line that says what is wrong. Weights are loaded
-with `weights_only=True` or as safetensors, never unpickled; a test holds that for the whole package.
+`tests/test_fuzz.py` gives every reader of files (images, data sets, NIfTI, DICOM, archives, weights, checkpoints, results,
+method files, configuration: `tests/readers.py`) over 20,000 damaged and random inputs (`pytest -m slow tests/test_fuzz.py`):
+each gives a result or one line that says what is wrong, in bounded time and memory, and writes nothing outside its folder.
+Inputs that failed once are kept in `tests/fuzz` and tried ever after. `tools/fuzz.py` searches the same readers with
+atheris, guided by coverage. Weights are loaded with `weights_only=True` or as safetensors, never unpickled: a test holds that
+for the whole package. A network is only made when the size that a file claims fits the tensors in it.
 
-`pip-audit` of the pinned set needs the advisories of PyPI: run `pip-audit -r constraints.txt` where it can be reached.
+`make audit` runs `pip-audit` on the pinned set. It needs the advisories of PyPI, which could not be reached where this page
+was made: the pinned set has not been audited.
 """
 
 if __name__ == "__main__":
