@@ -350,8 +350,8 @@ images to fuse; *recovered* means that the CSV files of the finished run equal t
 method files, configuration: `tests/readers.py`) over 20,000 damaged and random inputs (`pytest -m slow tests/test_fuzz.py`):
 each gives a result or one line that says what is wrong, in bounded time and memory, and writes nothing outside its folder.
 Inputs that failed once are kept in `tests/fuzz` and tried ever after. `tools/fuzz.py` searches the same readers with
-atheris, guided by coverage. Weights are loaded with `weights_only=True` or as safetensors, never unpickled: a test holds that
-for the whole package. A network is only made when the size that a file claims fits the tensors in it.
+atheris, guided by coverage. Weights are loaded with `weights_only=True` or as safetensors, never unpickled: a test holds
+that for the whole package. A network is only made when the size that a file claims fits the tensors in it.
 
 `make audit` runs `pip-audit` on the pinned set. It needs the advisories of PyPI, which could not be reached where this page
 was made: the pinned set has not been audited.
