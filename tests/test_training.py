@@ -1,6 +1,7 @@
 """The training loop on real networks at tiny width: exact resume, several processes, weights that are refused."""
 
 import csv
+import dataclasses
 import json
 import os
 import socket
@@ -181,6 +182,15 @@ def test_crops_are_a_function_of_the_seed_and_a_pool_repeats_them():
 def test_crop_larger_than_an_image_is_refused():
     with pytest.raises(InputError, match="--crop 96"):
         draw_crops(some_pairs(), [1], 128)
+
+
+def test_a_target_is_cropped_and_flipped_with_its_pair():
+    pairs = [dataclasses.replace(pair, target=255 - pair.a) for pair in some_pairs()]
+    a, b, target = draw_crops(pairs, [1, 2, 3, 4, 5], 64)
+    torch.testing.assert_close(target, -a, rtol=0, atol=1e-6)
+    plain_a, plain_b = draw_crops(some_pairs(), [1, 2, 3, 4, 5], 64)
+    assert torch.equal(plain_a, a)
+    assert torch.equal(plain_b, b)
 
 
 def test_split_holds_out_whole_cases_and_leaves_copies_out():
