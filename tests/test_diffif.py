@@ -273,7 +273,7 @@ def test_missing_and_foreign_weights_are_told(weights, tmp_path):
         method(tmp_path / "nowhere.safetensors")
     foreign = tmp_path / "foreign.safetensors"
     save_weights(foreign, {"x": torch.zeros(1)}, {"kind": "diffif"})
-    with pytest.raises(InputError, match="does not describe a Diff-IF"):
+    with pytest.raises(InputError, match="does not describe this network"):
         method(foreign)
     with pytest.raises(InputError, match="give its own --preset"):
         load_model(weights, PRESETS["paper"])

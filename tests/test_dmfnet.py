@@ -220,7 +220,7 @@ def test_missing_damaged_and_foreign_weights_are_told(weights, tmp_path):
     with pytest.raises(InputError, match="not a readable safetensors file"):
         method(damaged)
     save_weights(damaged, {"x": torch.zeros(1)}, {"kind": "dmfnet"})
-    with pytest.raises(InputError, match="does not describe a DM-FNet"):
+    with pytest.raises(InputError, match="does not describe this network"):
         method(damaged)
 
 

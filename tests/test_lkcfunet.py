@@ -265,7 +265,7 @@ def test_missing_damaged_and_foreign_weights_are_told(weights, tmp_path):
         method(damaged)
     for size in ({}, {"preset": {"inner": 3}}, {"preset": {"inner": 4, "kernel": "9"}}):
         save_weights(damaged, {"x": torch.zeros(1)}, {"kind": "lkcfunet", **size})
-        with pytest.raises(InputError, match="does not describe an LKC-FUNet"):
+        with pytest.raises(InputError, match="does not describe this network"):
             method(damaged)
     with pytest.raises(InputError, match="not of"):
         load_model(weights, PRESETS["paper"])

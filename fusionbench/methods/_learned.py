@@ -130,17 +130,15 @@ class PairRecipe:
 
     def validate(self, network: nn.Module, pairs: list[TrainingPair]) -> Mapping[str, float]:
         """The loss and its terms over at most twelve whole pairs."""
-        from fusionbench.training import to_signed  # heavy
+        from fusionbench.training import mean_terms, to_signed  # heavy
 
-        chosen = pairs[:: max(1, len(pairs) // 12)][:12]
         device = next(network.parameters()).device
-        sums: dict[str, float] = {}
-        for pair in chosen:
+        rows = []
+        for pair in pairs[:: max(1, len(pairs) // 12)][:12]:
             a, b = (to_signed([image]).to(device) / 2 + 0.5 for image in (pair.a, pair.b))
             total, terms = self._loss(network, a, b)
-            for key, value in {"loss": total, **terms}.items():
-                sums[key] = sums.get(key, 0.0) + value.item() / len(chosen)
-        return sums
+            rows.append({"loss": total, **terms})
+        return mean_terms(rows)
 
     def samples(self, network: nn.Module, pairs: list[TrainingPair]) -> Tensor | None:
         return None

@@ -11,7 +11,7 @@ from fusionbench.training.data import (
     to_signed,
     without_copies,
 )
-from fusionbench.training.loop import Recipe, Settings, learning_rate, train
+from fusionbench.training.loop import Recipe, Settings, learning_rate, mean_terms, train
 from fusionbench.training.weights import load_pickle, load_strict, load_weights, save_weights
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "load_pickle",
     "load_strict",
     "load_weights",
+    "mean_terms",
     "sample_seed",
     "sample_seeds",
     "save_weights",

@@ -12,7 +12,7 @@ import dataclasses
 import io
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -92,6 +92,12 @@ def learning_rate(settings: Settings, step: int) -> float:
         return settings.lr * (0.1 + 0.9 * (step + 1) / rise)
     done = (step - rise) / max(1, settings.steps - rise)
     return settings.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def mean_terms(rows: Iterable[Mapping[str, Tensor]]) -> dict[str, float]:
+    """The mean of each term over the rows, for a recipe's validation."""
+    kept = [{name: value.item() for name, value in row.items()} for row in rows]
+    return {name: sum(row[name] for row in kept) / len(kept) for name in kept[0]}
 
 
 def train(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from fusionbench.errors import InputError
 from fusionbench.files import write_bytes
 
 N = TypeVar("N", bound=nn.Module)
+P = TypeVar("P")
+LICENCE = "research use only; trained on images of the Harvard Whole Brain Atlas (AANLIB)"
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any], half: bool = False) -> None:
@@ -55,6 +58,35 @@ def load_weights(path: Path, kind: str) -> tuple[dict[str, Tensor], dict[str, An
             f"{path}: holds weights of {card.get('kind', 'something unknown')!r}, not of {kind!r}; give another file"
         )
     return {key: t.float() if t.is_floating_point() else t for key, t in tensors.items()}, card
+
+
+def save_network(
+    path: Path, network: nn.Module, kind: str, preset: Any, card: Mapping[str, Any], half: bool = False
+) -> None:
+    """Write a network with a card that says how to build it (``preset``, a dataclass) and what was trained on what."""
+    save_weights(
+        path,
+        network.state_dict(),
+        {"kind": kind, "preset": dataclasses.asdict(preset), "licence": LICENCE, **card},
+        half,
+    )
+
+
+def load_network(
+    path: Path, kind: str, preset: Callable[..., P], build: Callable[[P], N], expected: P | None = None
+) -> tuple[N, dict[str, Any]]:
+    """Build the network that a file's card describes, ``build(preset(**fields))``, and fill it: (network, card).
+
+    Raises InputError for a missing, damaged or foreign file, or one whose preset is not the ``expected`` one.
+    """
+    tensors, card = load_weights(path, kind)
+    try:
+        p = preset(**card["preset"])
+    except (KeyError, TypeError, ValueError, InputError) as error:
+        raise InputError(f"{path}: its card does not describe this network ({error}); give another file") from error
+    if expected is not None and p != expected:
+        raise InputError(f"{path}: holds a network of {p}, not of {expected}; give its own --preset and --network")
+    return build_strict(lambda: build(p), tensors, str(path)), card
 
 
 def load_pickle(path: Path) -> dict[str, Any]:

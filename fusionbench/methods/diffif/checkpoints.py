@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,33 +9,24 @@ from typing import Any
 from fusionbench.errors import InputError
 from fusionbench.methods._sr3 import SCHEDULE_BUFFERS
 from fusionbench.methods.diffif.model import DiffIF, Preset, preset
-from fusionbench.training.weights import load_pickle, load_strict, load_weights, save_weights
+from fusionbench.training.weights import (
+    load_network,
+    load_pickle,
+    load_strict,
+    save_network,
+)
 
 KIND = "diffif"
-LICENCE = "research use only; trained on images of the Harvard Whole Brain Atlas (AANLIB)"
 
 
 def save_model(path: Path, model: DiffIF, p: Preset, card: Mapping[str, Any], half: bool = False) -> None:
     """Write both networks with a card that says how to build them and what was trained on what."""
-    whole = {"kind": KIND, "preset": dataclasses.asdict(p), "licence": LICENCE, **card}
-    save_weights(path, model.state_dict(), whole, half)
+    save_network(path, model, KIND, p, card, half)
 
 
 def load_model(path: Path, expected: Preset | None = None) -> tuple[DiffIF, dict[str, Any]]:
-    """Build the network that a file's card describes and fill it: (model, card).
-
-    Raises InputError for a missing, damaged or foreign file, or one whose preset is not the ``expected`` one.
-    """
-    tensors, card = load_weights(path, KIND)
-    try:
-        p = Preset(**card["preset"])
-        model = DiffIF(p)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: its card does not describe a Diff-IF ({error}); give another file") from error
-    if expected is not None and p != expected:
-        raise InputError(f"{path}: holds a network of {p}, not of {expected}; give its own --preset")
-    load_strict(model, tensors, str(path))
-    return model, card
+    """(model, card) from a file; see :func:`fusionbench.training.weights.load_network`."""
+    return load_network(path, KIND, Preset, DiffIF, expected)
 
 
 def convert_published(files: Sequence[Path], out: Path, size: str | Preset = "paper") -> None:

@@ -26,7 +26,7 @@ from fusionbench.methods.diffif.model import (
     sample,
     sampling_times,
 )
-from fusionbench.training import Settings, Split, TrainingPair, sample_seed, spread, to_signed, train
+from fusionbench.training import Settings, Split, TrainingPair, mean_terms, sample_seed, spread, to_signed, train
 
 VALIDATION_PAIRS = 12
 
@@ -91,17 +91,14 @@ class DiffIFRecipe:
 
     def validate(self, network: nn.Module, pairs: list[TrainingPair]) -> Mapping[str, float]:
         """The refined image's terms on whole images as the sampler makes them, and how far the prior image is."""
-        chosen = spread(pairs, VALIDATION_PAIRS)
-        sums: dict[str, float] = {}
-        for index, pair in enumerate(chosen):
+        rows = []
+        for index, pair in enumerate(spread(pairs, VALIDATION_PAIRS)):
             a, b, fused = self._fuse(network, pair, index)
             k = fused if pair.target is None else to_signed([pair.target]).to(fused)
             terms = refining_terms(fused, b, a, k, self.weights)
             total = torch.stack(list(terms.values())).sum()
-            levels_off = 127.5 * F.l1_loss(fused, k)
-            for key, value in {"loss": total, **terms, "levels_off_prior": levels_off}.items():
-                sums[key] = sums.get(key, 0.0) + value.item() / len(chosen)
-        return sums
+            rows.append({"loss": total, **terms, "levels_off_prior": 127.5 * F.l1_loss(fused, k)})
+        return mean_terms(rows)
 
     def samples(self, network: nn.Module, pairs: list[TrainingPair]) -> Tensor | None:
         images = [self._fuse(network, pair, 0)[2] for pair in spread(pairs, 6)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,39 +12,32 @@ from fusionbench.errors import InputError
 from fusionbench.methods._sr3 import SCHEDULE_BUFFERS
 from fusionbench.methods.dmfnet.model import DMFNet, Preset, build_unet, preset
 from fusionbench.methods.dmfnet.unet import DenoisingUNet
-from fusionbench.training.weights import build_strict, load_pickle, load_strict, load_weights, save_weights
+from fusionbench.training.weights import (
+    load_network,
+    load_pickle,
+    load_strict,
+    load_weights,
+    save_network,
+)
 
 KIND = "dmfnet"
 KIND_UNET = "dmfnet-denoiser"
 PREFIX = "denoise_fn."
-LICENCE = "research use only; trained on images of the Harvard Whole Brain Atlas (AANLIB)"
 
 
 def save_model(path: Path, model: DMFNet, p: Preset, card: Mapping[str, Any], half: bool = False) -> None:
     """Write both networks with a card that says how to build them and what was trained on what."""
-    whole = {"kind": KIND, "preset": dataclasses.asdict(p), "licence": LICENCE, **card}
-    save_weights(path, model.state_dict(), whole, half)
+    save_network(path, model, KIND, p, card, half)
 
 
 def load_model(path: Path, expected: Preset | None = None) -> tuple[DMFNet, dict[str, Any]]:
-    """Build the network that a file's card describes and fill it: (model, card).
-
-    Raises InputError for a missing, damaged or foreign file, or one whose preset is not the ``expected`` one.
-    """
-    tensors, card = load_weights(path, KIND)
-    try:
-        p = Preset(**card["preset"])
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: its card does not describe a DM-FNet ({error}); give another file") from error
-    if expected is not None and p != expected:
-        raise InputError(f"{path}: holds a network of {p}, not of {expected}; give its own --preset")
-    return build_strict(lambda: DMFNet(p), tensors, str(path)), card
+    """(model, card) from a file; see :func:`fusionbench.training.weights.load_network`."""
+    return load_network(path, KIND, Preset, DMFNet, expected)
 
 
 def save_unet(path: Path, unet: DenoisingUNet, p: Preset, card: Mapping[str, Any]) -> None:
     """Write the Stage I network alone, for Stage II to start from."""
-    whole = {"kind": KIND_UNET, "preset": dataclasses.asdict(p), "licence": LICENCE, **card}
-    save_weights(path, unet.state_dict(), whole)
+    save_network(path, unet, KIND_UNET, p, card)
 
 
 def load_unet(path: Path, p: Preset) -> tuple[DenoisingUNet, dict[str, Any]]:

@@ -13,7 +13,7 @@ from fusionbench.methods.dmfnet.head import FusionHead
 from fusionbench.methods.dmfnet.losses import LossWeights, fusion_loss
 from fusionbench.methods.dmfnet.model import decoder_maps, draw_noise
 from fusionbench.methods.dmfnet.unet import TIMESTEPS, DenoisingUNet
-from fusionbench.training import Settings, TrainingPair, sample_seed, spread, to_signed
+from fusionbench.training import Settings, TrainingPair, mean_terms, sample_seed, spread, to_signed
 
 LOW_STEPS = 60
 VALIDATION_PAIRS = 12
@@ -144,14 +144,12 @@ class FuseRecipe:
 
     def validate(self, network: nn.Module, pairs: list[TrainingPair]) -> Mapping[str, float]:
         """The loss and its terms on whole images."""
-        chosen = spread(pairs, VALIDATION_PAIRS)
-        sums: dict[str, float] = {}
-        for index, pair in enumerate(chosen):
+        rows = []
+        for index, pair in enumerate(spread(pairs, VALIDATION_PAIRS)):
             a, b, fused = self._fuse(network, pair, index)
             total, terms = fusion_loss(fused, a, b, self.weights)
-            for key, value in {"loss": total, **terms}.items():
-                sums[key] = sums.get(key, 0.0) + value.item() / len(chosen)
-        return sums
+            rows.append({"loss": total, **terms})
+        return mean_terms(rows)
 
     def samples(self, network: nn.Module, pairs: list[TrainingPair]) -> Tensor | None:
         images = [self._fuse(network, pair, 0)[2] for pair in spread(pairs, 6)]
