@@ -1,7 +1,6 @@
 """Diff-IF against values computed with the authors' own classes (tests/golden/diffif_tiny.npz, at a tiny width)."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,16 +30,15 @@ from fusionbench.methods.diffif.model import (
 )
 from fusionbench.methods.diffif.train import DiffIFRecipe, train_stages
 from fusionbench.training import TrainingPair, load_weights, save_weights, split_by_case
+from tests.networks import count, prepared, random_pairs, read_golden, seeded
 
 TINY = Preset(inner=8, groups=4, dropout=0.1, width=8, expansion=2.66)
-GOLDEN = Path(__file__).parent / "golden" / "diffif_tiny.npz"
 TAUS = (999, 749, 499, 249)
 
 
 @pytest.fixture(scope="module")
 def golden():
-    with np.load(GOLDEN) as file:
-        return {key: torch.from_numpy(file[key]) for key in file.files}
+    return read_golden("diffif_tiny")
 
 
 @pytest.fixture(scope="module")
@@ -163,9 +161,6 @@ def test_gradient_and_structure_terms_are_golden(golden, kind):
 
 
 def test_parameter_counts_of_the_published_size():
-    def count(module):
-        return sum(p.numel() for p in module.parameters())
-
     p = PRESETS["paper"]
     with torch.device("meta"):
         model = DiffIF(p)
@@ -185,17 +180,7 @@ def weights(tmp_path_factory, published):
 
 
 def method(weights, **settings):
-    made = DiffIFMethod(weights=str(weights), **settings)
-    made.prepare(torch.device("cpu"))
-    return made
-
-
-def seeded(*seeds):
-    return [torch.Generator().manual_seed(seed) for seed in seeds]
-
-
-def random_pairs(n, height, width):
-    return torch.rand(2, n, 1, height, width, generator=torch.Generator().manual_seed(3))
+    return prepared("diffif", weights, **settings)
 
 
 def test_method_gives_the_sampler_s_output_in_the_unit_range(tiny, weights):

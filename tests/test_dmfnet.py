@@ -1,8 +1,5 @@
 """DM-FNet against values computed with the authors' own classes (tests/golden/dmfnet_tiny.npz, at a tiny width)."""
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
 
@@ -24,15 +21,14 @@ from fusionbench.methods.dmfnet.model import (
 )
 from fusionbench.methods.dmfnet.tiling import run_tiled
 from fusionbench.training import save_weights
+from tests.networks import count, prepared, random_pairs, read_golden, seeded
 
 TINY = Preset(inner=16, groups=8, dropout=0.2)
-GOLDEN = Path(__file__).parent / "golden" / "dmfnet_tiny.npz"
 
 
 @pytest.fixture(scope="module")
 def golden():
-    with np.load(GOLDEN) as file:
-        return {key: torch.from_numpy(file[key]) for key in file.files}
+    return read_golden("dmfnet_tiny")
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +87,6 @@ def test_schedules_are_golden(golden, schedule):
 
 
 def test_parameter_counts_of_the_published_size():
-    def count(module):
-        return sum(p.numel() for p in module.parameters())
-
     with torch.device("meta"):
         assert count(build_unet(PRESETS["paper"])) == 20_670_081
         assert count(build_head(PRESETS["paper"])) == 3_026_640
@@ -107,17 +100,7 @@ def weights(tmp_path_factory, tiny):
 
 
 def method(weights, **settings):
-    made = DMFNetMethod(weights=str(weights), **settings)
-    made.prepare(torch.device("cpu"))
-    return made
-
-
-def seeded(*seeds):
-    return [torch.Generator().manual_seed(seed) for seed in seeds]
-
-
-def random_pairs(n, height, width):
-    return torch.rand(2, n, 1, height, width, generator=torch.Generator().manual_seed(3))
+    return prepared("dmfnet", weights, **settings)
 
 
 def test_method_gives_the_network_s_output_in_the_unit_range(tiny, weights):

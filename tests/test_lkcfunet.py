@@ -1,7 +1,6 @@
 """LKC-FUNet against values computed with the authors' own class (tests/golden/lkcfunet_tiny.npz, at a tiny width)."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,13 +15,12 @@ from fusionbench.methods._losses import gaussian_ssim
 from fusionbench.methods.lkcfunet.checkpoints import convert_published, load_model, save_model
 from fusionbench.methods.lkcfunet.fourier import LargeConv2d, fourier_conv
 from fusionbench.methods.lkcfunet.losses import fusion_loss
-from fusionbench.methods.lkcfunet.method import LKCFUNetMethod
 from fusionbench.methods.lkcfunet.network import PRESETS, Network, Preset
 from fusionbench.methods.lkcfunet.train import train_stages
 from fusionbench.training import Split, TrainingPair, load_strict, save_weights
+from tests.networks import prepared, random_pairs, read_golden
 
 TINY = Preset(inner=4)
-GOLDEN = Path(__file__).parent / "golden" / "lkcfunet_tiny.npz"
 MAPS = {
     "init": "init_conv",
     "stem": "IN_conv",
@@ -43,8 +41,7 @@ MAPS = {
 
 @pytest.fixture(scope="module")
 def golden():
-    with np.load(GOLDEN) as file:
-        return {key: torch.from_numpy(file[key]) for key in file.files}
+    return read_golden("lkcfunet_tiny")
 
 
 @pytest.fixture(scope="module")
@@ -178,13 +175,7 @@ def weights(tmp_path_factory, tiny):
 
 
 def method(weights, **settings):
-    made = LKCFUNetMethod(weights=str(weights), **settings)
-    made.prepare(torch.device("cpu"))
-    return made
-
-
-def random_pairs(n, height, width):
-    return torch.rand(2, n, 1, height, width, generator=torch.Generator().manual_seed(3))
+    return prepared("lkcfunet", weights, **settings)
 
 
 def test_method_feeds_the_other_image_first_and_clips(tiny, weights):
