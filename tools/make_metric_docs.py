@@ -27,6 +27,7 @@ from tests.golden_table import (  # noqa: E402
     load_triple,
     tolerance,
 )
+from tools import which_metric  # noqa: E402
 
 INTROS = {
     "information": "How much of the sources' grey-level statistics the fused image holds. All of these look at "
@@ -184,7 +185,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a page is out of date")
     check = parser.parse_args().check
     families = groups()
-    pages = {"index": index_page(families), "golden": golden_page()}
+    pages = {"index": index_page(families), "golden": golden_page(), "which": which_metric.page()}
     pages |= {family: family_page(family, members) for family, members in families.items()}
     stale = []
     for name, text in pages.items():

@@ -38,21 +38,17 @@ Scores = dict[tuple[str, str, str], dict[str, float]]
 def fused_images(
     shared: Path, task: str, stem: str, a: NDArray[np.uint8], b: Picture
 ) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8] | None]]:
-    """(method, grey levels, colours) of the controls and of every published method that has the pair."""
-
-    def colored(grey: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
-        return None if b.color is None else recolour(grey, b.color)
-
-    average = ((a.astype(np.uint16) + b.grey + 1) // 2).astype(np.uint8)
-    for name, image in (("average", average), ("maximum", np.maximum(a, b.grey)), ("MRI alone", a)):
-        yield name, image, colored(image)
+    """(method, grey levels, colours where it has its own) of the controls and of every published method with the pair."""
+    yield "average", ((a.astype(np.uint16) + b.grey + 1) // 2).astype(np.uint8), None
+    yield "maximum", np.maximum(a, b.grey), None
+    yield "MRI alone", a, None
     yield "other alone", b.grey, b.color
     for folder in sorted(p for p in (shared / "published").iterdir() if (p / task).is_dir()):
         path = list_pictures(folder / task).get(stem)
         if path is not None:
             picture = read_picture(path)
             if picture.grey.shape == a.shape:
-                yield folder.name, picture.grey, picture.color if picture.color is not None else colored(picture.grey)
+                yield folder.name, picture.grey, picture.color
 
 
 def read_journal(path: Path) -> Scores:
@@ -77,9 +73,13 @@ def score(shared: Path, task: str, count: int, ids: list[str], known: Scores, jo
         with journal.open("a", encoding="utf-8") as file:
             for method, grey, rgb in fused_images(shared, task, stem, a, b):
                 have = known.setdefault((task, stem, method), {})
-                wanted = [i for i in ids + (COLOR if b.color is not None else []) if i not in have]
+                wanted = [i for i in ids if i not in have]
+                colored = [i for i in COLOR if i not in have and b.color is not None]
                 masked = [i for i in FOREGROUND if column(i, "foreground") not in have]
-                new = _values(plain, grey, wanted, rgb) | _values(inside, grey, masked, None)
+                if colored and rgb is None:  # a grey image gets the colours of the functional source, as our own do
+                    rgb = recolour(grey, b.color)
+                new = _values(plain, grey, wanted + colored, rgb if colored else None)
+                new |= _values(inside, grey, masked, None)
                 if new:
                     have.update(new)
                     file.write(json.dumps([task, stem, method, new]) + "\n")
@@ -94,19 +94,20 @@ def _values(
     return {name: float(value[0]) for name, value in sources.score(grey, ids, fused_rgb=rgb).items()}
 
 
-def write_table(known: Scores, count: int) -> None:
-    """Means of the methods that have all ``count`` pairs of a task; nothing where a score is undefined on any."""
+def write_table(known: Scores) -> None:
+    """Means a task over the pairs that all its methods have; nothing where a score is undefined or missing on any."""
     names = list(dict.fromkeys(name for scores in known.values() for name in scores))
     with TABLE.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["task", "method", "pairs", *names])
         for task in TASKS:
-            for method in sorted({m for t, _, m in known if t == task}):
-                rows = [scores for (t, _, m), scores in sorted(known.items()) if (t, m) == (task, method)]
-                if len(rows) != count:
-                    continue
+            methods = sorted({m for t, _, m in known if t == task})
+            every = {p for t, p, _ in known if t == task}
+            pairs = [p for p in sorted(every) if all((task, p, m) in known for m in methods)]
+            for method in methods:
+                rows = [known[task, pair, method] for pair in pairs]
                 means = [float(np.mean([row.get(name, np.nan) for row in rows])) for name in names]
-                writer.writerow([task, method, count, *("" if np.isnan(v) else f"{v:.6g}" for v in means)])
+                writer.writerow([task, method, len(pairs), *("" if np.isnan(v) else f"{v:.6g}" for v in means)])
 
 
 def main() -> None:
@@ -120,7 +121,7 @@ def main() -> None:
     for ids in (IDS, [*IDS, *SLOW]):  # what is quick first: the table is whole after the first round
         for task in TASKS:
             score(options.shared, task, options.pairs, [i for i in ids if i in METRICS], known, options.journal)
-        write_table(known, options.pairs)
+        write_table(known)
 
 
 if __name__ == "__main__":

@@ -150,7 +150,8 @@ PROFILES: dict[str, Profile] = {
             "flat windows",
             "en sd sf ag mi@strict nmi@strict qte@strict qncie scd cc psnr@255 rmse vif@strict viff "
             "qabf@strict labf nabf "
-            "ssim@strict ms-ssim uqi qs qw qe qc@strict qy@strict qm qp fsim fmi@pixel fmi@gradient qcv qcb@strict",
+            "ssim@strict ms-ssim uqi qs qw qe qc@strict qy@strict qm qsf@strict qp fsim fmi@pixel fmi@gradient qcv "
+            "qcb@strict",
             "en sd sf mi@strict qabf@strict vif@strict ssim@strict",
         ),
         _profile(

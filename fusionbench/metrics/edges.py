@@ -208,7 +208,7 @@ _DIRECTIONS = ((0, 1, 1.0), (1, 0, 1.0), (1, 1, math.sqrt(0.5)), (1, -1, math.sq
         title="Spatial-frequency error ratio (Zheng)",
         short="QSF",
         family="edges",
-        direction="higher",
+        direction="describes",
         customary="higher",
         range="-1 upwards; 0 is ideal",
         reference="Zheng, Essock, Hansen, Haun, A new metric based on extended spatial frequency, Information "
@@ -220,7 +220,7 @@ _DIRECTIONS = ((0, 1, 1.0), (1, 0, 1.0), (1, 1, math.sqrt(0.5)), (1, -1, math.sq
         convention="Diagonal terms weigh 1 / sqrt(2); the weight stands under the root once.",
         traps=(
             "Signed: below 0 detail is lost, above 0 noise or distortion is added. Toolboxes rank it as if "
-            "more were better.",
+            "more were better; qsf@strict takes the distance from 0.",
         ),
         degenerate="NaN where both sources are flat.",
         min_size=2,
@@ -241,6 +241,30 @@ def qsf(t: Triple) -> torch.Tensor:
         fused = fused + weight * t.total(shifted_difference(t.f, down, right) ** 2)
     ideal = t.b.memo(("qsf", t.a.key), reference)
     return (torch.sqrt(fused) - ideal) / torch.where(ideal == 0, torch.nan, ideal)
+
+
+@METRICS.register(
+    MetricFacts(
+        name="qsf@strict",
+        title="Spatial-frequency error ratio, distance from the ideal",
+        short="|QSF|",
+        family="edges",
+        direction="lower",
+        customary="lower",
+        range="0 upwards",
+        reference="Zheng, Essock, Hansen, Haun, A new metric based on extended spatial frequency, Information "
+        "Fusion 2007",
+        doi="10.1016/j.inffus.2005.04.003",
+        formula="|SF_F - SF_R| / SF_R: the absolute value of qsf.",
+        convention="As qsf; lost and added activity count alike.",
+        traps=("Blur and noise together cancel: it compares total activity, not places.",),
+        degenerate="NaN where both sources are flat.",
+        min_size=2,
+    )
+)
+def qsf_strict(t: Triple) -> torch.Tensor:
+    """(N,) absolute relative error."""
+    return qsf(t).abs()
 
 
 def _haar(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

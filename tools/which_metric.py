@@ -1,0 +1,173 @@
+"""The page docs/metrics/which.md from docs/metrics/published.csv (written by tools/score_published.py): no image is read."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from scipy import stats
+
+from fusionbench.metrics import METRICS, PROFILES
+from fusionbench.sensitivity import compare_conventions, to_markdown
+
+TABLE = Path(__file__).resolve().parents[1] / "docs" / "metrics" / "published.csv"
+CONTROLS = ("average", "maximum", "MRI alone", "other alone")
+# What the page recommends: a question each, so that no two answer the same one.
+ADVICE = {
+    "qabf@petrovic": "Are the sources' edges kept? With `labf` (lost) and `nabf` (invented) the shares add up to 1.",
+    "viff": "Is what either source shows at a place still visible there?",
+    "ssim@strict": "Are local structures those of the sources? Inside the foreground too.",
+}
+Means = Mapping[str, Mapping[str, float]]
+
+
+def read_means() -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, int]]:
+    """(task -> method -> column -> mean, NaN where undefined or not scored; task -> number of pairs)."""
+    results: dict[str, dict[str, dict[str, float]]] = {}
+    pairs = {}
+    with TABLE.open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            task, method, count = row.pop("task"), row.pop("method"), row.pop("pairs")
+            pairs[task] = int(count)
+            results.setdefault(task, {})[method] = {c: float(v) if v else math.nan for c, v in row.items()}
+    return results, pairs
+
+
+def customary(column: str) -> str:
+    return METRICS[column.partition("+")[0]].facts.customary
+
+
+def columns_of(means: Means) -> list[str]:
+    """Columns that at least half of the methods have, in the table's order."""
+    columns = list(next(iter(means.values())))
+    return [c for c in columns if 2 * sum(not math.isnan(s[c]) for s in means.values()) >= len(means)]
+
+
+def best_control(means: Means, column: str) -> tuple[str, int, int]:
+    """(best control, published methods that it beats, published methods)."""
+    sign = 1 if customary(column) == "higher" else -1
+    known = {m: sign * s[column] for m, s in means.items() if not math.isnan(s[column])}
+    best = max((m for m in known if m in CONTROLS), key=lambda m: known[m])
+    methods = [m for m in known if m not in CONTROLS]
+    return best, sum(known[best] > known[m] for m in methods), len(methods)
+
+
+def rho(means: Means, first: str, second: str) -> float:
+    """Spearman correlation over published methods of two columns, each in the direction that papers rank by."""
+    methods = [m for m in means if m not in CONTROLS and not any(math.isnan(means[m][c]) for c in (first, second))]
+    signs = [1 if customary(c) == "higher" else -1 for c in (first, second)]
+    values = [[sign * means[m][c] for m in methods] for c, sign in zip((first, second), signs, strict=True)]
+    return float(stats.spearmanr(*values).statistic)
+
+
+def _cell(means: Means, column: str) -> str:
+    if column not in columns_of(means):
+        return "-"
+    name, beaten, of = best_control(means, column)
+    return f"{beaten} of {of} ({name})"
+
+
+def controls_table(results: Mapping[str, Means], columns: Sequence[str]) -> list[str]:
+    lines = [f"| metric | {' | '.join(results)} |", "| --- |" + " --- |" * len(results)]
+    return lines + [f"| `{c}` | {' | '.join(_cell(means, c) for means in results.values())} |" for c in columns]
+
+
+def _leads(results: Mapping[str, Means], column: str) -> bool:
+    """A control beats every published method in some task."""
+    held = [best_control(m, column) for m in results.values() if column in columns_of(m)]
+    return any(beaten == of for _, beaten, of in held)
+
+
+def _advice(results: Mapping[str, Means]) -> list[str]:
+    columns = list(dict.fromkeys(c for means in results.values() for c in columns_of(means)))
+    directed = [c for c in columns if METRICS[c.partition("+")[0]].facts.direction != "describes"]
+    led = [c for c in directed if _leads(results, c)]
+    failed = [c for c in ADVICE if c in led]
+    if failed:
+        raise ValueError(
+            f"the page recommends {failed}, on which a control beats every published method; change ADVICE"
+        )
+    moves = ", ".join(f"{rho(means, 'viff', 'sd'):.2f} in {task}" for task, means in results.items())
+    return [
+        "## The short answer",
+        "",
+        "Report these, each under its id, with the four controls in the same table:",
+        "",
+        "| id | question |",
+        "| --- | --- |",
+        *(f"| `{name}` | {question} |" for name, question in ADVICE.items()),
+        "| `ciede2000`, `tracer-correlation` | PET, SPECT: are colour and order of intensities still the tracer's? |",
+        "| `lesion-recovery`, `tissue-edge-recall` | Phantom pairs, where the truth is known. |",
+        "",
+        f"Why these: on none of the {len(ADVICE)} does a control (a plain average, a maximum, a copy of one source) beat "
+        "every published method in any task below. "
+        f"That happens for {len(led)} of the {len(directed)} directed columns scored: "
+        + ", ".join(f"`{c}`" for c in led)
+        + ". Such a number may describe an image; it cannot show that one method fuses better than another. Report it for "
+        "comparison with older tables only, and say which control leads. `psnr@meandb` only seems to escape: a copy of a "
+        "source has an infinite value under it. Even the recommended ones put a control ahead of many published methods "
+        f"(next table): keep the controls in sight. `viff` moves with `sd` (Spearman {moves}): contrast stretching raises "
+        "it too.",
+        "",
+        "1. Name the convention or the profile with every number: below are the rankings that turn over without it.",
+        "2. EN, SD, SF, AG, EI and MLI describe an image. Noise and stretching raise them; do not rank by them.",
+        "3. Take one metric from a group that moves together (below), not five.",
+        "4. Most of a slice is background: score inside the foreground too (`--mask foreground`).",
+        "5. `fusionbench sensitivity` makes these tables of your own results; every leaderboard has the controls.",
+        "",
+        "## How many published methods the best control beats",
+        "",
+        *controls_table(results, directed),
+        "",
+    ]
+
+
+def _task(task: str, means: Means, count: int) -> list[str]:
+    columns = columns_of(means)
+    better = {c: customary(c) for c in columns}
+    unstable = [c for c in compare_conventions(means, better, controls=CONTROLS) if not c.tau >= 0.9]
+    core = [*(c for c in PROFILES["dmfnet"].metrics if c in columns), *(c for c in ADVICE if c in columns)]
+    core = list(dict.fromkeys(core))
+    same = [(rho(means, x, y), x, y) for i, x in enumerate(core) for y in core[i + 1 :]]
+    lines = [
+        f"## {task} ({count} pairs)",
+        "",
+        "### Conventions that rank methods differently (Kendall tau below 0.9)",
+        "",
+    ]
+    lines += [
+        to_markdown(unstable).rstrip(),
+        "",
+        "### Metrics that say the same (Spearman over methods, 0.85 and more)",
+        "",
+    ]
+    lines += ["| metric | metric | rho |", "| --- | --- | ---: |"]
+    lines += [f"| {x} | {y} | {value:.2f} |" for value, x, y in sorted(same, reverse=True) if value >= 0.85]
+    among = [(rho(means, x, y), x, y) for i, x in enumerate(ADVICE) for y in list(ADVICE)[i + 1 :]]
+    strongest = max(among)
+    lines += [
+        "",
+        f"Strongest correlation among the recommended: {strongest[0]:.2f} ({strongest[1]}, {strongest[2]}).",
+        "",
+    ]
+    return lines
+
+
+def page() -> str:
+    """The Markdown text. Raises ValueError where the recommendation no longer follows from the table."""
+    results, pairs = read_means()
+    methods = {m for means in results.values() for m in means if m not in CONTROLS}
+    lines = [
+        "# Which metric should I report?",
+        "",
+        f"Evidence: released outputs of {len(methods)} published methods and four controls on Harvard test pairs "
+        f"({', '.join(f'{task}: {count}' for task, count in pairs.items())}), scored by `tools/score_published.py`; the "
+        "means are in [published.csv](published.csv), and this page is computed from them.",
+        "",
+        *_advice(results),
+    ]
+    for task, means in results.items():
+        lines += _task(task, means, pairs[task])
+    return "\n".join(lines).rstrip() + "\n"
