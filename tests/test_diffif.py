@@ -28,8 +28,8 @@ from fusionbench.methods.diffif.model import (
     sample_steps,
     sampling_times,
 )
-from fusionbench.methods.diffif.train import DiffIFRecipe, train_stages
-from fusionbench.training import TrainingPair, load_weights, save_weights, split_by_case
+from fusionbench.methods.diffif.train import DiffIFRecipe, loss_preset, train_stages
+from fusionbench.training import Settings, TrainingPair, save_weights, split_by_case, train
 from tests.networks import count, prepared, random_pairs, read_golden, seeded
 
 TINY = Preset(inner=8, groups=4, dropout=0.1, width=8, expansion=2.66)
@@ -285,19 +285,37 @@ def test_steps_are_one_a_batch_as_published_or_mostly_those_that_the_sampler_vis
     assert set(drawn) > set(sampling_times(4))
 
 
-def test_training_goes_on_exactly_where_it_stopped_and_writes_weights(tmp_path, monkeypatch):
+def test_training_goes_on_exactly_where_it_stopped(tmp_path):
+    split = split_by_case(some_pairs(), ["pet-mri/3"])
+    settings = Settings(steps=2, batch=2, crop=64, validate_every=2)
+
+    def trained(folder, **how):
+        torch.manual_seed(0)
+        recipe = DiffIFRecipe(DiffIF(TINY), loss_preset("compact"), sampled=0.6)
+        return train(recipe, split, settings, tmp_path / folder, **how).state_dict()
+
+    unbroken = trained("whole")
+    trained("broken", stop_after=1)
+    resumed = trained("broken", resume=True)
+    assert all(torch.equal(unbroken[key], value) for key, value in resumed.items())
+
+
+def test_training_writes_weights_that_training_can_start_from(tmp_path, monkeypatch):
     monkeypatch.setitem(PRESETS, "compact", TINY)
     split = split_by_case(some_pairs(), ["pet-mri/3"])
-    few = {"precision": "no", "steps": 2, "batch": 2, "crop": 64, "validate_every": 2}
-    whole = train_stages("all", split, tmp_path / "whole", overrides=few)
-    again = train_stages("all", split, tmp_path / "whole", overrides=few, resume=True)
-    started = train_stages("all", split, tmp_path / "on", overrides=few, start=whole)
-    (first, card), (resumed, _), (tuned, _) = (load_weights(file, "diffif") for file in (whole, again, started))
-    assert all(torch.equal(first[key], value) for key, value in resumed.items())
-    assert card["settings"]["steps"] == 2
+    few = {"precision": "no", "steps": 1, "batch": 2, "crop": 64}
+    file = train_stages("all", split, tmp_path / "first", overrides=few)
+    model, card = load_model(file, TINY)
+    assert card["settings"]["steps"] == 1
     assert card["train_pairs"] == {"pet-mri": 3}
-    last = "refinement_fn.output.weight"
-    assert not torch.equal(first[last], tuned[last])
+    further, card = load_model(train_stages("all", split, tmp_path / "second", overrides=few, start=file))
+    assert card["started_from"]["train_pairs"] == {"pet-mri": 3}
+    assert not torch.equal(model.refinement_fn.output.weight, further.refinement_fn.output.weight)
+    wider = {"width": 12}
+    assert load_model(train_stages("all", split, tmp_path / "wide", overrides=few, network=wider))[1]["preset"] == {
+        **dataclasses.asdict(TINY),
+        **wider,
+    }
 
 
 def test_training_refuses_what_it_cannot_use(tmp_path):
