@@ -15,10 +15,10 @@ It checks nothing (:func:`evaluate` has), reduces nothing over the batch, and wo
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 
 from fusionbench.errors import InputError
+from fusionbench.metrics import _threads
 from fusionbench.metrics._triple import Image, Pairs, Triple
 from fusionbench.metrics._triple import foreground as foreground_mask
 from fusionbench.registry import Registry
@@ -195,32 +196,32 @@ class Sources:
         _check_needs(ids, self._size, has | self._parts[0].has)
         columns: dict[str, list[torch.Tensor]] = {column(i, self._suffix): [] for i in ids}
         start = 0
-        with _one_thread(self._device):
+        with _threads.allowed(self._device) as threads:
             for part in self._parts:
                 stop = start + part.a.levels.shape[0]
                 own = None if rgb is None else rgb[start:stop].to(self._device)
                 triple = Triple(part, Image(levels[start:stop].to(self._device)), own)
+                # A thread takes 0.1 ms to start; small images are done in that time.
+                found = _threads.share(_in_groups(ids, triple), threads if triple.f.levels.numel() >= 1 << 14 else 1)
                 for i in ids:
-                    columns[column(i, self._suffix)].append(METRICS[i].factory(triple))
+                    columns[column(i, self._suffix)].append(found[i])
                 start = stop
         return {name: torch.cat(values).cpu().numpy() for name, values in columns.items()}
 
 
-@contextlib.contextmanager
-def _one_thread(device: torch.device) -> Iterator[None]:
-    """Keep torch's CPU thread pool out: the maps are small, and on a busy machine waking the pool costs ten times the work.
+# Families that take longest come first, so that two threads end at about the same time.
+_COSTLY = ("features", "perception", "fidelity", "structure")
 
-    Score pairs in several threads or processes instead; kernels and torch release the interpreter lock.
-    """
-    threads = torch.get_num_threads()
-    if device.type != "cpu" or threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+
+def _in_groups(ids: list[str], triple: Triple) -> list[dict[str, Callable[[], torch.Tensor]]]:
+    """Metrics that share maps, together: by family, but each feature of FMI has maps of its own."""
+    groups: dict[str, dict[str, Callable[[], torch.Tensor]]] = {}
+    for i in ids:
+        family = METRICS[i].facts.family
+        group = groups.setdefault(i if family == "features" else family, {})
+        group[i] = functools.partial(METRICS[i].factory, triple)
+    rank = {family: k for k, family in enumerate(_COSTLY)}
+    return sorted(groups.values(), key=lambda group: rank.get(METRICS[next(iter(group))].facts.family, len(rank)))
 
 
 def prepare(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fusionbench.metrics import _kernels
+from fusionbench.metrics._kernels import edges, levels, windows
 from fusionbench.metrics._triple import Image, Triple
 
 Taps = NDArray[np.float64]
@@ -57,7 +57,7 @@ def blur(x: torch.Tensor, taps: Taps, step: int = 1, *, compiled: bool) -> torch
         return _sandwich(x, taps, step)
     n, h, w = x.shape
     out = x.new_empty(n, (h - len(taps)) // step + 1, (w - len(taps)) // step + 1)
-    _kernels.blur(x.numpy(), taps, step, out.numpy())
+    windows.blur(x.numpy(), taps, step, out.numpy())
     return out
 
 
@@ -67,7 +67,7 @@ def blur_product(x: torch.Tensor, y: torch.Tensor, taps: Taps, *, compiled: bool
         return _sandwich(x * y, taps, 1)
     n, h, w = x.shape
     out = x.new_empty(n, h - len(taps) + 1, w - len(taps) + 1)
-    _kernels.blur_product(x.numpy(), y.numpy(), taps, out.numpy())
+    windows.blur_product(x.numpy(), y.numpy(), taps, out.numpy())
     return out
 
 
@@ -76,7 +76,7 @@ def moments(x: torch.Tensor, taps: Taps, *, centred: bool) -> tuple[torch.Tensor
     n, h, w = x.shape
     shape = (n, h - len(taps) + 1, w - len(taps) + 1)
     mean, square = np.empty(shape), np.empty(shape)
-    _kernels.moments(x.numpy(), taps, centred, mean, square)
+    windows.moments(x.numpy(), taps, centred, mean, square)
     return torch.from_numpy(mean), torch.from_numpy(square)
 
 
@@ -165,7 +165,7 @@ def joint(t: Triple, x: Image, y: Image) -> torch.Tensor:
         n = len(x.levels)
         if t.compiled:
             counts = np.zeros((n, 256, 256), dtype=np.int64)
-            _kernels.joint_histogram(flat(x.levels), flat(y.levels), counts)
+            levels.joint_histogram(flat(x.levels), flat(y.levels), counts)
             return torch.from_numpy(counts)
         images = torch.arange(n, device=x.levels.device)[:, None, None]
         index = (images * 256 + x.levels.long()) * 256 + y.levels.long()
@@ -181,8 +181,8 @@ def histogram(t: Triple, image: Image) -> torch.Tensor:
     def count() -> torch.Tensor:
         n = len(image.levels)
         if t.compiled:
-            counts = np.zeros((n, 256), dtype=np.int64)
-            _kernels.histogram(flat(image.levels), counts)
+            counts = np.empty((n, 256), dtype=np.int64)
+            levels.histogram(flat(image.levels), counts)
             return torch.from_numpy(counts)
         index = torch.arange(n, device=image.levels.device)[:, None, None] * 256 + image.levels
         chosen = index.flatten() if t.mask is None else index[t.mask]
@@ -197,10 +197,9 @@ _PLOGP = np.concatenate([[0.0], np.arange(1, 4096) * np.log(np.arange(1, 4096))]
 def entropy(counts: torch.Tensor, *, compiled: bool) -> torch.Tensor:
     """(N, ...) int64 counts -> (N,) Shannon entropy in nats."""
     if compiled:
-        clogc = np.empty(len(counts))
-        _kernels.plogp_sum(flat(counts), _PLOGP, clogc)
-        total = flat(counts).sum(1)
-        return torch.from_numpy(np.log(total) - clogc / total)
+        out = np.empty(len(counts))
+        levels.entropy(flat(counts), _PLOGP, out)
+        return torch.from_numpy(out)
     c = counts.flatten(1).double()
     pixels = c.sum(1)
     sums: torch.Tensor = torch.special.xlogy(c, c).sum(1)
@@ -211,7 +210,7 @@ def sobel(x: torch.Tensor, *, compiled: bool, border: str = "zeros") -> tuple[to
     """Sobel convolution: (left - right, bottom - top), each (N, H, W)."""
     if compiled and border == "zeros":
         gx, gy = torch.empty_like(x), torch.empty_like(x)
-        _kernels.sobel(x.numpy(), gx.numpy(), gy.numpy())
+        edges.sobel(x.numpy(), gx.numpy(), gy.numpy())
         return gx, gy
     return three_by_three(x, 2.0, border)
 

@@ -6,7 +6,8 @@ import math
 
 import torch
 
-from fusionbench.metrics import METRICS, MetricFacts, _kernels, _ops
+from fusionbench.metrics import METRICS, MetricFacts, _ops
+from fusionbench.metrics._kernels import edges as kernels
 from fusionbench.metrics._ops import safe_ratio, sum_of
 from fusionbench.metrics._triple import Image, Triple
 from fusionbench.metrics.statistics import EVALUATOR
@@ -27,7 +28,7 @@ def difference_sums(t: Triple) -> torch.Tensor:
 
     def add() -> torch.Tensor:
         out = torch.empty(len(t.f.x), 3, dtype=torch.float64)
-        _kernels.gradient_sums(t.f.x.numpy(), out.numpy())
+        kernels.gradient_sums(t.f.x.numpy(), out.numpy())
         return out
 
     return t.f.memo("difference sums", add)

@@ -10,7 +10,8 @@ import numpy as np
 import pywt
 import torch
 
-from fusionbench.metrics import METRICS, MetricFacts, _kernels, _ops
+from fusionbench.metrics import METRICS, MetricFacts, _ops
+from fusionbench.metrics._kernels import fmi as kernels
 from fusionbench.metrics._triple import Triple
 
 
@@ -82,7 +83,7 @@ def _plogp(p: torch.Tensor) -> torch.Tensor:
 
 
 def _shared_information(a: torch.Tensor, f: torch.Tensor) -> torch.Tensor:
-    """(9, N, h, w) windows twice -> (N, h, w) normalised mutual information, as :func:`_kernels.fmi_map` computes it."""
+    """(9, N, h, w) windows twice -> (N, h, w) normalised mutual information, as :func:`fmi.fmi_map` computes it."""
     equal = (a == f).all(0) | ((a == a[0]).all(0) & (f == f[0]).all(0))
     p, q = _probabilities(a), _probabilities(f)
     entropies = -_plogp(p).sum(0) - _plogp(q).sum(0)
@@ -129,7 +130,7 @@ def _fmi(t: Triple, feature: Callable[[torch.Tensor], torch.Tensor]) -> torch.Te
     a, b, f = (image.memo(("feature", feature), partial(feature, image.x)) for image in (t.a, t.b, t.f))
     if t.compiled:
         out = torch.empty(len(f), dtype=torch.float64)
-        _kernels.fmi_sum(a.numpy(), b.numpy(), f.numpy(), out.numpy())
+        kernels.fmi_sum(a.numpy(), b.numpy(), f.numpy(), out.numpy())
         return out / ((f.shape[1] - 2) * (f.shape[2] - 2))
     windows = _windows(f)
     quality = (_shared_information(_windows(a), windows) + _shared_information(_windows(b), windows)) / 2

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fusionbench.metrics import METRICS, MetricFacts, _kernels, _ops
+from fusionbench.metrics import METRICS, MetricFacts, _ops
+from fusionbench.metrics._kernels import windows as kernels
 from fusionbench.metrics._ops import safe_ratio, sum_of
 from fusionbench.metrics._triple import Image, Triple
 from fusionbench.metrics.statistics import EVALUATOR
@@ -65,7 +66,7 @@ def _information(t: Triple, image: Image) -> torch.Tensor:
         for scale in range(4):
             v = _moments(t, image, scale)[1]
             if t.compiled:
-                _kernels.log_information(v.numpy(), out.numpy())
+                kernels.log_information(v.numpy(), out.numpy())
             else:
                 out = out + _log_sum(1 + torch.where(v < _EPS, 0.0, v) / 2, _inside(t, scale))
         return out
@@ -96,7 +97,7 @@ def _shared(t: Triple, source: Image, *, reference: Image) -> torch.Tensor:
     for scale in range(4):
         if t.compiled:
             maps = (*_moments(t, reference, scale), *_moments(t, other, scale), _product(t, source, scale), out)
-            _kernels.log_shared_information(*(m.numpy() for m in maps))
+            kernels.log_shared_information(*(m.numpy() for m in maps))
             continue
         gain, noise = _channel(t, source, reference, other, scale)
         signal = _moments(t, reference, scale)[1]
@@ -112,7 +113,7 @@ def _shared_with_both(t: Triple) -> list[torch.Tensor]:
     for scale in range(4):
         taps = _ops.gaussian(_SIZES[scale], _SIZES[scale] / 5)
         a, b = ([m.numpy() for m in (_scale(t, s, scale), *_moments(t, s, scale))] for s in (t.a, t.b))
-        _kernels.vif_pair(a[0], a[1], a[2], b[0], b[1], b[2], _scale(t, t.f, scale).numpy(), taps, out)
+        kernels.vif_pair(a[0], a[1], a[2], b[0], b[1], b[2], _scale(t, t.f, scale).numpy(), taps, out)
     return [torch.from_numpy(out[:, k].copy()) for k in range(2)]
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from fusionbench.metrics import METRICS, MetricFacts, _kernels, _ops
-from fusionbench.metrics._ops import flat, safe_ratio
+from fusionbench.metrics import METRICS, MetricFacts, _ops
+from fusionbench.metrics._kernels import edges as kernels
+from fusionbench.metrics._ops import safe_ratio
 from fusionbench.metrics._triple import Image, Triple
 from fusionbench.metrics.statistics import EVALUATOR
 
@@ -20,13 +23,23 @@ def sobel_polar(t: Triple, image: Image) -> tuple[torch.Tensor, torch.Tensor]:
     """Sobel strength and angle arctan(gy / gx) (pi / 2 where gx = 0), each (N, H, W), remembered."""
 
     def compute() -> tuple[torch.Tensor, torch.Tensor]:
-        gx, gy = _ops.sobel(image.x, compiled=t.compiled)
-        if t.compiled:
-            _kernels.polar(gx.reshape(-1).numpy(), gy.reshape(-1).numpy())
-            return gx, gy
+        gx, gy = _ops.sobel(image.x, compiled=False)
         return torch.sqrt(gx**2 + gy**2), torch.where(gx == 0, math.pi / 2, torch.atan(gy / gx))
 
     return image.memo("sobel polar", compute)
+
+
+def compiled_polar(image: Image) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """The same by the CPU kernel, and the spans of columns where a row has edges, (N, H, 2), remembered."""
+
+    def compute() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+        levels = image.levels.numpy()
+        strength, turn = np.empty(levels.shape), np.empty(levels.shape)
+        spans = np.empty((*levels.shape[:2], 2), dtype=np.int64)
+        kernels.sobel_polar(levels, strength, turn, spans)
+        return strength, turn, spans
+
+    return image.memo("compiled polar", compute)
 
 
 @METRICS.register(
@@ -63,22 +76,27 @@ def qabf(t: Triple) -> torch.Tensor:
     """(N,) weighted edge preservation."""
     kept, weight = [], []
     for source in (t.a, t.b):
-        strength, turn = sobel_polar(t, source)
-        kept.append(_edge_sum(t, strength, turn))
-        weight.append(source.memo("edge weight", partial(_total, t, strength)))
+        kept.append(_edge_sum(t, source))
+        weight.append(source.memo("edge weight", partial(_edge_weight, t, source)))
     return safe_ratio(kept[0] + kept[1], weight[0] + weight[1])
 
 
-def _total(t: Triple, values: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(flat(values).sum(1)) if t.compiled else t.total(values)
-
-
-def _edge_sum(t: Triple, g1: torch.Tensor, a1: torch.Tensor) -> torch.Tensor:
-    g2, a2 = sobel_polar(t, t.f)
+def _edge_weight(t: Triple, source: Image) -> torch.Tensor:
+    """(N,) sum of edge strength."""
     if t.compiled:
-        out = torch.empty(len(g1), dtype=torch.float64)
-        _kernels.edge_sum(flat(g1), flat(a1), flat(g2), flat(a2), out.numpy())
-        return out
+        strength = compiled_polar(source)[0]
+        return torch.from_numpy(strength.reshape(len(strength), -1).sum(1))
+    return t.total(sobel_polar(t, source)[0])
+
+
+def _edge_sum(t: Triple, source: Image) -> torch.Tensor:
+    """(N,) sum of the source's edge strength that the fused image keeps."""
+    if t.compiled:
+        strength, turn, _ = compiled_polar(t.f)
+        out = np.empty(len(strength))
+        kernels.edge_sum(*compiled_polar(source), strength, turn, out)
+        return torch.from_numpy(out)
+    (g1, a1), (g2, a2) = sobel_polar(t, source), sobel_polar(t, t.f)
     strength = torch.where(g1 == g2, g2, torch.minimum(g1, g2) / torch.maximum(g1, g2))
     turn = 1 - (a1 - a2).abs() / (math.pi / 2)
     quality = 0.9994 / (1 + torch.exp(-15 * (strength - 0.5))) * 0.9879 / (1 + torch.exp(-22 * (turn - 0.8)))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fusionbench.metrics import METRICS, MetricFacts, _kernels
+from fusionbench.metrics import METRICS, MetricFacts, _ops
+from fusionbench.metrics._kernels import levels as kernels
 from fusionbench.metrics._ops import flat
 from fusionbench.metrics._triple import Image, Triple
 
 EVALUATOR = "Evaluator.py of CDDFuse, DM-FNet and LKC-FUNet"
+_LEVELS = torch.arange(256)
 
 
 def pixels(t: Triple) -> torch.Tensor:
@@ -22,7 +24,7 @@ def total(t: Triple, image: Image) -> torch.Tensor:
 
     def add() -> torch.Tensor:
         if t.compiled:
-            return torch.from_numpy(flat(image.levels).sum(1, dtype=np.int64).astype(np.float64))
+            return (_ops.histogram(t, image) @ _LEVELS).double()
         levels = image.levels if t.mask is None else image.levels * t.mask
         return levels.sum((1, 2), dtype=torch.int64).double()
 
@@ -33,9 +35,11 @@ def products(t: Triple, x: Image, y: Image) -> torch.Tensor:
     """(N,) float64 sum of x y."""
 
     def add() -> torch.Tensor:
+        if t.compiled and x is y:
+            return (_ops.histogram(t, x) @ _LEVELS**2).double()
         if t.compiled:
             out = torch.empty(len(x.levels), dtype=torch.int64)
-            _kernels.product_sums(flat(x.levels), flat(y.levels), out.numpy())
+            kernels.product_sums(flat(x.levels), flat(y.levels), out.numpy())
             return out.double()
         levels = x.levels.long() if t.mask is None else x.levels.long() * t.mask
         return (levels * y.levels).sum((1, 2)).double()
@@ -45,8 +49,12 @@ def products(t: Triple, x: Image, y: Image) -> torch.Tensor:
 
 def covariance(t: Triple, x: Image, y: Image) -> torch.Tensor:
     """(N,) float64 population covariance. Integers below 2^53 up to 370,000 pixels, so exact, and zero for a flat image."""
-    n = pixels(t)
-    return (n * products(t, x, y) - total(t, x) * total(t, y)) / (n * n)
+
+    def compute() -> torch.Tensor:
+        n = pixels(t)
+        return (n * products(t, x, y) - total(t, x) * total(t, y)) / (n * n)
+
+    return y.memo(("level covariance", x.key), compute)
 
 
 def correlation(covariance: torch.Tensor, variance_x: torch.Tensor, variance_y: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fusionbench.metrics import METRICS, MetricFacts, _kernels, _ops
+from fusionbench.metrics import METRICS, MetricFacts, _ops
+from fusionbench.metrics._kernels import boxes, windows
 from fusionbench.metrics._ops import gaussian, safe_ratio, uniform
 from fusionbench.metrics._triple import Image, Triple, crop
 
@@ -39,10 +40,14 @@ def ssim_sum(t: Triple, taps: NDArray[np.float64], levels: float, *, sample: boo
     c1, c2 = (0.01 * levels) ** 2, (0.03 * levels) ** 2
     n = len(taps) ** 2
     ratio = n / (n - 1) if sample else 1.0
+    if t.compiled and sample and taps is uniform(7):
+        out = np.empty((len(t.f.levels), 2))
+        boxes.ssim_pair(t.a.levels.numpy(), t.b.levels.numpy(), t.f.levels.numpy(), c1, c2, out)
+        return torch.from_numpy(out.sum(1) / ((t.size[1] - 6) * (t.size[2] - 6)))
     if t.compiled:
         a, b = ([m.numpy() for m in (s.x, *_ops.window_moments(t, s, taps))] for s in (t.a, t.b))
         out = np.zeros((len(t.f.x), 2))
-        _kernels.ssim_pair(a[0], a[1], a[2], b[0], b[1], b[2], t.f.x.numpy(), taps, c1, c2, ratio, out)
+        windows.ssim_pair(a[0], a[1], a[2], b[0], b[1], b[2], t.f.x.numpy(), taps, c1, c2, ratio, out)
         return torch.from_numpy(out.sum(1) / a[1][0].size)
     m2, e22 = _ops.window_moments(t, t.f, taps)
     result = torch.zeros((), dtype=torch.float64, device=m2.device)

@@ -1,0 +1,62 @@
+"""Grey levels: histograms, sums of products, entropy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fusionbench.metrics._kernels.compiler import Array, jit
+
+
+@jit
+def joint_histogram(x: Array, y: Array, out: Array) -> None:
+    """out[m, x, y] = number of pixels; (N, P) uint8 -> (N, 256, 256) int64, which must be zero."""
+    for m in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            out[m, x[m, i], y[m, i]] += 1
+
+
+@jit
+def histogram(x: Array, out: Array) -> None:
+    """out[m, x] = number of pixels; (N, P) uint8 -> (N, 256) int64.
+
+    Four counters a level, as adding one twice in a row to the same counter has to wait for the first to be stored.
+    """
+    counts = np.empty((4, 256), dtype=np.int64)
+    for m in range(x.shape[0]):
+        counts[:] = 0
+        pixels = x[m]
+        whole = len(pixels) // 4 * 4
+        for i in range(0, whole, 4):
+            counts[0, pixels[i]] += 1
+            counts[1, pixels[i + 1]] += 1
+            counts[2, pixels[i + 2]] += 1
+            counts[3, pixels[i + 3]] += 1
+        for i in range(whole, len(pixels)):
+            counts[0, pixels[i]] += 1
+        for v in range(256):
+            out[m, v] = counts[0, v] + counts[1, v] + counts[2, v] + counts[3, v]
+
+
+@jit
+def product_sums(x: Array, y: Array, out: Array) -> None:
+    """out[m] = sum x y, exact; (N, P) uint8 -> (N,) int64."""
+    for m in range(x.shape[0]):
+        total = np.int64(0)
+        for i in range(x.shape[1]):
+            total += np.int32(x[m, i]) * np.int32(y[m, i])
+        out[m] = total
+
+
+@jit
+def entropy(counts: Array, table: Array, out: Array) -> None:
+    """out[m] = Shannon entropy in nats of the counts of (N, P) int64; table[c] = c log c for small c."""
+    for m in range(counts.shape[0]):
+        row = counts[m]
+        total, pixels = 0.0, 0
+        for i in range(len(row)):
+            pixels += row[i]
+        for i in range(len(row)):
+            c = row[i]
+            if c > 1:
+                total += table[c] if c < len(table) else c * np.log(float(c))
+        out[m] = np.log(float(pixels)) - total / pixels
