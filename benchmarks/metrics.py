@@ -211,7 +211,8 @@ def main() -> None:
     lines = [
         "# Speed of the metrics",
         "",
-        f"256 x 256 pairs, one process, {os.cpu_count()} cores ({platform.processor() or platform.machine()}), medians of "
+        f"256 x 256 pairs, one process, {os.cpu_count()} cores ({platform.processor() or platform.machine()}), "
+        f"{min(2, torch.get_num_threads())} threads, medians of "
         f"{options.rounds} rounds in which ours and the others took turns; made by `python benchmarks/metrics.py --write`.",
         f"Load average at the end: {os.getloadavg()[1]:.1f}; on a busy machine the caches are shared, which costs ours "
         "more than the transcription, whose windows stay in the first-level cache.",
