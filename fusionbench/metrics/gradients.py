@@ -92,9 +92,9 @@ def _edge_weight(t: Triple, source: Image) -> torch.Tensor:
 def _edge_sum(t: Triple, source: Image) -> torch.Tensor:
     """(N,) sum of the source's edge strength that the fused image keeps."""
     if t.compiled:
-        strength, turn, _ = compiled_polar(t.f)
-        out = np.empty(len(strength))
-        kernels.edge_sum(*compiled_polar(source), strength, turn, out)
+        polar = compiled_polar(t.f)[:2]
+        out = np.empty(len(polar[0]))
+        kernels.edge_sum(*compiled_polar(source), *polar, out)
         return torch.from_numpy(out)
     (g1, a1), (g2, a2) = sobel_polar(t, source), sobel_polar(t, t.f)
     strength = torch.where(g1 == g2, g2, torch.minimum(g1, g2) / torch.maximum(g1, g2))
