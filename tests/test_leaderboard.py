@@ -38,8 +38,9 @@ def call(tool: ModuleType, root: Path, *arguments: str) -> click.testing.Result:
         "--results",
         str(root / "results"),
     ]
-    options += ["--profile", "dmfnet", "--method", "average", "--method", "laplacian", "--engine", "serial"]
-    return click.testing.CliRunner().invoke(tool.main, [*options, "--no-phantom", *arguments])
+    if "--verify" not in arguments:  # which takes the methods and metrics that are there
+        options += ["--profile", "dmfnet", "--method", "average", "--method", "laplacian", "--no-phantom"]
+    return click.testing.CliRunner().invoke(tool.main, [*options, "--engine", "serial", *arguments])
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,10 @@ def test_verification_computes_anew_and_tells_what_differs(tool: ModuleType, mad
 
 def test_a_second_run_does_nothing_and_changes_nothing(tool: ModuleType, made: Path) -> None:
     before = tree(made / "results")
+    facts = made / "results" / "scores" / "metrics.json"
+    facts.write_text(
+        facts.read_text().replace('"en": {', '"gone": {}, "en": {', 1)
+    )  # of an older version: written anew
     again = call(tool, made, "--no-costs")
     assert "0 images fused or scored" in again.output
     assert tree(made / "results") == before

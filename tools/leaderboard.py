@@ -9,8 +9,9 @@ atlas are never written into the leaderboard.
 
 What is committed holds nothing that changes from run to run: seconds, versions and the device of a run are taken out of the
 score files and kept in RESULTS/made.json. What `fusionbench profile` measured (seconds a pair, FLOPs, memory) stays in the
-score files until a method's settings or weights change. ``--verify`` computes everything else anew in an empty folder, takes
-those measurements over, and compares file by file, byte by byte; exit code 1 when anything differs.
+score files until a method's settings or weights change. ``--verify`` computes everything else anew in an empty folder (the
+methods, metrics and data sets that RESULTS holds, unless told otherwise), takes those measurements over, and compares file by
+file, byte by byte; exit code 1 when anything differs.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from fusionbench.cli.common import DIRECTORY, progress_bar
 from fusionbench.corrupt import KINDS
 from fusionbench.datasets import resolve_tasks
 from fusionbench.errors import InputError
+from fusionbench.ledger import Scoring
 from fusionbench.methods import METHODS, unavailable
 from fusionbench.metrics import PROFILES
 from fusionbench.profiling import profile, sample_pair, store
@@ -92,9 +94,16 @@ def main(
     work: Path | None,
 ) -> None:
     """Recompute the public leaderboard, or verify the one that is there."""
-    methods = list(method) or [name for name in METHODS.names() if not unavailable(METHODS[name])]
-    core = [m for name in ("dmfnet", *profiles) for m in PROFILES[name].core]
+    held = [key for key in find_tables(results) if verify]
+    methods = list(method) or _held_methods(results, held)
+    methods = methods or [name for name in METHODS.names() if not unavailable(METHODS[name])]
+    core = [m for name in ("dmfnet", *(profiles or PROFILES)) for m in PROFILES[name].core]
     metrics = list(dict.fromkeys([*PROFILES["dmfnet"].metrics, *core]))
+    if held and not profiles:
+        metrics = _held_metrics(results, held)
+    if held:
+        phantom &= any(key.dataset == "phantom" for key in held)
+        robustness &= any(key.dataset.startswith("phantom+") for key in held)
     options: dict[str, Any] = {"metrics": metrics, "limit": limit, "engine": engine}
     with tempfile.TemporaryDirectory(prefix="fusionbench-") as temporary, progress_bar() as notify:
         target = (work or Path(temporary)) if verify else results
@@ -113,13 +122,25 @@ def main(
             done += _robustness(methods, target, engine, notify)
         if done and not verify:
             write_json(results / "made.json", making("cpu"))
-        settle(target)
+        settle(target, metrics)
         written = write_report(target, target / "leaderboard", images="public", notify=notify)
         if verify:
             found = differences(results, target)
             click.echo("\n".join([*found, f"{len(files(target))} files computed anew, {len(found)} differ"]))
             raise SystemExit(1 if found else 0)
     click.echo(f"{done} images fused or scored; {len(written)} files in {results / 'leaderboard'}")
+
+
+def _held_methods(results: Path, keys: Sequence[Key]) -> list[str]:
+    """Our own methods of some tables, as they were named on the command line."""
+    abouts = [read_table(results, key).about for key in keys]
+    return sorted({str(about["spec"]) for about in abouts if not about["method"].get("foreign")})
+
+
+def _held_metrics(results: Path, keys: Sequence[Key]) -> list[str]:
+    """The metrics of some tables."""
+    tables = [read_table(results, key) for key in keys]
+    return sorted({m for table in tables for record in table.pairs.values() for m in record.get("scores", {})})
 
 
 def _published(folder: Path | None, data: Path, results: Path, options: dict[str, Any]) -> int:
@@ -182,8 +203,10 @@ def _robustness(methods: Sequence[str], results: Path, engine: str, notify: Noti
     return sum(done)
 
 
-def settle(results: Path) -> None:
-    """Take out of all score files what differs from run to run."""
+def settle(results: Path, metrics: Sequence[str]) -> None:
+    """Take out of all score files what differs from run to run, and write the fact sheets of the metrics as they are now."""
+    (results / "scores" / "metrics.json").unlink(missing_ok=True)
+    Scoring(tuple(metrics), "none", "cpu").publish(results)
     for key in find_tables(results):
         table = read_table(results, key)
         for name in OF_A_RUN:
