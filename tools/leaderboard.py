@@ -10,8 +10,8 @@ atlas are never written into the leaderboard.
 What is committed holds nothing that changes from run to run: seconds, versions and the device of a run are taken out of the
 score files and kept in RESULTS/made.json. What `fusionbench profile` measured (seconds a pair, FLOPs, memory) stays in the
 score files until a method's settings or weights change. ``--verify`` computes everything else anew in an empty folder (the
-methods, metrics and data sets that RESULTS holds, unless told otherwise), takes those measurements over, and compares file by
-file, byte by byte; exit code 1 when anything differs.
+methods, metrics and data sets that RESULTS holds, unless told otherwise), takes those measurements over, and compares file
+by file, byte by byte; exit code 1 when anything differs.
 """
 
 from __future__ import annotations
@@ -67,9 +67,7 @@ QUICK_SECONDS = 3.0
 @click.option("--published", type=DIRECTORY, help="METHOD/TASK/ID.png of other people's runs.")
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 @click.option("--method", multiple=True, help="Only these of our methods.")
-@click.option(
-    "--profile", "profiles", multiple=True, default=tuple(PROFILES), help="Only these profiles' core metrics."
-)
+@click.option("--profile", "profiles", multiple=True, help="Only these profiles' core metrics.")
 @click.option("--phantom/--no-phantom", default=True, show_default=True, help="Our methods on phantom pairs too.")
 @click.option("--robustness/--no-robustness", default=True, show_default=True, help="And on degraded phantom pairs.")
 @click.option("--costs/--no-costs", default=True, show_default=True, help="Measure methods that were not profiled yet.")
@@ -138,9 +136,9 @@ def _held_methods(results: Path, keys: Sequence[Key]) -> list[str]:
 
 
 def _held_metrics(results: Path, keys: Sequence[Key]) -> list[str]:
-    """The metrics of some tables."""
-    tables = [read_table(results, key) for key in keys]
-    return sorted({m for table in tables for record in table.pairs.values() for m in record.get("scores", {})})
+    """The metrics that were asked for, also where a pair lacks what one needs."""
+    clean = [read_table(results, key).about for key in keys if "+" not in key.dataset]
+    return sorted({metric for about in clean for metric in about["metric_versions"]})
 
 
 def _published(folder: Path | None, data: Path, results: Path, options: dict[str, Any]) -> int:
@@ -211,6 +209,7 @@ def settle(results: Path, metrics: Sequence[str]) -> None:
         table = read_table(results, key)
         for name in OF_A_RUN:
             table.about.pop(name, None)
+        table.about["metric_versions"] = dict(sorted(table.about["metric_versions"].items()))
         for record in table.pairs.values():
             for name in OF_A_PAIR:
                 record.pop(name, None)
