@@ -81,6 +81,7 @@ def test_verification_computes_anew_and_tells_what_differs(tool: ModuleType, mad
     good = call(tool, root, "--verify", "--work", str(tmp_path / "work"))
     assert good.exit_code == 0, good.output
     assert "0 differ" in good.output
+    assert {name.partition("/")[0] for name in tool.files(root / "results")} == {"leaderboard", "scores"}
     csv = KEY.csv(root / "results")
     csv.write_text(re.sub(r"(\d)\.(\d)", r"\1.9\2", csv.read_text(), count=1))
     (root / "results" / "leaderboard" / "methods.bib").unlink()

@@ -42,8 +42,8 @@ from fusionbench.scores import Key, find_tables, read_table, write_json, write_t
 OF_A_RUN = ("versions", "commit", "device", "device_name", "makings")
 """What a score file says of the run that made it: all of this goes to made.json."""
 OF_A_PAIR = ("seconds", "made_by", "scored_by")
-UNCOMPARED = ("fused", "made.json", ".lock")
-"""Below RESULTS, what --verify passes over: images that are not committed, the account of the run, the lock."""
+COMPARED = ("scores", "leaderboard")
+"""Below RESULTS, what --verify compares."""
 
 SAMPLE = "phantom/pet-mri"
 STEPS = {
@@ -219,7 +219,7 @@ def settle(results: Path, metrics: Sequence[str]) -> None:
 def files(results: Path) -> list[str]:
     """Names of all files below a results folder that --verify compares."""
     every = (path.relative_to(results) for path in results.rglob("*") if path.is_file())
-    return sorted(path.as_posix() for path in every if path.parts[0] not in UNCOMPARED)
+    return sorted(path.as_posix() for path in every if path.parts[0] in COMPARED)
 
 
 def differences(before: Path, after: Path) -> list[str]:
