@@ -210,7 +210,10 @@ class _Run:
             for kept, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 kept.lerp_(value, 1 - decay)
             for held, state in zip(self.average.buffers(), self.network.buffers(), strict=True):
-                held.copy_(state)
+                if state.is_floating_point():  # the running statistics of batch normalisation belong to the weights
+                    held.lerp_(state, 1 - decay)
+                else:
+                    held.copy_(state)
 
     def averaged(self) -> dict[str, Tensor]:
         return {key: value.detach().clone() for key, value in self.average.state_dict().items()}
