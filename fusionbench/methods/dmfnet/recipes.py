@@ -163,4 +163,6 @@ class FuseRecipe:
 
 def loss_preset(name: str) -> LossWeights:
     """The published loss for "paper"; "compact" adds terms that hold more of both sources (see docs/dmfnet.md)."""
-    return LossWeights() if name == "paper" else LossWeights(fidelity=0.5, similarity=0.5, border="valid")
+    if name == "paper":
+        return LossWeights()
+    return LossWeights(intensity=3.0, gradient=2.0, fidelity=0.25, similarity=0.5, border="valid")

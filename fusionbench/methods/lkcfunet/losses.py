@@ -36,7 +36,9 @@ class LossWeights:
 
 def loss_preset(name: str) -> LossWeights:
     """The published loss for "paper"; "compact" adds terms that hold more of both sources (see docs/lkcfunet.md)."""
-    return LossWeights() if name == "paper" else LossWeights(fidelity=0.5, similarity=0.5, border="valid")
+    if name == "paper":
+        return LossWeights()
+    return LossWeights(intensity=4.0, gradient=3.0, fidelity=0.5, similarity=0.5, border="valid")
 
 
 def fusion_loss(
