@@ -19,7 +19,7 @@ TASK = "folders/pet-mri"
 def test_what_was_done_comes_out_again(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     flaw = "blur:sigma=1"
     run(["laplacian:levels=2"], [TASK], tmp_path, data=folders, metrics=["en", "mi"], device="cpu", corrupt=[flaw])
-    path = Key(f"folders+{flaw}", "pet-mri", "laplacian@levels=2").json(tmp_path)
+    path = Key("folders+blur,sigma=1", "pet-mri", "laplacian@levels=2").json(tmp_path)
     found = reproduce(path, data=folders)
     assert found.same_csv
     assert found.images == (3, 3)
