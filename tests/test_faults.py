@@ -102,6 +102,34 @@ def test_engines_give_the_same_bytes(tmp_path: Path, folders: tuple[Path, Path],
 
 
 @pytest.mark.slow
+def test_a_worker_that_outlives_a_run_keeps_nothing_of_it(tmp_path: Path, folders: tuple[Path, Path]) -> None:
+    """A plugin file that changed between two runs is read anew by workers of a running cluster."""
+    distributed = pytest.importorskip("distributed", reason="the extra fusionbench[dask] is not installed")
+    plugin = tmp_path / "mine.py"
+    text = """
+import torch
+from fusionbench.methods import METHODS, MethodFacts
+
+@METHODS.register(MethodFacts(name="mine", title="Mine", family="pixel"))
+def mine(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return SHARE * a + (1 - SHARE) * b
+"""
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        for share in ("0.25", "0.75"):
+            plugin.write_text(text.replace("SHARE", share), encoding="utf-8")
+            for engine, name in (("serial", "here"), (f"dask:{cluster.scheduler_address}", "there")):
+                words = ["run", "-m", str(plugin), "-t", "pet-mri", "--dataset", "folders", "--metric", "en"]
+                words += ["--data", str(folders[0]), "--data", str(folders[1]), "--engine", engine, "--device", "cpu"]
+                program = [sys.executable, "-c", "from fusionbench.cli import main; main()", *words]
+                subprocess.run([*program, "--results", str(tmp_path / name)], check=True, capture_output=True)
+    key = Key("folders", "pet-mri", "mine")
+    here, there = (read_table(tmp_path / name, key).pairs for name in ("here", "there"))
+    assert len(here) == 3
+    assert [record["image"] for record in here.values()] == [record["image"] for record in there.values()]
+    assert {record["made_by"] for record in here.values()} == {record["made_by"] for record in there.values()}
+
+
+@pytest.mark.slow
 def test_compiled_now_or_loaded_from_the_cache_gives_the_same_bytes(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     """A worker that compiles a kernel and one that loads it must agree to the last digit."""
     words = ["run", "-m", "laplacian", "-t", "pet-mri", "--dataset", "folders", "--device", "cpu"]
