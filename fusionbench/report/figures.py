@@ -21,6 +21,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
+from PIL import Image
 
 from fusionbench.files import write_bytes
 from fusionbench.pairs import Pair, recolour
@@ -75,9 +76,16 @@ def save(figure: Figure, stem: Path) -> list[Path]:
             buffer = io.BytesIO()
             figure.savefig(buffer, format=suffix, metadata=metadata, bbox_inches=box)
             path = stem.with_name(f"{stem.name}.{suffix}")
-            write_bytes(path, buffer.getvalue())
+            write_bytes(path, _palette(buffer) if suffix == "png" else buffer.getvalue())
             paths.append(path)
     return paths
+
+
+def _palette(png: io.BytesIO) -> bytes:
+    """The picture in 256 colours of its own: a third of the bytes, and no difference that an eye finds."""
+    small = io.BytesIO()
+    Image.open(png).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return small.getvalue()
 
 
 def grid(board: Board, shown: Sequence[Shown], zoom: Box | None = None) -> Figure:
