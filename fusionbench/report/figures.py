@@ -113,12 +113,12 @@ def grid(board: Board, shown: Sequence[Shown], zoom: Box | None = None) -> Figur
             for method in tiles:
                 image = item.fused[method]
                 coloured = recolour(image, item.pair.color) if item.pair.color is not None else image
-                pictures.append((board.name(method), coloured))
+                pictures.append((_shorten(board, method, 20), coloured))
             for n, (title, picture) in enumerate(pictures):
                 axis = axes[row * rows_each + n // wide, n % wide]
                 _tile(axis, picture, box)
                 if row == 0 or rows_each > 1:
-                    axis.set_title(_shorten(title, 20), fontsize=size, pad=2)
+                    axis.set_title(title, fontsize=size, pad=2)
         figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.03, hspace=0.11 * wide / 6)
     return figure
 
@@ -221,7 +221,7 @@ def time_rank(board: Board) -> Figure | None:
             axis.plot(seconds, rank, "s" if control else "o", color=GREY if control else OKABE_ITO[0], markersize=3.5)
             above = n % 2 == 0
             axis.annotate(
-                _shorten(board.name(method), 14 if len(points) > 12 else 24),
+                _shorten(board, method, 14 if len(points) > 12 else 24),
                 (seconds, rank),
                 xytext=(2, 3 if above else -3),
                 textcoords="offset points",
@@ -270,7 +270,7 @@ def critical_difference(board: Board) -> Figure | None:
             level = -(0.45 + bars + 0.38 * (n if left else count - 1 - n))
             end = 1 - 0.03 * span if left else count + 0.03 * span
             axis.plot([value, value, end], [0, level, level], color="#555555", linewidth=0.5)
-            title = _shorten(board.name(name), 34)
+            title = _shorten(board, name, 34)
             label = f"{title}  {value:.2f}" if left else f"{value:.2f}  {title}"
             axis.text(end, level, f" {label} ", ha="right" if left else "left", va="center", fontsize=6.5)
         for n, (start, end) in enumerate(groups):
@@ -349,9 +349,11 @@ def _tile(axis: Axes, picture: UInt8, box: Box) -> None:
         spine.set_linewidth(0.6)
 
 
-def _shorten(title: str, width: int) -> str:
-    """A title too long for its place becomes its abbreviation, if it ends with one in brackets, or is cut."""
+def _shorten(board: Board, method: str, width: int) -> str:
+    """A title too long for its place becomes the abbreviation in brackets at its end, or else the name that is typed."""
+    title = board.name(method)
     if len(title) <= width:
         return title
     found = re.fullmatch(r".*\(([^()]{2,12})\)", title)
-    return found[1] if found else title[: width - 1] + "…"
+    text = found[1] if found else method
+    return text if len(text) <= width else text[: width - 1] + "…"
