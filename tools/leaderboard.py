@@ -216,6 +216,7 @@ def settle(results: Path, metrics: Sequence[str]) -> None:
         for record in table.pairs.values():
             for name in OF_A_PAIR:
                 record.pop(name, None)
+        table.pairs.update({pair: dict(sorted(record.items())) for pair, record in table.pairs.items()})
         write_table(results, table)
 
 

@@ -36,11 +36,11 @@ def table(board: Board, columns: Sequence[str] = DEFAULT_COLUMNS) -> str:
 
 
 def document(names: Iterable[str]) -> str:
-    """A complete document that shows the tables of the given files."""
-    inputs = "\n".join(f"\\input{{{name}}}" for name in names)
+    """A complete document that shows the tables of the given files, each put out at once: TeX has no room for many."""
+    inputs = "\n\\clearpage\n".join(f"\\input{{{name}}}" for name in names)
     return (
         "\\documentclass[10pt]{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage[T1]{fontenc}\n\\usepackage{textcomp}\n"
-        "\\usepackage[margin=1.5cm,landscape]{geometry}\n\\usepackage{booktabs,siunitx,graphicx}\n"
+        "\\usepackage[margin=1.5cm,a3paper]{geometry}\n\\usepackage{booktabs,siunitx,graphicx}\n"
         f"\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
     )
 
