@@ -180,12 +180,12 @@ def _costs(results: Path, key: Key) -> dict[str, Any]:
 
 def _take_costs(source: Path, target: Path) -> None:
     """Copy what was measured: a measurement is not computed anew, and would not come out alike."""
-    known = {key.method: stats for key in find_tables(source) if (stats := _costs(source, key))}
-    for key in find_tables(target):
-        if key.method in known:
-            table = read_table(target, key)
-            table.about["profile_stats"] = known[key.method]
-            write_table(target, table)
+    for key in set(find_tables(source)) & set(find_tables(target)):
+        table = read_table(target, key)
+        table.about.pop("profile_stats", None)
+        if stats := _costs(source, key):
+            table.about["profile_stats"] = stats
+        write_table(target, table)
 
 
 def _robustness(methods: Sequence[str], results: Path, engine: str, notify: Notify) -> int:
