@@ -40,6 +40,7 @@ check: $(STAMP)
 	$(BIN)/fusionbench check
 
 benchmark: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torchmetrics
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/methods.py
 

@@ -420,3 +420,29 @@ def test_all_published_folders_are_scored(cli: Cli, tmp_path: Path, shared: Path
         frame = read_table(tmp_path, Key("harvard", task.lower(), method)).frame()
         assert frame.shape == (24, 12)
         assert frame.notna().all(axis=None)
+
+
+def test_a_report_shows_the_methods_that_were_chosen(cli: Cli, tmp_path: Path) -> None:
+    """On the terminal as in the files: ranks are those among them."""
+    cli(
+        "run",
+        "-m",
+        "laplacian",
+        "-m",
+        "pca",
+        "-m",
+        "dwt",
+        "-t",
+        "ct-mri",
+        "--dataset",
+        "phantom",
+        "--limit",
+        1,
+        "--results",
+        tmp_path,
+    )
+    everything = cli("report", "--results", tmp_path).stdout
+    chosen = cli("report", "--results", tmp_path, "--methods", "pca", "--methods", "dwt").stdout
+    assert "Laplacian" in everything
+    assert "Laplacian" not in chosen
+    assert "PCA" in chosen

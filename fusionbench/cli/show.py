@@ -117,15 +117,21 @@ def report_command(
             images=images,
             notify=notify,
         )
-    print_leaderboard(results, profiles[0] if profiles else "dmfnet", None)
+    print_leaderboard(results, profiles[0] if profiles else "dmfnet", None, methods, metrics)
     click.echo(f"{len(written)} files in {out}")
 
 
-def print_leaderboard(results: Path, profile: str, tasks: Collection[tuple[str, str]] | None) -> None:
+def print_leaderboard(
+    results: Path,
+    profile: str,
+    tasks: Collection[tuple[str, str]] | None,
+    methods: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+) -> None:
     """The terminal's leaderboard: one table a (dataset, task); None means all that the results folder has."""
     keys = [key for key in find_tables(results) if tasks is None or (key.dataset, key.task) in tasks]
     tables = [read_table(results, key) for key in keys]
-    boards = make_boards(tables, read_metric_facts(results))
+    boards = make_boards(tables, read_metric_facts(results), methods=methods, metrics=metrics)
     console = _console()
     wanted = profile if any(board.profile == profile for board in boards) else None
     sheets = [sheet(board, ("rank",), tests=False) for board in boards if wanted in (None, board.profile)]
