@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from fusionbench.cli import COMMANDS, show
+from fusionbench.cli import COMMANDS, report, show
 from fusionbench.datasets import TASKS
 from fusionbench.methods import METHODS, unavailable
 from fusionbench.metrics import METRICS
@@ -76,14 +76,15 @@ def test_list_and_explain(cli: Cli) -> None:
 def narrow(monkeypatch: pytest.MonkeyPatch, width: int = 80) -> io.StringIO:
     """What the commands print on a terminal of that width."""
     shown = io.StringIO()
-    monkeypatch.setattr(show, "_console", lambda: Console(file=shown, width=width, highlight=False))
+    for module in (show, report):
+        monkeypatch.setattr(module, "make_console", lambda: Console(file=shown, width=width, highlight=False))
     return shown
 
 
 def test_listings_stay_whole_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = narrow(monkeypatch)
     for kind in show.KINDS:
-        show._print_listing(show._console(), kind, show._LISTINGS[kind]())
+        show._print_listing(show.make_console(), kind, show._LISTINGS[kind]())
     lines = shown.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     firsts = {line[1:].partition("│")[0].strip() for line in lines if line.startswith("│")}
@@ -99,7 +100,7 @@ def test_a_leaderboard_stays_whole_at_80_columns(monkeypatch: pytest.MonkeyPatch
     title = "A method whose title is longer than a third of the terminal is wide"
     lines = (Line("one", title, "contender", cells[0]), Line("two", "Maximum", "control", cells[1]))
     apart = Line("three", "Third", "apart", (), "scored on other pairs")
-    show._print_sheet(show._console(), Sheet("PET–MRI", headings, (*lines, apart), ()))
+    report._print_sheet(report.make_console(), Sheet("PET–MRI", headings, (*lines, apart), ()))
     text = shown.getvalue()
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
@@ -109,9 +110,9 @@ def test_a_leaderboard_stays_whole_at_80_columns(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_wide_leaderboard_is_one_table() -> None:
-    assert show._blocks([9, 6, 6], 30) == [slice(0, 3)]
-    assert show._blocks([9, 6, 6], 29) == [slice(0, 2), slice(2, 3)]
-    assert show._blocks([40, 40], 10) == [slice(0, 1), slice(1, 2)]
+    assert report._blocks([9, 6, 6], 30) == [slice(0, 3)]
+    assert report._blocks([9, 6, 6], 29) == [slice(0, 2), slice(2, 3)]
+    assert report._blocks([40, 40], 10) == [slice(0, 1), slice(1, 2)]
 
 
 def test_a_named_method_that_cannot_run_is_an_error(cli: Cli, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ COMMANDS = {
     "fuse": ("run", "Fuse one pair of your own images."),
     "score": ("run", "Score a folder of images that something else fused."),
     "profile": ("profile", "Parameters, FLOPs, seconds a pair and peak memory of methods."),
-    "report": ("show", "Leaderboard, figures and page from a results folder."),
+    "report": ("report", "Leaderboard, figures and page from a results folder."),
     "sensitivity": ("sensitivity", "How much the ranking owes to the convention of each metric."),
     "check": ("check", "Recompute locked scores; fail when they drift."),
     "reproduce": ("reproduce", "Do a score file again; tell whether the bytes agree."),

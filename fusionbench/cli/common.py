@@ -184,3 +184,9 @@ def progress_bar() -> Iterator[Notify]:
     finally:
         if running:
             bar.stop()
+
+
+def make_console() -> Console:
+    """As wide as the terminal; wide enough for a whole table where the output goes to a file."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=200)

@@ -24,7 +24,7 @@ from fusionbench.cli.common import (
     results_option,
     work_options,
 )
-from fusionbench.cli.show import print_leaderboard
+from fusionbench.cli.report import print_leaderboard
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
 from fusionbench.isolate import parse_limits
