@@ -4,9 +4,12 @@ import csv
 import dataclasses
 import json
 import os
+import shlex
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +39,7 @@ from fusionbench.training import (
     train,
     without_copies,
 )
+from tests.conftest import process, save, slices
 
 TINY = Preset(inner=16, groups=8, dropout=0.1)
 
@@ -97,8 +101,86 @@ def test_resume_refuses_other_settings_foreign_files_and_a_taken_folder(tmp_path
     state.write_bytes(state.read_bytes()[:5000])
     with pytest.raises(InputError, match="not a checkpoint of plain tensors"):
         train(recipe(), split, settings(), tmp_path, resume=True)
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="nothing to resume"):
         train(recipe(), split, settings(), tmp_path / "nowhere", resume=True)
+
+
+class Interrupted(PairRecipe):
+    """Sends this process a signal in the middle of a step's loss (from 0), or of the validation after a step (from 1)."""
+
+    def __init__(self, number=None, step=-1, validation=-1):
+        torch.manual_seed(0)
+        super().__init__("lkcfunet", lkcfunet.Network(lkcfunet.Preset(inner=2)), Objective(loss_preset("compact")))
+        self.number, self.step, self.validation, self.steps = number, step, validation, 0
+
+    def loss(self, *images, seeds):
+        if self.steps == self.step:
+            signal.raise_signal(self.number)
+        self.steps += 1
+        return super().loss(*images, seeds=seeds)
+
+    def validate(self, network, pairs):
+        if self.steps == self.validation:
+            signal.raise_signal(self.number)
+            raise AssertionError("the validation went on after a stop")
+        return super().validate(network, pairs)
+
+
+@pytest.mark.parametrize("where", [{"step": 4}, {"step": 2}, {"validation": 3}, {"validation": 6}])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_after_the_step_and_the_resumed_run_repeats_the_unbroken_one(tmp_path, split, number, where):
+    whole = train(Interrupted(), split, settings(), tmp_path / "whole")
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(Interrupted(number, **where), split, settings(), tmp_path / "broken")
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert len(losses(tmp_path / "broken")) == where.get("step", where.get("validation", 0) - 1) + 1
+    resumed = train(Interrupted(), split, settings(), tmp_path / "broken", resume=True)
+    assert losses(tmp_path / "broken") == losses(tmp_path / "whole")
+    assert (tmp_path / "whole" / "validation.csv").read_bytes() == (tmp_path / "broken" / "validation.csv").read_bytes()
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_command_has_saved_and_says_the_command_that_goes_on(tmp_path, number, code):
+    for task in ("CT", "PET", "SPECT"):
+        for case in (2, 16):
+            for i, folder in enumerate((f"{task}-MRI/train/MRI", f"{task}-MRI/train/{task}", f"{task}-MRI/test/MRI",
+                                        f"{task}-MRI/test/{task}")):  # fmt: skip
+                save(tmp_path / "harvard" / folder / f"{case}01{i // 2}.png", slices(1, 64, seed=10 * case + i)[0])
+    out = tmp_path / "my run"
+    command = ["train", "cnn-fuse", "--data", tmp_path / "harvard", "--validation-case", "pet-mri/2", "--out", out]
+    command += ["--steps", 1_000_000, "--batch", 1, "--crop", 32, "--device", "cpu", "--validate-every", 2]
+    steps = [0]
+    for events in (1, 2):  # the first run, then what it said
+        running = process(*command)
+        wait_until(lambda: running.poll() is not None or len(list(out.glob("tensorboard/*"))) == events)  # noqa: B023
+        running.send_signal(number)
+        _, said = running.communicate(timeout=60)
+        assert running.returncode == code, said
+        assert "Traceback" not in said
+        steps.append(len(losses(out)))
+        assert load_pickle(out / "state.pt")["step"] == steps[-1] > steps[-2]
+        *_, first, line = said.strip().splitlines()
+        assert "go on with" in first
+        command = shlex.split(line)[shlex.split(line).index("train") :]
+        assert command[-1] == "--resume"
+    nowhere = process(*command[:-1], "--out", tmp_path / "nowhere", "--resume")
+    _, said = nowhere.communicate(timeout=60)
+    assert nowhere.returncode == 2
+    assert f"{tmp_path / 'nowhere' / 'state.pt'}: nothing to resume" in said
+
+
+def wait_until(done, seconds=60):
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
 
 
 def test_fine_tuning_goes_on_from_given_weights(tmp_path, split):

@@ -87,7 +87,8 @@ class LazyGroup(click.Group):
             with _terminable():
                 return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            click.echo("stopped; what is done is kept: run the same command again to go on", err=True)
+            said = str(error) or "what is done is kept: run the same command again to go on"
+            click.echo(f"stopped; {said}", err=True)
             ctx.exit(143 if isinstance(error, _Terminated) else 130)
         except InputError as error:
             raise _BadInput(" ".join(str(error).split())) from None

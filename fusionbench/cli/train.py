@@ -8,7 +8,9 @@ import importlib.util
 import inspect
 import json
 import os
+import shlex
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,10 @@ def train_command(
 
     \b
     fusionbench train dmfnet --data HARVARD_FOLDER --out training/dmfnet
+    fusionbench train dmfnet --data HARVARD_FOLDER --out training/dmfnet --resume
     accelerate launch --num_processes 4 $(which fusionbench) train dmfnet --data HARVARD_FOLDER
+    \b
+    Ctrl-C and SIGTERM save at the end of the step at hand; --resume goes on from there, as if it had not stopped.
     """
     trainer = _trainer(method)
     if device not in ("auto", "cpu"):
@@ -92,19 +97,37 @@ def train_command(
         raise InputError(f"the network of {method} has no settings; leave --network out")
     changes = {"network": _assignments("--network", network)} if network else {}
     card = {"split": split, "phantom_pairs_a_task": phantom, "commit": _commit()}
-    written = trainer.train_stages(
-        stage,
-        parts,
-        out,
-        preset_name=preset,
-        overrides=chosen,
-        loss=_assignments("--loss", loss),
-        start=start,
-        resume=resume,
-        card=card,
-        **changes,
-    )
+    try:
+        written = trainer.train_stages(
+            stage,
+            parts,
+            out,
+            preset_name=preset,
+            overrides=chosen,
+            loss=_assignments("--loss", loss),
+            start=start,
+            resume=resume,
+            card=card,
+            **changes,
+        )
+    except KeyboardInterrupt as error:
+        raise type(error)(_how_to_go_on(out)) from None
     click.echo(f"wrote {written}")
+
+
+def _how_to_go_on(out: Path) -> str:
+    """What to type after a stop: as before, with --resume if a checkpoint was written."""
+    command = [arg for arg in sys.argv[1:] if arg != "--resume"]
+    if not any(out.rglob("state.pt")):
+        return f"nothing was trained yet: start again with\n{_command_line(command)}"
+    return f"{out} holds the run up to here: go on with\n{_command_line([*command, '--resume'])}"
+
+
+def _command_line(arguments: Sequence[str]) -> str:
+    processes = os.environ.get("WORLD_SIZE", "1")  # what accelerate's launcher sets
+    if processes != "1":
+        return f"accelerate launch --num_processes {processes} $(which fusionbench) {shlex.join(arguments)}"
+    return f"{click.get_current_context().find_root().info_name} {shlex.join(arguments)}"
 
 
 def _trainer(method: str) -> Any:

@@ -18,13 +18,14 @@ from typing import Any, Literal, Protocol
 
 import accelerate
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from fusionbench.errors import InputError
 from fusionbench.files import write_bytes
 from fusionbench.training.data import Split, TrainingPair, draw_crops, sample_seed, sample_seeds
+from fusionbench.training.stops import Stops
 from fusionbench.training.weights import load_pickle, load_strict
 
 FORMAT = 1
@@ -114,8 +115,9 @@ def train(
     """Train ``recipe.network`` and return it with the best averaged weights (by validation; the last where there is none).
 
     Writes ``out/state.pt`` (everything, for resuming), ``out/log.csv``, ``out/validation.csv`` and TensorBoard events.
-    ``stop_after`` ends the session at that step, resumable. Raises InputError when ``out`` holds another run, or
-    ``resume`` finds none, or one with other settings.
+    ``stop_after`` ends the session at that step, resumable. SIGINT and SIGTERM do so at the end of the step at hand: then
+    they act as they would have (KeyboardInterrupt). Raises InputError when ``out`` holds another run, or ``resume`` finds
+    none, or one with other settings.
     """
     accelerator = accelerate.Accelerator(
         mixed_precision=settings.precision, gradient_accumulation_steps=settings.accumulate
@@ -126,19 +128,26 @@ def train(
     run = _Run(recipe, settings, out, network, accelerator)
     run.restore(resume)
     last = settings.steps if stop_after is None else min(stop_after, settings.steps)
-    with torch.random.fork_rng(devices=[]), _progress(accelerator.is_main_process) as progress:
+    with Stops() as stops, torch.random.fork_rng(devices=[]), _progress(accelerator.is_main_process) as progress:
         bar = progress.add_task(recipe.name, total=settings.steps, completed=run.step, note="")
         saved = time.monotonic()
-        while run.step < last:
+        stopping = False
+        while not stopping:
+            if run.validation_due(split.validation):
+                progress.update(bar, note="validating")
+                stops.interruptible(lambda: run.validate(split.validation))
+            stopping = run.any_process(stops.asked is not None)
+            if stopping or run.step >= last:
+                break
             note = run.advance(split.train)
             progress.update(bar, completed=run.step, note=note)
-            if split.validation and (run.step % settings.validate_every == 0 or run.step == settings.steps):
-                run.validate(split.validation)
             if time.monotonic() - saved > 60 * save_minutes:
                 run.save()
                 saved = time.monotonic()
-    run.save()
-    run.close()
+        run.save()
+        run.close()
+    if stopping or stops.asked is not None:  # or while that was saved
+        stops.pass_on()
     network.load_state_dict(run.best or run.averaged())
     return network
 
@@ -218,6 +227,18 @@ class _Run:
     def averaged(self) -> dict[str, Tensor]:
         return {key: value.detach().clone() for key, value in self.average.state_dict().items()}
 
+    def any_process(self, stopping: bool) -> bool:
+        """Whether any of the processes stops: all must at the same step, for each waits for the others' gradients."""
+        if self.accelerator.num_processes == 1:
+            return stopping
+        return bool(self.accelerator.reduce(torch.tensor(float(stopping), device=self.accelerator.device)).item())
+
+    def validation_due(self, pairs: list[TrainingPair]) -> bool:
+        """Whether this step's validation is still to be done; after a stop in the middle of it, it is."""
+        done = bool(self.checks) and self.checks[-1]["step"] == self.step
+        now = self.step > 0 and (self.step % self.settings.validate_every == 0 or self.step == self.settings.steps)
+        return bool(pairs) and now and not done
+
     def validate(self, pairs: list[TrainingPair]) -> None:
         """Score the averaged weights; keep them if they are the best so far."""
         if not self.accelerator.is_main_process:
@@ -242,6 +263,8 @@ class _Run:
             if path.exists():
                 raise InputError(f"{path}: a run is already here; add --resume to go on, or give another --out")
             return
+        if not path.exists():
+            raise InputError(f"{path}: nothing to resume; leave --resume out to start, or give the --out of the run")
         state = load_pickle(path)
         if state.get("format") != FORMAT or state.get("recipe") != self.recipe.name:
             raise InputError(f"{path}: not a checkpoint of {self.recipe.name}; give the folder of its own run")
@@ -310,6 +333,8 @@ def _progress(shown: bool) -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
         TimeRemainingColumn(compact=True),
         disable=not shown,
     )

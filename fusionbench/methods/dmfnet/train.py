@@ -51,9 +51,8 @@ def train_stages(
     written = denoiser or out / "denoiser.safetensors"
     if stage == "denoise" or (stage == "all" and not (resume and written.is_file())):
         settings = _settings("denoise", preset_name, overrides)
-        again = resume and (stage == "denoise" or (out / "denoise" / "state.pt").is_file())
         unet = given.unet if given else _new_unet(p, settings.seed)
-        _train_denoiser(unet, split, out, written, p, settings, again, facts, preset_name)
+        _train_denoiser(unet, split, out, written, p, settings, resume, facts, preset_name)
     if stage == "denoise":
         return written
     settings = _settings("fuse", preset_name, overrides)
