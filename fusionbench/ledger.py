@@ -17,10 +17,11 @@ from typing import Any
 import filelock
 
 from fusionbench.errors import InputError
-from fusionbench.metrics import METRICS, PROFILES, column
+from fusionbench.metrics import METRICS, PROFILES
 from fusionbench.pairs import pixel_digest, read_picture
 from fusionbench.provenance import making_id, plain
 from fusionbench.scores import (
+    Column,
     DamagedError,
     Journal,
     Key,
@@ -47,8 +48,8 @@ class Scoring:
 
     def columns(self) -> dict[str, str]:
         """Metric id -> column of the tables."""
-        kind = self.mask if self.mask in ("none", "foreground") else "mask"
-        return {name: column(name, kind) for name in self.metrics}
+        mask = {"none": "", "foreground": "foreground"}.get(self.mask, "mask")
+        return {name: str(Column.parse(name).inside(mask)) for name in self.metrics}
 
     def versions(self) -> dict[str, str]:
         """Column -> what its numbers depend on besides the images; a change makes stored scores stale."""

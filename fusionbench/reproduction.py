@@ -15,7 +15,7 @@ from typing import Any
 
 from fusionbench.bench import Notify, run, score_folder
 from fusionbench.errors import InputError
-from fusionbench.scores import Key, Table, read_table
+from fusionbench.scores import Column, Key, Table, read_table
 from fusionbench.work import TaskRef
 
 
@@ -85,11 +85,12 @@ def locate(path: Path) -> tuple[Key, Path]:
 
 def _metrics(path: Path, table: Table) -> tuple[list[str], str]:
     """Metric ids and mask from the columns of the table."""
-    columns = sorted({column for record in table.pairs.values() for column in record.get("scores", {})})
-    masks = {column.partition("+")[2] for column in columns}
+    names = sorted({column for record in table.pairs.values() for column in record.get("scores", {})})
+    columns = [Column.parse(name) for name in names]
+    masks = {column.mask for column in columns}
     if len(masks) > 1 or "mask" in masks:
         raise InputError(f"{path}: scored under a mask file or several masks; run each with `fusionbench run --mask`")
-    return [column.partition("+")[0] for column in columns], (masks.pop() if masks else "") or "none"
+    return [column.metric for column in columns], (masks.pop() if masks else "") or "none"
 
 
 def _limit(path: Path, ref: TaskRef, table: Table) -> int | None:

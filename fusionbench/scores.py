@@ -24,12 +24,13 @@ import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal
 
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT = 1
 
@@ -59,6 +60,56 @@ class Key:
         return results / "fused" / self.dataset / self.task / self.method
 
 
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """What a column of scores holds, ``name@convention+mask``: ``en``, ``ssim@l2``, ``ssim@l2+foreground``.
+
+    ``convention`` and ``mask`` are "" where the text has none. ``facts``: the metric's fact sheet as score files hold it, {}
+    where it is not known.
+    """
+
+    name: str
+    convention: str = ""
+    mask: str = ""
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def parse(cls, text: str, facts: Mapping[str, Mapping[str, Any]] | None = None) -> Column:
+        """``facts``: column or metric id -> fact sheet, what :func:`read_metric_facts` returns under "metrics"."""
+        metric, _, mask = text.partition("+")
+        name, _, convention = metric.partition("@")
+        known = facts or {}
+        return cls(name, convention, mask, known.get(text) or known.get(metric) or {})
+
+    def __str__(self) -> str:
+        return f"{self.metric}+{self.mask}" if self.mask else self.metric
+
+    @property
+    def metric(self) -> str:
+        """The id of the metric, ``name`` or ``name@convention``."""
+        return f"{self.name}@{self.convention}" if self.convention else self.name
+
+    def inside(self, mask: str) -> Column:
+        """The same metric inside a mask; "" means the whole image."""
+        return dataclasses.replace(self, mask=mask)
+
+    @property
+    def better(self) -> Literal["higher", "lower"]:
+        """Which way the literature ranks by it; "higher" where no fact sheet says otherwise."""
+        return "lower" if (self.facts.get("customary") or self.facts.get("direction")) == "lower" else "higher"
+
+    @property
+    def describes(self) -> bool:
+        """It describes an image and says nothing of the fusion's quality (entropy, contrast, sharpness)."""
+        return self.facts.get("direction") == "describes"
+
+    @property
+    def short(self) -> str:
+        """A heading that sets apart conventions and masks of one name."""
+        text = str(self.facts.get("short") or self.name.upper())
+        return f"{text} ({self.mask})" if self.mask else text
+
+
 @dataclasses.dataclass
 class Table:
     """All that is known of one method on one task.
@@ -82,6 +133,8 @@ class Table:
 
     def frame(self) -> pd.DataFrame:
         """Scores as a table: index ``pair`` (sorted), a float column a metric id; failed pairs are rows of NaN."""
+        import pandas as pd  # takes 0.3 s, and metrics, which name their columns by this module, need no frame
+
         rows = {pair: record.get("scores", {}) for pair, record in sorted(self.pairs.items())}
         frame = pd.DataFrame.from_dict(rows, orient="index", dtype=float)
         frame.index.name = "pair"

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from fusionbench.scores import Table
+from fusionbench.scores import Column, Table
 
 MIN_METHODS = 3
 """Two methods have two rankings only, which agree or not by chance."""
@@ -46,8 +46,8 @@ class Comparison:
 
 def heading(column: str) -> str:
     """The name under which papers print a column: ``ssim@l2+foreground`` -> ``ssim``, ``viff`` -> ``vif``."""
-    stem = column.partition("+")[0].partition("@")[0]
-    return _SAME_HEADING.get(stem, stem)
+    name = Column.parse(column).name
+    return _SAME_HEADING.get(name, name)
 
 
 def compare_tables(tables: Sequence[Table], facts: Mapping[str, Mapping[str, Any]]) -> list[Comparison]:
@@ -59,7 +59,7 @@ def compare_tables(tables: Sequence[Table], facts: Mapping[str, Mapping[str, Any
     """
     frames = {table.key.method: _frame(table) for table in tables}
     columns = {str(c) for frame in frames.values() for c in frame.columns}
-    customary = {c: _customary(facts, c) for c in columns}
+    customary = {c: Column.parse(c, facts).better for c in columns}
     controls = {table.key.method for table in tables if table.control}
     found = []
     for metric, first, second in _conventions(customary):
@@ -139,8 +139,8 @@ def _conventions(columns: Iterable[str]) -> Iterator[tuple[str, str, str]]:
     """(heading, column, other column) of every two that differ in the convention or in the mask, not in both."""
     for metric, group in headings(columns).items():
         for first, second in itertools.combinations(group, 2):
-            (name, _, mask), (other, _, other_mask) = first.partition("+"), second.partition("+")
-            if name == other or mask == other_mask:
+            one, other = Column.parse(first), Column.parse(second)
+            if one.metric == other.metric or one.mask == other.mask:
                 yield metric, first, second
 
 
@@ -173,12 +173,6 @@ def _frame(table: Table) -> pd.DataFrame:
         if record.get("scores")
     }
     return pd.DataFrame.from_dict({"|".join(key): scores for key, scores in rows.items()}, orient="index", dtype=float)
-
-
-def _customary(facts: Mapping[str, Mapping[str, Any]], column: str) -> str:
-    """ "higher" where the fact sheet is missing, as on leaderboards."""
-    own = facts.get(column) or facts.get(column.partition("+")[0]) or {}
-    return "lower" if "lower" in (own.get("customary"), own.get("direction")) else "higher"
 
 
 def _shared_means(frames: Mapping[str, pd.DataFrame], first: str, second: str) -> dict[str, tuple[float, float]]:

@@ -27,7 +27,7 @@ ALLOWED = {
     "stats": {"errors", "scores"},
     "sensitivity": {"errors", "scores", "stats"},
     "datasets": CORE,
-    "metrics": CORE,
+    "metrics": CORE | {"scores"},
     "training": CORE,
     "methods": CORE | {"training"},
     "corrupt": CORE | {"datasets", "scores"},

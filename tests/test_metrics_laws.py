@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import io
 import warnings
@@ -20,7 +21,6 @@ from fusionbench.errors import InputError
 from fusionbench.metrics import (
     METRICS,
     PROFILES,
-    column,
     evaluate,
     explain,
     foreground_mask,
@@ -259,7 +259,7 @@ def test_masks() -> None:
             expected, rel=1e-6 if name == "qcb" else 1e-9, nan_ok=True
         ), name
     inside = evaluate(f, a, b, "dmfnet", mask="foreground")
-    assert list(inside) == [column(name, "foreground") for name in PROFILES["dmfnet"].metrics]
+    assert list(inside) == [f"{name}+foreground" for name in PROFILES["dmfnet"].metrics]
     level = f[0][foreground_mask(torch.from_numpy(a), torch.from_numpy(b))[0].numpy()].astype(float)
     assert inside["sd+foreground"][0] == pytest.approx(level.std(), rel=1e-12)
 
@@ -299,6 +299,11 @@ def test_bad_names_masks_and_needs() -> None:
         evaluate(f, a, b, "tracer-error")
     with pytest.raises(InputError, match="no metric"):
         evaluate(f, a, b, [])
+
+
+def test_a_metric_name_cannot_hold_a_mask() -> None:
+    with pytest.raises(ValueError, match="is for masks"):
+        dataclasses.replace(METRICS["en"].facts, name="en+edge")
 
 
 def test_select_explain_and_groups() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
 from fusionbench.scores import (
+    Column,
     Journal,
     Key,
     Table,
@@ -282,3 +283,34 @@ def test_writing_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         write_text(path, "new")
     assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
     assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "convention", "mask", "metric"),
+    [
+        ("en", "en", "", "", "en"),
+        ("ssim@l2", "ssim", "l2", "", "ssim@l2"),
+        ("en+mask", "en", "", "mask", "en"),
+        ("qte@1.85+foreground", "qte", "1.85", "foreground", "qte@1.85"),
+    ],
+)
+def test_a_column_says_metric_convention_and_mask(
+    text: str, name: str, convention: str, mask: str, metric: str
+) -> None:
+    column = Column.parse(text)
+    assert (column.name, column.convention, column.mask, column.metric) == (name, convention, mask, metric)
+    assert str(column) == text
+    assert str(column.inside("")) == metric
+    assert str(column.inside("foreground")) == f"{metric}+foreground"
+
+
+def test_a_column_finds_its_fact_sheet() -> None:
+    facts = {
+        "mse": {"short": "MSE", "direction": "lower"},
+        "sd": {"short": "SD", "direction": "describes", "customary": "higher"},
+        "sd+mask": {"short": "own", "direction": "lower"},
+    }
+    assert (Column.parse("mse+mask", facts).better, Column.parse("mse+mask", facts).short) == ("lower", "MSE (mask)")
+    assert (Column.parse("sd", facts).describes, Column.parse("sd", facts).better) == (True, "higher")
+    assert (Column.parse("sd+mask", facts).describes, Column.parse("sd+mask", facts).short) == (False, "own (mask)")
+    assert (Column.parse("new@x").short, Column.parse("new@x").better) == ("NEW", "higher")

@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionbench.metrics import METRICS, PROFILES, Sources, column, prepare
+from fusionbench.metrics import METRICS, PROFILES, Sources, prepare
 from fusionbench.pairs import Picture, list_pictures, read_picture, recolour
+from fusionbench.scores import Column
 
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "metrics" / "published.csv"
 TASKS = {"CT-MRI": "CT", "PET-MRI": "PET", "SPECT-MRI": "SPECT"}
@@ -75,7 +76,7 @@ def score(shared: Path, task: str, count: int, ids: list[str], known: Scores, jo
                 have = known.setdefault((task, stem, method), {})
                 wanted = [i for i in ids if i not in have]
                 colored = [i for i in COLOR if i not in have and b.color is not None]
-                masked = [i for i in FOREGROUND if column(i, "foreground") not in have]
+                masked = [i for i in FOREGROUND if str(Column.parse(i).inside("foreground")) not in have]
                 if colored and rgb is None:  # a grey image gets the colours of the functional source, as our own do
                     rgb = recolour(grey, b.color)
                 new = _values(plain, grey, wanted + colored, rgb if colored else None)

@@ -10,6 +10,7 @@ from pathlib import Path
 from scipy import stats
 
 from fusionbench.metrics import METRICS, PROFILES
+from fusionbench.scores import Column
 from fusionbench.sensitivity import compare_conventions, to_markdown
 
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "metrics" / "published.csv"
@@ -36,7 +37,7 @@ def read_means() -> tuple[dict[str, dict[str, dict[str, float]]], dict[str, int]
 
 
 def customary(column: str) -> str:
-    return METRICS[column.partition("+")[0]].facts.customary
+    return METRICS[Column.parse(column).metric].facts.customary
 
 
 def columns_of(means: Means) -> list[str]:
@@ -82,7 +83,7 @@ def _leads(results: Mapping[str, Means], column: str) -> bool:
 
 def _advice(results: Mapping[str, Means]) -> list[str]:
     columns = list(dict.fromkeys(c for means in results.values() for c in columns_of(means)))
-    directed = [c for c in columns if METRICS[c.partition("+")[0]].facts.direction != "describes"]
+    directed = [c for c in columns if METRICS[Column.parse(c).metric].facts.direction != "describes"]
     led = [c for c in directed if _leads(results, c)]
     failed = [c for c in ADVICE if c in led]
     if failed:

@@ -17,7 +17,7 @@ from fusionbench.cli.common import config_option, plugin_option, results_option
 from fusionbench.errors import InputError
 from fusionbench.metrics import METRICS
 from fusionbench.regression import spec_of
-from fusionbench.scores import Table, read_metric_facts, read_results
+from fusionbench.scores import Column, Table, read_metric_facts, read_results
 from fusionbench.sensitivity import MIN_METHODS, Comparison, compare_tables, heading, headings, to_csv
 
 _TELLING = {"psnr", "qabf", "ssim", "vif"}
@@ -103,7 +103,7 @@ def _missing(columns: Iterable[str], names: Sequence[str]) -> dict[str, list[str
     known = headings(name for name in METRICS.names() if not METRICS[name].facts.needs)
     return {
         name: sorted(
-            (other for other in known[name] if other not in own), key=lambda i: (i.partition("@")[0] != name, i)
+            (other for other in known[name] if other not in own), key=lambda i: (Column.parse(i).name != name, i)
         )
         for name, own in headings(columns).items()
         if len(own) == 1 and len(known.get(name, ())) > 1 and (not names or name in map(heading, names))

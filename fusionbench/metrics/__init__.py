@@ -30,6 +30,7 @@ from fusionbench.metrics import _threads
 from fusionbench.metrics._triple import Image, Pairs, Triple
 from fusionbench.metrics._triple import foreground as foreground_mask
 from fusionbench.registry import Registry
+from fusionbench.scores import Column
 
 __all__ = [
     "METRICS",
@@ -39,7 +40,6 @@ __all__ = [
     "Profile",
     "Sources",
     "Triple",
-    "column",
     "evaluate",
     "explain",
     "foreground_mask",
@@ -85,6 +85,10 @@ class MetricFacts:
     min_size: int = 1
     needs: frozenset[str] = frozenset()
     version: int = 1
+
+    def __post_init__(self) -> None:
+        if str(Column.parse(self.name)) != self.name or Column.parse(self.name).mask:
+            raise ValueError(f"metric name {self.name!r}: give name or name@convention; + is for masks")
 
 
 METRICS: Registry[MetricFacts] = Registry("metric", ("fusionbench.metrics",), "fusionbench.metrics")
@@ -171,11 +175,11 @@ class Sources:
     Made by :func:`prepare`. Score any number of methods on the pairs with :meth:`score`.
     """
 
-    def __init__(self, parts: list[Pairs], size: tuple[int, int, int], single: bool, suffix: str, device: torch.device):
+    def __init__(self, parts: list[Pairs], size: tuple[int, int, int], single: bool, mask: str, device: torch.device):
         self._parts = parts
         self._size = size
         self._single = single
-        self._suffix = suffix
+        self._mask = mask
         self._device = device
 
     def score(
@@ -194,7 +198,7 @@ class Sources:
             _same_size("fused_rgb", tuple(rgb.shape[:3]), self._size)
         has = {"rgb"} if rgb is not None else set()
         _check_needs(ids, self._size, has | self._parts[0].has)
-        columns: dict[str, list[torch.Tensor]] = {column(i, self._suffix): [] for i in ids}
+        columns: dict[str, list[torch.Tensor]] = {str(Column.parse(i).inside(self._mask)): [] for i in ids}
         start = 0
         with _threads.allowed(self._device) as threads:
             for part in self._parts:
@@ -203,8 +207,8 @@ class Sources:
                 triple = Triple(part, Image(levels[start:stop].to(self._device)), own)
                 # A thread takes 0.1 ms to start; small images are done in that time.
                 found = _threads.share(_in_groups(ids, triple), threads if triple.f.levels.numel() >= 1 << 14 else 1)
-                for i in ids:
-                    columns[column(i, self._suffix)].append(found[i])
+                for i, values in zip(ids, columns.values(), strict=True):
+                    values.append(found[i])
                 start = stop
         return {name: torch.cat(values).cpu().numpy() for name, values in columns.items()}
 
@@ -257,7 +261,7 @@ def prepare(
     if truth is not None and size[0] != 1:
         raise InputError(f"truth belongs to one pair, there are {size[0]}; prepare the pairs one by one")
     where = torch.device(device) if device is not None else first.device
-    inside, suffix = _mask(mask, first, second)
+    inside, kind = _mask(mask, first, second)
     step = max(1, (1 << (16 if where.type == "cpu" else 23)) // (size[1] * size[2]))
     parts = []
     for start in range(0, size[0], step):
@@ -272,7 +276,7 @@ def prepare(
                 compiled=compiled and where.type == "cpu" and inside is None and size[1] * size[2] <= 1 << 24,
             )
         )
-    return Sources(parts, size, single, suffix, where)
+    return Sources(parts, size, single, kind, where)
 
 
 def evaluate(
@@ -359,14 +363,9 @@ def select(profile: str | None, metric_ids: Sequence[str] = ()) -> list[str]:
     return resolve(([] if profile is None else [profile]) + list(metric_ids))
 
 
-def column(metric_id: str, mask: str = "none") -> str:
-    """The column name of a metric under a mask: ``ssim``, ``ssim+foreground``, ``ssim+mask``; "" and "none" mean no mask."""
-    return metric_id if mask in ("", "none") else f"{metric_id}+{mask}"
-
-
 def reason(metric_id: str) -> str:
     """Why a metric can be NaN, in one sentence; takes column names too."""
-    return METRICS[metric_id.partition("+")[0]].facts.degenerate
+    return METRICS[Column.parse(metric_id).metric].facts.degenerate
 
 
 def groups() -> dict[str, list[MetricFacts]]:
@@ -379,10 +378,9 @@ def groups() -> dict[str, list[MetricFacts]]:
 
 def explain(metric_id: str) -> str:
     """A metric's story as Markdown text: formula in words, convention, unit, direction, reference, traps."""
-    f = METRICS[metric_id.partition("+")[0]].facts
+    f = METRICS[Column.parse(metric_id).metric].facts
     used = [p.name for p in PROFILES.values() if f.name in p.metrics]
-    base = f.name.partition("@")[0]
-    others = [n for n in METRICS if n.partition("@")[0] == base and n != f.name]
+    others = [n for n in METRICS if Column.parse(n).name == Column.parse(f.name).name and n != f.name]
     better = {"higher": "higher is better", "lower": "lower is better"}
     direction = (
         better[f.direction]

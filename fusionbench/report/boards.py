@@ -22,7 +22,7 @@ import pandas as pd
 
 from fusionbench import stats
 from fusionbench.errors import InputError
-from fusionbench.scores import Table
+from fusionbench.scores import Column, Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,11 @@ class Board:
 
     @property
     def better(self) -> dict[str, str]:
-        return {metric: customary(self.facts, metric) for metric in (*self.metrics, *self.core)}
+        return {metric: self.column(metric).better for metric in (*self.metrics, *self.core)}
+
+    def column(self, metric: str) -> Column:
+        """A column of the board with its fact sheet."""
+        return Column.parse(metric, self.facts)
 
     @property
     def clusters(self) -> list[str]:
@@ -176,26 +180,6 @@ def narrowed(board: Board, methods: Sequence[str], pairs: Sequence[str]) -> Boar
     return _make_board(*names, board.metrics, board.core, board.facts, few)
 
 
-def customary(facts: Mapping[str, Mapping[str, Any]], metric: str) -> str:
-    """ "higher" or "lower": which way the literature ranks by this metric ("higher" where unknown)."""
-    own = facts.get(metric, {})
-    word = own.get("customary") or own.get("direction")
-    return word if word in ("higher", "lower") else "higher"
-
-
-def describes(facts: Mapping[str, Mapping[str, Any]], metric: str) -> bool:
-    """The metric describes an image and says nothing of the fusion's quality (entropy, contrast, sharpness)."""
-    return facts.get(metric, {}).get("direction") == "describes"
-
-
-def short(facts: Mapping[str, Mapping[str, Any]], metric: str) -> str:
-    """Column heading of a metric, with what sets apart conventions and masks of one name."""
-    own = facts.get(metric, {})
-    name, _, mask = metric.partition("+")
-    text = str(own.get("short") or name.partition("@")[0].upper())
-    return f"{text} ({mask})" if mask else text
-
-
 def _check_known(kind: str, wanted: Sequence[str], known: set[str]) -> None:
     for name in wanted:
         if name not in known:
@@ -211,19 +195,21 @@ def _profiles(
 ) -> list[tuple[str, str, list[str], list[str]]]:
     """(name, title, metrics, core) of each profile that the tables hold, also in masked form ("dmfnet+foreground")."""
     present = {m for table in tables for record in table.pairs.values() for m in record.get("scores", {})}
-    suffixes = sorted({m[len(m.partition("+")[0]) :] for m in present})
+    masks = sorted({Column.parse(m).mask for m in present})
     found = []
     for name, profile in facts["profiles"].items():
         core = profile.get("core") or profile["metrics"]
-        for suffix in suffixes:
-            if (not wanted or name in wanted) and core and all(m + suffix in present for m in core):
-                shown = [m + suffix for m in profile["metrics"] if m + suffix in present]
-                found.append((name + suffix, str(profile.get("title", name)), shown, [m + suffix for m in core]))
+        for mask in masks:
+            masked, ranked = ([str(Column.parse(m).inside(mask)) for m in ids] for ids in (profile["metrics"], core))
+            if (not wanted or name in wanted) and core and present.issuperset(ranked):
+                shown = [m for m in masked if m in present]
+                # A profile's name takes a mask as a metric's does.
+                found.append((str(Column(name, mask=mask)), str(profile.get("title", name)), shown, ranked))
     if not found and present and not wanted:
         # Metrics chosen by hand, or no fact sheets: rank by whatever has a direction.
-        core = [m for m in sorted(present) if not describes(facts["metrics"], m)] or sorted(present)
+        core = [m for m in sorted(present) if not Column.parse(m, facts["metrics"]).describes] or sorted(present)
         found = [("chosen", "metrics chosen by hand", sorted(present), core)]
-    return sorted(found, key=lambda item: ("+" in item[0], item[0] != "dmfnet"))
+    return sorted(found, key=lambda item: (bool(Column.parse(item[0]).mask), item[0] != "dmfnet"))
 
 
 def _make_board(
@@ -245,7 +231,7 @@ def _make_board(
         metric: pd.DataFrame({m: frame.get(metric, np.nan) for m, frame in frames.items()}, index=pairs, dtype=float)
         for metric in wanted
     }
-    better = {metric: customary(facts, metric) for metric in wanted}
+    better = {metric: Column.parse(metric, facts).better for metric in wanted}
     means, stds, undefined = (pd.DataFrame(index=ranked, columns=wanted, dtype=float) for _ in range(3))
     ranks = pd.DataFrame(index=ranked, columns=wanted, dtype=float)
     for metric, frame in scores.items():
@@ -324,13 +310,13 @@ def _warnings(board: Board) -> list[str]:
     for control in board.controls:
         won = [m for m in board.metrics if board.order and board.ranks.loc[control, m] == 1.0]
         if won:
-            names = ", ".join(short(board.facts, m) for m in won)
+            names = ", ".join(board.column(m).short for m in won)
             found.append(f"the control {board.name(control)} is ahead of every method on {names}")
     for method in board.ranked:
         cells = board.undefined.loc[method]
         for metric in [m for m in board.metrics if cells[m] > 0]:
             found.append(
-                f"{short(board.facts, metric)} of {board.name(method)} is undefined on {cells[metric]} of "
+                f"{board.column(metric).short} of {board.name(method)} is undefined on {cells[metric]} of "
                 f"{len(board.pairs)} pairs; ranked last on it"
             )
     return found
@@ -338,7 +324,7 @@ def _warnings(board: Board) -> list[str]:
 
 def _run_tests(board: Board) -> Tests:
     own = {metric: frame[board.order] for metric, frame in board.scores.items()}
-    better = {metric: customary(board.facts, metric) for metric in board.scores}
+    better = {metric: board.column(metric).better for metric in board.scores}
     blocks = stats.pair_ranks({m: own[m] for m in board.core}, better)
     tied = {metric: stats.tied_with_best(own[metric], better[metric]) for metric in own if board.pairs}
     pairwise = stats.pairwise(blocks, "lower")

@@ -25,7 +25,7 @@ from PIL import Image
 
 from fusionbench.files import write_bytes
 from fusionbench.pairs import Pair, recolour
-from fusionbench.report.boards import Board, short
+from fusionbench.report.boards import Board
 from fusionbench.report.tables import task_title
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -165,7 +165,7 @@ def boxes(board: Board) -> Figure:
             )
             for method, patch in zip(board.ranked, drawn["boxes"], strict=True):
                 patch.set_facecolor("#d9d9d9" if method in board.controls else "#9ecae1")
-            axis.set_title(f"{short(board.facts, metric)} {'↑' if board.better[metric] == 'higher' else '↓'}")
+            axis.set_title(f"{board.column(metric).short} {'↑' if board.better[metric] == 'higher' else '↓'}")
             axis.set_yticks(range(1, len(names) + 1), names, fontsize=min(7, max(4, 200 / len(names))))
             axis.tick_params(width=0.4, length=2)
             axis.grid(axis="x", linewidth=0.3, color="#dddddd")
@@ -180,7 +180,7 @@ def heat(board: Board) -> Figure:
     metrics = [*board.core, *(m for m in board.metrics if m not in board.core)]
     ranks = board.ranks.loc[board.ranked, metrics].to_numpy()
     names = [f"{board.name(m)}{' (control)' if m in board.controls else ''}" for m in board.ranked]
-    columns = ["mean rank", *(short(board.facts, m) for m in metrics)]
+    columns = ["mean rank", *(board.column(m).short for m in metrics)]
     values = np.column_stack([board.mean_rank[board.ranked].to_numpy(dtype=float), ranks])
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(0.36 * len(columns) + 1.9, 0.17 * len(names) + 0.9), layout="constrained")

@@ -24,7 +24,7 @@ from PIL import Image
 
 from fusionbench import stats
 from fusionbench.report import conventions, figures, sources
-from fusionbench.report.boards import Board, describes, short
+from fusionbench.report.boards import Board
 from fusionbench.report.curves import curves
 from fusionbench.report.tables import p_text, quantity, summary, task_title, verdict
 
@@ -215,7 +215,7 @@ def _method_data(board: Board, method: str) -> dict[str, Any]:
 
 
 def _metric_facts(board: Board, metric: str) -> dict[str, Any]:
-    facts = board.facts.get(metric, {})
+    column = board.column(metric)
     kept = (
         "title",
         "family",
@@ -229,12 +229,8 @@ def _metric_facts(board: Board, metric: str) -> dict[str, Any]:
         "traps",
         "degenerate",
     )
-    data = {k: str(facts[k]) for k in kept if facts.get(k)}
-    return (
-        data
-        | {"short": short(board.facts, metric), "better": board.better.get(metric, "higher")}
-        | ({"describes": True} if describes(board.facts, metric) else {})
-    )
+    data = {k: str(column.facts[k]) for k in kept if column.facts.get(k)}
+    return data | {"short": column.short, "better": column.better} | ({"describes": True} if column.describes else {})
 
 
 def _versions(boards: Sequence[Board]) -> dict[str, str]:

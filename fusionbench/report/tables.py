@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fusionbench import stats
-from fusionbench.report.boards import Board, describes, short
+from fusionbench.report.boards import Board
 
 COLUMNS = ("year", "family", "rank", "interval", "borda", "wins", "seconds", "parameters", "flops", "memory")
 DEFAULT_COLUMNS = ("year", "rank")
@@ -160,7 +160,7 @@ def verdict(board: Board, siblings: Sequence[Board] = ()) -> list[str]:
         said.append(f"By other conventions: {'; '.join(told)}.")
     won = [m for m in board.core if any(board.ranks.loc[control, m] == 1.0 for control in board.controls)]
     if won:
-        named = _and([short(board.facts, m) for m in won])
+        named = _and([board.column(m).short for m in won])
         said.append(
             f"A control is ahead of every method on {named}: {'these do' if len(won) > 1 else 'this does'} not reward "
             "what a reader would call a good fusion."
@@ -172,7 +172,7 @@ def summary(board: Board) -> list[str]:
     """What the verdict rests on: convention, overall test, test of the ties, and what weakens them."""
     if not board.order:
         return []
-    core = ", ".join(short(board.facts, m) for m in board.core)
+    core = ", ".join(board.column(m).short for m in board.core)
     said = [
         f"Convention: profile {board.profile} ({board.title}); mean rank over its {len(board.core)} core metrics: {core}."
     ]
@@ -295,8 +295,8 @@ def statistics_csv(board: Board) -> dict[str, str]:
 def metric_heading(board: Board, metric: str) -> str:
     """ "SSIM ↑", "EN* ↑": the asterisk stands for a metric that describes."""
     arrow = {"higher": "↑", "lower": "↓"}[board.better[metric]]
-    mark = "*" if describes(board.facts, metric) else ""
-    return f"{short(board.facts, metric)}{mark} {arrow}"
+    column = board.column(metric)
+    return f"{column.short}{'*' if column.describes else ''} {arrow}"
 
 
 def _column(board: Board, name: str, method: str, tests: bool) -> Cell:
@@ -341,14 +341,14 @@ def _and(names: Sequence[str]) -> str:
 
 
 def footnotes(board: Board, tests: bool) -> list[str]:
-    core = ", ".join(short(board.facts, m) for m in board.core)
+    core = ", ".join(board.column(m).short for m in board.core)
     notes = [
         f"Mean and standard deviation over {len(board.pairs)} pairs. Mean rank over {core}: each metric ranks the methods' "
         "means, 1 = best, ties averaged. Best bold, second underlined.",
     ]
     if board.controls:
         notes.append("Controls are trivial fusers: their rank is the one they would have, and they never win a place.")
-    if any(describes(board.facts, m) for m in board.metrics):
+    if any(board.column(m).describes for m in board.metrics):
         notes.append(
             "* describes the image and is no measure of quality; ranked in the direction customary in the literature."
         )
