@@ -22,8 +22,8 @@ from scipy import stats as scipy_stats
 from fusionbench import bench
 from fusionbench.errors import InputError
 from fusionbench.published import published_facts, published_names
-from fusionbench.report import conventions, latex, leaderboards, page, tables, write_report
-from fusionbench.report.boards import Board, make_boards
+from fusionbench.report import conventions, figures, latex, leaderboards, page, tables, write_report
+from fusionbench.report.boards import Board, acronym, make_boards
 from fusionbench.report.curves import csv_text as curves_csv
 from fusionbench.report.curves import curves
 from fusionbench.scores import Key, Table, read_metric_facts, read_results, write_metric_facts, write_table
@@ -425,6 +425,46 @@ def test_the_verdict_in_plain_words(three: Path) -> None:
     same = dataclasses.replace(board(three), profile="same")
     said = tables.verdict(board(three), [board(three), same, other])
     assert said[2] == "By other conventions: it is first under same too; B is first under other."
+
+
+def test_a_verdict_needs_two_methods(tmp_path: Path) -> None:
+    add(tmp_path, "one", {"gain": spread(2), "loss": spread(1), "look": spread(9)})
+    add(tmp_path, "top", {"gain": spread(9), "loss": spread(1.5), "look": spread(1)}, control=True)
+    found = board(tmp_path)
+    said = tables.verdict(found, [found, dataclasses.replace(found, profile="other")])
+    assert said[0].endswith(
+        "ONE is the only method under profile dmfnet, on 8 pairs of 4 cases: a verdict needs two, and controls do not count."
+    )
+    assert said[1].startswith("A control is ahead of every method on G")
+    assert len(said) == 2
+    assert not any(cell.place or cell.tied for line in tables.sheet(found).lines for cell in line.cells)
+    assert page.task_data([found], [])["profiles"][0]["verdict"] == said
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("Laplacian pyramid (LP)", "LP"),
+        ("NSST with parameter-adaptive PCNN (NSST-PAPCNN)", "NSST-PAPCNN"),
+        ("Latent low-rank representation (MDLatLRR)", "MDLatLRR"),
+        ("DM-FNet (compact)", ""),
+        ("DenseFuse (L1)", ""),
+        ("Laplacian pyramid (LP) (levels=5)", ""),
+        ("NSST, low band tuned by JAYA (after Shilpa 2022)", ""),
+        ("PCA", ""),
+    ],
+)
+def test_only_an_acronym_stands_for_a_title(title: str, expected: str) -> None:
+    assert acronym(title) == expected
+
+
+def test_titles_too_long_for_a_chart_stay_apart(tmp_path: Path) -> None:
+    for n, name in enumerate(("dmfnet", "diffif")):
+        add(tmp_path, name, {m: spread(n) for m in METRICS}, title=f"A network with a long title, {name} (compact)")
+    found = board(tmp_path)
+    assert [figures._shorten(found, name, 14) for name in ("dmfnet", "diffif")] == ["dmfnet", "diffif"]
+    embedded = page.task_data([found], [])["methods"]
+    assert {name: entry["short"] for name, entry in embedded.items()} == {"dmfnet": "dmfnet", "diffif": "diffif"}
 
 
 def test_the_page_needs_no_network_and_no_markup_of_a_name_survives(three: Path) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -117,7 +118,12 @@ class Board:
         return _run_tests(self)
 
     def placing(self, metric: str) -> dict[str, str]:
-        """Contender -> "best" or "second" on a metric, by mean; ties share a place; none where nothing is defined."""
+        """Contender -> "best" or "second" on a metric, by mean; ties share a place.
+
+        None where nothing is defined, nor for a single contender, who beats nobody.
+        """
+        if len(self.order) < 2:
+            return {}
         ranks = self.ranks.loc[self.order, metric][self.undefined.loc[self.order, metric] == 0]
         ranks = ranks[self.means.loc[ranks.index, metric].notna()]
         levels = sorted(ranks.unique())[:2]
@@ -178,6 +184,12 @@ def narrowed(board: Board, methods: Sequence[str], pairs: Sequence[str]) -> Boar
     few = {m: dataclasses.replace(t, pairs={pair: t.pairs[pair] for pair in pairs}) for m, t in tables.items()}
     names = (board.dataset, board.task, board.profile, board.title)
     return _make_board(*names, board.metrics, board.core, board.facts, few)
+
+
+def acronym(title: str) -> str:
+    """ "LP" of "Laplacian pyramid (LP)": what brackets at the end hold, if it has two capitals; "" for "Net (compact)"."""
+    found = re.fullmatch(r".*\(([^()]{2,12})\)", title)
+    return found[1] if found and len(re.findall("[A-Z]", found[1])) > 1 else ""
 
 
 def _check_known(kind: str, wanted: Sequence[str], known: set[str]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from PIL import Image
 
 from fusionbench.files import write_bytes
 from fusionbench.pairs import Pair, recolour
-from fusionbench.report.boards import Board
+from fusionbench.report.boards import Board, acronym
 from fusionbench.report.tables import task_title
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -350,10 +349,7 @@ def _tile(axis: Axes, picture: UInt8, box: Box) -> None:
 
 
 def _shorten(board: Board, method: str, width: int) -> str:
-    """A title too long for its place becomes the abbreviation in brackets at its end, or else the name that is typed."""
+    """A title too long for its place becomes its acronym, or else the name that is typed."""
     title = board.name(method)
-    if len(title) <= width:
-        return title
-    found = re.fullmatch(r".*\(([^()]{2,12})\)", title)
-    text = found[1] if found else method
+    text = title if len(title) <= width else acronym(title) or method
     return text if len(text) <= width else text[: width - 1] + "…"

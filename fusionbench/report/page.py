@@ -24,7 +24,7 @@ from PIL import Image
 
 from fusionbench import stats
 from fusionbench.report import conventions, figures, sources
-from fusionbench.report.boards import Board
+from fusionbench.report.boards import Board, acronym
 from fusionbench.report.curves import curves
 from fusionbench.report.tables import p_text, quantity, summary, task_title, verdict
 
@@ -162,7 +162,7 @@ def _cell_data(board: Board, method: str, metric: str, place: str) -> list[Any]:
         if isinstance(intervals, str)
         else (_round(board.cell(side, method, metric)) for side in (intervals.low, intervals.high))
     )
-    tied = method in board.order and method in board.tests.tied.get(metric, [])
+    tied = len(board.order) > 1 and method in board.order and method in board.tests.tied.get(metric, [])
     flags = place[:1] + ("t" if tied else "")
     cells = [_round(board.cell(frame, method, metric)) for frame in (board.means, board.stds)]
     return [
@@ -198,6 +198,7 @@ def _method_data(board: Board, method: str) -> dict[str, Any]:
     seconds = board.seconds(method)
     data: dict[str, Any] = {
         "title": board.name(method),
+        "short": acronym(board.name(method)) or method,
         "control": table.control,
         "foreign": bool(facts.get("foreign")),
         "facts": {k: v if isinstance(v, str | int | float | bool) else json.dumps(v) for k, v in facts.items()},

@@ -69,7 +69,7 @@ def sheet(board: Board, columns: Sequence[str] = DEFAULT_COLUMNS, *, tests: bool
     """The leaderboard in plain form. ``tests=False`` leaves out the marks that need statistics (and is quicker)."""
     headings = [_HEADINGS[name] for name in columns] + [metric_heading(board, m) for m in board.metrics]
     places = {metric: board.placing(metric) for metric in board.metrics}
-    tied = board.tests.tied if tests and board.order else {}
+    tied = board.tests.tied if tests and len(board.order) > 1 else {}
     lines = []
     for method in board.ranked:
         kind = "control" if method in board.controls else "contender"
@@ -128,8 +128,15 @@ def verdict(board: Board, siblings: Sequence[Board] = ()) -> list[str]:
     if not board.order:
         return [f"No method is ranked under profile {board.profile}."]
     best = board.order[0]
+    where = f"For {task_title(board)} on {board.dataset}"
+    if len(board.order) == 1:
+        said = [
+            f"{where}, {board.name(best)} is the only method under profile {board.profile}, {_sample(board)}: "
+            "a verdict needs two, and controls do not count."
+        ]
+        return [*said, *_controls_ahead(board)]
     said = [
-        f"For {task_title(board)} on {board.dataset}, {board.name(best)} is best: mean rank {board.mean_rank[best]:.2f} "
+        f"{where}, {board.name(best)} is best: mean rank {board.mean_rank[best]:.2f} "
         f"among {_count(len(board.order), 'method')} under profile {board.profile}, {_sample(board)}."
     ]
     others = [board.name(m) for m in board.tests.tied[""][1:]]
@@ -139,16 +146,15 @@ def verdict(board: Board, siblings: Sequence[Board] = ()) -> list[str]:
         if few
         else ""
     )
-    if len(board.order) > 1:
-        if not others:
-            said.append(f"It is significantly better than every other method{but}.")
-        elif len(others) == len(board.order) - 1:
-            said.append("No other method is shown to differ from it, so the order may be chance.")
-        else:
-            more = f" and {len(others) - 8} more" if len(others) > 8 else ""
-            said.append(
-                f"Statistically tied with it: {', '.join(others[:8])}{more}. It is significantly better than the rest{but}."
-            )
+    if not others:
+        said.append(f"It is significantly better than every other method{but}.")
+    elif len(others) == len(board.order) - 1:
+        said.append("No other method is shown to differ from it, so the order may be chance.")
+    else:
+        more = f" and {len(others) - 8} more" if len(others) > 8 else ""
+        said.append(
+            f"Statistically tied with it: {', '.join(others[:8])}{more}. It is significantly better than the rest{but}."
+        )
     firsts: dict[str, list[str]] = {}
     for other in siblings:
         if other.order and other.profile != board.profile:
@@ -158,14 +164,19 @@ def verdict(board: Board, siblings: Sequence[Board] = ()) -> list[str]:
     told += [f"{name} is first under {_and(names)}" for name, names in firsts.items()]
     if told:
         said.append(f"By other conventions: {'; '.join(told)}.")
+    return [*said, *_controls_ahead(board)]
+
+
+def _controls_ahead(board: Board) -> list[str]:
+    """The metrics on which a control beats every method, in a sentence; none where there are none."""
     won = [m for m in board.core if any(board.ranks.loc[control, m] == 1.0 for control in board.controls)]
-    if won:
-        named = _and([board.column(m).short for m in won])
-        said.append(
-            f"A control is ahead of every method on {named}: {'these do' if len(won) > 1 else 'this does'} not reward "
-            "what a reader would call a good fusion."
-        )
-    return said
+    if not won:
+        return []
+    named = _and([board.column(m).short for m in won])
+    return [
+        f"A control is ahead of every method on {named}: {'these do' if len(won) > 1 else 'this does'} not reward "
+        "what a reader would call a good fusion."
+    ]
 
 
 def summary(board: Board) -> list[str]:
@@ -307,7 +318,8 @@ def _column(board: Board, name: str, method: str, tests: bool) -> Cell:
         value = board.mean_rank[method]
         level = ranks.index(round(value, 9)) if contender else -1
         tied = tests and contender and method in board.tests.tied[""] and level != 0
-        return Cell(f"{value:.2f}", {0: "best", 1: "second"}.get(level, ""), tied)
+        place = {0: "best", 1: "second"}.get(level, "") if len(board.order) > 1 else ""
+        return Cell(f"{value:.2f}", place, tied)
     if name == "interval":
         found = board.tests.bootstrap if tests else "not computed"
         if isinstance(found, str) or not contender:

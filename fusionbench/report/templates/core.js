@@ -36,9 +36,8 @@ function options(id, entries, chosen) {
   fill(id, ...entries.map(([value, text]) => el("option", { value, selected: String(value) === String(chosen) }, text)));
 }
 
-// A title too long for its place becomes its abbreviation, if it ends with one in brackets, or is cut.
-const abbreviation = (title) => /\(([^()]{2,12})\)$/.exec(title)?.[1];
-const label = (key, length) => { const title = method(key).title; return title.length <= length ? title : abbreviation(title) ?? `${title.slice(0, length - 1)}…`; };
+// A title too long for its place becomes its acronym, or else the name that is typed, or is cut.
+const label = (key, length) => { const { title, short } = method(key); return title.length <= length ? title : short.length <= length ? short : `${title.slice(0, length - 1)}…`; };
 const number = (value, decimals = 4) => (value === null || value === undefined ? "–" : Math.abs(value) < 1e5 ? value.toFixed(decimals) : value.toFixed(0));
 const arrow = (id) => (metric(id).better === "lower" ? "↓" : "↑");
 const heading = (id) => `${metric(id).short}${metric(id).describes ? "*" : ""} ${arrow(id)}`;

@@ -50,9 +50,8 @@ function drawPairwise() {
     const strong = what === "effect" ? Math.abs(value) >= 0.5 : value < 0.05;
     return el("td", { class: strong ? "best" : "", title: `${method(row).title} and ${method(column).title}` }, text);
   };
-  const short = (key) => abbreviation(method(key).title) ?? label(key, 12);
   const table = el("table", { class: "cells" },
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, ""), ...keys.map((key) => el("th", { scope: "col", title: method(key).title }, short(key))))),
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, ""), ...keys.map((key) => el("th", { scope: "col", title: method(key).title }, label(key, 12))))),
     el("tbody", {}, ...keys.map((row, i) => el("tr", {}, el("th", { scope: "row" }, method(row).title), ...keys.map((column, j) => (i === j ? el("td", {}, "·") : cell(values.get(`${i},${j}`), row, column)))))));
   const note = what === "effect" ? "Positive: the row's method is better. Marked from 0.5 on." : "Marked below 0.05: the two methods differ. Corrected for all comparisons in this table.";
   fill("pairwise", table, el("p", { class: "muted" }, note));

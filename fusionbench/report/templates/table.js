@@ -105,7 +105,7 @@ function drawTable() {
   const line = (kind) => (key) => el("tr", { class: kind, "data-row": key }, nameCell(key), ...shown.map((column) => {
     if (column.metric) return scoreCell(column.cell(key));
     const value = column.value(key);
-    const best = column.id === "rank" && kind === "contender" && value === Math.min(...profile().order.map((k) => profile().rows[k].rank));
+    const best = column.id === "rank" && kind === "contender" && profile().order.length > 1 && value === Math.min(...profile().order.map((k) => profile().rows[k].rank));
     const mark = column.id === "rank" && profile().rows[key].tied && !best ? el("span", { class: "mark", title: "not shown to differ from the best" }, "†") : null;
     return el("td", { class: (column.text ? "text" : "") + (best ? " best" : "") }, column.show(value, key), mark);
   }));
