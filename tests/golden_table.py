@@ -41,18 +41,15 @@ _IDS = {
     "liu2012": "QMI=nmi QTE_1.85=qte@1.85 QTE_0.43=qte QNCIE=qncie QG=qg QSF=qsf QP=qp QS=qs QW=qw QC=qc QY=qy "
     "QCV=qcv QCB=qcb",
     "vifb": "Entropy=en Cross_entropy=ce Mutinf=mi@vifb Psnr=psnr@vifb Avg_gradient=ag@inner Edge_intensity=ei "
-    "Qabf=qabf "
-    "Variance=sd Spatial_frequency=sf@mn Rmse=rmse@vifb Ssim=ssim@vifb Qcb=qcb Qcv=qcv",
+    "Qabf=qabf Variance=sd Spatial_frequency=sf@mn Rmse=rmse@vifb Ssim=ssim@vifb Qcb=qcb Qcv=qcv",
     "mefb": "NMI=nmi Qncie=qncie TE=qte@1.85 Qp=qp Qc=qc Qw=qe@mefb Qy=qy VIF=viff Qcb=qcb Qcv=qcv",
-    "tang2023": "EN=en SF=sf SD=sd PSNR=psnr@tang MSE=mse@unit MI=mi@tang VIF=vif AG=ag@inner CC=cc SCD=scd "
-    "Qabf=qabf Nabf=nabf",
+    "tang2023": "EN=en SF=sf SD=sd PSNR=psnr@tang MSE=mse@unit MI=mi@tang VIF=vif AG=ag@inner CC=cc SCD=scd Qabf=qabf "
+    "Nabf=nabf",
     "image_fusion_metric_python": "FMI_none=fmi@pixel FMI_gradient=fmi@gradient FMI_dct=fmi@dct "
-    "FMI_wavelet=fmi@wavelet MLI=mli "
-    "SD=sd AG=ag@inner MSE=mse@unit PSNR=psnr@meandb EN=en MI=mi@bits NCIE=qncie SCD=scd QABF_fast=qabf "
-    "QABF=qabf@petrovic "
-    "LABF=labf NABF=nabf NABF1=nabf@petrovic SF=sf SSIM=ssim@tang MS_SSIM=mef-ms-ssim@python Q=qs Qw=qw "
-    "Qe=qe@squared VIF=vif "
-    "VIFF=viff CC=cc Qp=qp",
+    "FMI_wavelet=fmi@wavelet MLI=mli SD=sd AG=ag@inner MSE=mse@unit PSNR=psnr@meandb "
+    "EN=en MI=mi@bits NCIE=qncie SCD=scd QABF_fast=qabf QABF=qabf@petrovic LABF=labf "
+    "NABF=nabf NABF1=nabf@petrovic SF=sf SSIM=ssim@tang MS_SSIM=mef-ms-ssim@python Q=qs "
+    "Qw=qw Qe=qe@squared VIF=vif VIFF=viff CC=cc Qp=qp",
 }
 MATCHES = {
     (tool, metric): name for tool, pairs in _IDS.items() for metric, name in (item.split("=") for item in pairs.split())
@@ -62,42 +59,41 @@ NOTES = {
     (
         "tang2023",
         "Nabf",
-    ): "Obtained by calling the toolbox's function itself, arguments in order; its own script passes them "
-    "exchanged, which is nabf@tang, the id in profile tang2023.",
+    ): "Obtained by calling the toolbox's function itself, arguments in order; its own script passes them exchanged, "
+    "which is nabf@tang, the id in profile tang2023.",
     ("image_fusion_metric_python", "MSE"): "Single precision in the tool.",
     ("image_fusion_metric_python", "PSNR"): "Single precision in the tool.",
     ("image_fusion_metric_python", "Qp"): "Single precision in the tool.",
 }
 
 _ROUNDING = (
-    "Windows where both sources are flat at different levels: the tool weighs them by rounding errors of "
-    "E[x^2] - E[x]^2. Two "
-    "tools with one formula disagree here (QS 0.9253 and 0.9229). Ours treats these variances as the zeros "
-    "that they are."
+    "Windows where both sources are flat at different levels: the tool weighs them by rounding errors of E[x^2] - "
+    "E[x]^2. Two tools with one formula disagree here (QS 0.9253 and 0.9229). Ours treats these variances as the "
+    "zeros that they are."
 )
 _TRANSFORM = (
     "Contrast on flat black background is a quotient of the Fourier transform's rounding errors, which differ between "
     "libraries (FFTW in Octave, pocketfft and MKL here give 0.717, 0.715 and 0.713 on brain)."
 )
 _DCT = (
-    "The coefficients of a piecewise constant image are mostly rounding errors of the transform, and the "
-    "windows compare them."
+    "The coefficients of a piecewise constant image are mostly rounding errors of the transform, and the windows "
+    "compare them."
 )
 _WAVELET = (
-    "Not reproduced. Tried with pywt's 62-tap dmey: its nine border rules, both orders of the bands, single and double "
-    "precision, levels 0..255 and 0..1, re-ranging of the whole or of each band, rounding. Nearest is ours, dwt2 with "
-    "symmetric borders as fmi.m has it: 0.03 % (noise) and 0.5 % (texture) off. The rest are images with flat areas, "
-    "where coefficients are rounding errors that the windows compare; MATLAB's dmey has 102 taps and other ones."
+    "Not reproduced. Tried with pywt's 62-tap dmey: its nine border rules, both orders of the bands, single and "
+    "double precision, levels 0..255 and 0..1, re-ranging of the whole or of each band, rounding. Nearest is ours, "
+    "dwt2 with symmetric borders as fmi.m has it: 0.03 % (noise) and 0.5 % (texture) off. The rest are images with "
+    "flat areas, where coefficients are rounding errors that the windows compare; MATLAB's dmey has 102 taps and "
+    "other ones."
 )
 _ARCTAN2 = (
-    "A bug of the tool: arctan2 in place of atan, so that edges of opposite sign count as turned by pi. The "
-    "same formula with "
-    "atan is MATLAB's (tang2023 Nabf), which ours matches."
+    "A bug of the tool: arctan2 in place of atan, so that edges of opposite sign count as turned by pi. The same "
+    "formula with atan is MATLAB's (tang2023 Nabf), which ours matches."
 )
 _UNFINISHED = "The tool's code for Cvejic's first metric is unfinished and returns 0."
 _NAN = (
-    "A bug of the tool: 0 / 0 on flat background makes the mean NaN. qc and qy leave such windows out (as "
-    "MEFB), the strict forms define them."
+    "A bug of the tool: 0 / 0 on flat background makes the mean NaN. qc and qy leave such windows out (as MEFB), the "
+    "strict forms define them."
 )
 
 UNMATCHED: dict[tuple[str, str, str], str] = {

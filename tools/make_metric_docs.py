@@ -31,26 +31,21 @@ from tools import which_metric  # noqa: E402
 
 INTROS = {
     "information": "How much of the sources' grey-level statistics the fused image holds. All of these look at "
-    "histograms: they "
-    "do not know where a pixel lies, and a copy of one source scores its whole entropy.",
-    "statistics": "Spread of grey levels and pixel-wise agreement. Error measures (MSE, PSNR, CC) are best for "
-    "the plain average "
-    "of the sources, by construction.",
-    "edges": "Sharpness of the fused image, and preservation of the sources' gradients. Sharpness needs no "
-    "source: noise raises "
-    "it.",
-    "structure": "Similarity in local windows to both sources, or to a mixture of them. Flat background agrees "
-    "with itself in "
-    "every method; a mask takes it out.",
-    "fidelity": "Information about each source that is left in the fused image, in a model of natural images "
-    "and vision.",
+    "histograms: they do not know where a pixel lies, and a copy of one source scores its whole "
+    "entropy.",
+    "statistics": "Spread of grey levels and pixel-wise agreement. Error measures (MSE, PSNR, CC) are best for the "
+    "plain average of the sources, by construction.",
+    "edges": "Sharpness of the fused image, and preservation of the sources' gradients. Sharpness needs no source: "
+    "noise raises it.",
+    "structure": "Similarity in local windows to both sources, or to a mixture of them. Flat background agrees with "
+    "itself in every method; a mask takes it out.",
+    "fidelity": "Information about each source that is left in the fused image, in a model of natural images and "
+    "vision.",
     "features": "Agreement of features: phase congruency, gradients, transform coefficients.",
     "perception": "Models of contrast sensitivity and masking.",
-    "medical": "What a reader of PET, SPECT and CT fusion would ask: is the colour still the tracer's, is the "
-    "lesion still there, "
-    "are tissue boundaries visible? The first four compare with the functional source inside the tracer "
-    "region; the last three "
-    "need the ground truth of generated pairs.",
+    "medical": "What a reader of PET, SPECT and CT fusion would ask: is the colour still the tracer's, is the lesion "
+    "still there, are tissue boundaries visible? The first four compare with the functional source inside "
+    "the tracer region; the last three need the ground truth of generated pairs.",
 }
 
 
@@ -82,11 +77,10 @@ def index_page(families: dict[str, list[MetricFacts]]) -> str:
     lines = [
         "# Metrics",
         "",
-        "The same metric name stands for many numbers in image fusion, and the choice changes the ranking, not "
-        "only the scale. "
-        "Every number here has an id: `name` (the convention of profile `dmfnet`, or the only one) or "
-        "`name@convention`; "
-        "`+foreground` or `+mask` follows where a mask was used. `fusionbench explain ID` prints one metric's story.",
+        "The same metric name stands for many numbers in image fusion, and the choice changes the ranking, not only "
+        "the scale. Every number here has an id: `name` (the convention of profile `dmfnet`, or the only one) or "
+        "`name@convention`; `+foreground` or `+mask` follows where a mask was used. `fusionbench explain ID` prints "
+        "one metric's story.",
         "",
         "- [Which metric should I report?](which.md)",
         "- [Agreement with seven public tools, row by row](golden.md)",
@@ -107,32 +101,27 @@ def index_page(families: dict[str, list[MetricFacts]]) -> str:
         "- Input is 8-bit grey levels. Float images are refused: [0, 1] and 0..255 give different numbers, and "
         "nothing marks which.",
         "- A score depends on its image alone, in float64.",
-        "- Flat and equal images follow the rule on each metric's page: a finite limit where there is one, "
-        "otherwise NaN, which is "
-        "counted and shown, never averaged in.",
+        "- Flat and equal images follow the rule on each metric's page: a finite limit where there is one, otherwise "
+        "NaN, which is counted and shown, never averaged in.",
         "- Windows whose variance is a rounding error (below 1e-9) are flat, whatever the tool's arithmetic says.",
         "",
         "## Masks",
         "",
         "`foreground` is where the larger of the two sources, after a 5 x 5 median, exceeds 5 % of its 99th "
-        "percentile (at least "
-        "level 3): regions of at least a tenth of the largest one's area, holes filled. Background is most of "
-        "a slice, and flatters "
-        "(SSIM, QG, FMI) or sinks (EN, SD, MI) every method alike.",
+        "percentile (at least level 3): regions of at least a tenth of the largest one's area, holes filled. "
+        "Background is most of a slice, and flatters (SSIM, QG, FMI) or sinks (EN, SD, MI) every method alike.",
         "",
         "| family | inside a mask |",
         "| --- | --- |",
-        "| histograms (information, SD, CC, SCD, MSE, PSNR) | over the pixels inside; stretching, where a "
-        "convention has it, uses the "
-        "whole image |",
-        "| maps (SSIM and relatives, AG, EI, QG, QP, QCB, FMI of pixels, gradients and edges) | computed on "
-        "the whole image, averaged "
-        "over the windows whose centre lies inside |",
-        "| weighted sums (Qabf, Labf, Nabf, QW, QM, QCV, VIF, VIFF, FSIM) | numerator and denominator add up "
-        "the windows inside |",
+        "| histograms (information, SD, CC, SCD, MSE, PSNR) | over the pixels inside; stretching, where a convention "
+        "has it, uses the whole image |",
+        "| maps (SSIM and relatives, AG, EI, QG, QP, QCB, FMI of pixels, gradients and edges) | computed on the whole "
+        "image, averaged over the windows whose centre lies inside |",
+        "| weighted sums (Qabf, Labf, Nabf, QW, QM, QCV, VIF, VIFF, FSIM) | numerator and denominator add up the "
+        "windows inside |",
         "| differences (SF, QSF) | a difference belongs to the first of its two pixels |",
-        "| FMI of cosine and wavelet coefficients, lesion and tissue measures | the mask has no meaning there "
-        "and is ignored |",
+        "| FMI of cosine and wavelet coefficients, lesion and tissue measures | the mask has no meaning there and is "
+        "ignored |",
     ]
     return "\n".join(lines) + "\n"
 

@@ -126,9 +126,8 @@ PROFILES: dict[str, Profile] = {
         _profile(
             "tang2023",
             "Linfeng Tang's Evaluation-for-Image-Fusion since March 2023",
-            "en sf sd psnr@tang mse@unit mi@tang vif ag@inner cc scd qabf nabf@tang ssim@tang mef-ms-ssim "
-            "fmi@edge fmi@dct "
-            "fmi@wavelet",
+            "en sf sd psnr@tang mse@unit mi@tang vif ag@inner cc scd qabf nabf@tang ssim@tang mef-ms-ssim fmi@edge "
+            "fmi@dct fmi@wavelet",
             "en sd sf mi@tang qabf vif ssim@tang",
         ),
         _profile(
@@ -139,8 +138,8 @@ PROFILES: dict[str, Profile] = {
         _profile(
             "mefb",
             "MEFB, the multi-exposure image fusion benchmark",
-            "ce en fmi@edge nmi psnr@vifb qncie qte@1.85 ag@inner ei qabf qp sd sf@mn qc qe@mefb qy "
-            "mef-ms-ssim qcb qcv viff",
+            "ce en fmi@edge nmi psnr@vifb qncie qte@1.85 ag@inner ei qabf qp sd sf@mn qc qe@mefb qy mef-ms-ssim qcb "
+            "qcv viff",
         ),
         _profile(
             "liu2012",
@@ -151,12 +150,11 @@ PROFILES: dict[str, Profile] = {
         ),
         _profile(
             "strict",
-            "One defensible definition each: right marginals, wrapped angles, means over sources, defined for "
-            "flat windows",
-            "en sd sf ag mi@strict nmi@strict qte@strict qncie scd cc psnr@255 rmse vif@strict viff "
-            "qabf@strict labf nabf "
-            "ssim@strict ms-ssim uqi qs qw qe qc@strict qy@strict qm qsf@strict qp fsim fmi@pixel fmi@gradient qcv "
-            "qcb@strict",
+            "One defensible definition each: right marginals, wrapped angles, means over sources, defined for flat "
+            "windows",
+            "en sd sf ag mi@strict nmi@strict qte@strict qncie scd cc psnr@255 rmse vif@strict viff qabf@strict labf "
+            "nabf ssim@strict ms-ssim uqi qs qw qe qc@strict qy@strict qm qsf@strict qp fsim fmi@pixel fmi@gradient "
+            "qcv qcb@strict",
             "en sd sf mi@strict qabf@strict vif@strict ssim@strict",
         ),
         _profile(

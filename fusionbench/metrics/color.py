@@ -107,8 +107,8 @@ def _colors(t: Triple) -> tuple[torch.Tensor, torch.Tensor]:
         formula="Mean CIEDE2000 difference of the coloured fused image from the coloured functional source.",
         convention=_REGION + " sRGB, D65, all parametric factors 1.",
         traps=(
-            "Lightness counts: anatomy shown through the tracer costs something by design. A copy of the "
-            "source scores 0.",
+            "Lightness counts: anatomy shown through the tracer costs something by design. A copy of the source "
+            "scores 0.",
         ),
         degenerate=_NO_TRACER + ".",
         symmetric=False,
@@ -131,9 +131,8 @@ def ciede(t: Triple) -> torch.Tensor:
         customary="higher",
         range="-1 to 1",
         reference="Defined here; CIELAB after CIE 15:2004",
-        formula="Correlation of the (a*, b*) vectors of the coloured fused image with those of the functional "
-        "source: the sum of "
-        "both covariances over the root of the product of the summed variances.",
+        formula="Correlation of the (a*, b*) vectors of the coloured fused image with those of the functional source: "
+        "the sum of both covariances over the root of the product of the summed variances.",
         convention=_REGION,
         traps=("A washed-out image keeps its correlation: read it with ciede2000.",),
         degenerate=_NO_TRACER + ", or where either image's chroma is the same everywhere (a grey fused image).",

@@ -93,8 +93,7 @@ def sf(t: Triple) -> torch.Tensor:
         range="0 to 255",
         unit="grey levels a pixel",
         reference="Cui et al., Detail preserved fusion of visible and infrared images using regional saliency "
-        "extraction and "
-        "multi-scale image decomposition, Optics Communications 2015",
+        "extraction and multi-scale image decomposition, Optics Communications 2015",
         doi="10.1016/j.optcom.2014.12.032",
         origin=EVALUATOR,
         formula="Mean of sqrt((gx^2 + gy^2) / 2).",
@@ -132,8 +131,8 @@ def gradient_strength(image: Image) -> torch.Tensor:
         reference="Eskicioglu, Fisher, Image quality measures and their performance, IEEE Trans. Communications 1995",
         doi="10.1109/26.477498",
         origin="VIFB and MEFB metricsSpatial_frequency.m",
-        formula="Root of the summed squared differences of horizontal and of vertical neighbours over the "
-        "number of pixels.",
+        formula="Root of the summed squared differences of horizontal and of vertical neighbours over the number of "
+        "pixels.",
         convention="Both sums are divided by H W, although there are H (W - 1) and (H - 1) W differences.",
         traps=("VIFB reads an RGB image as one of three times the width and crosses channel borders.",),
         degenerate="Always defined; 0 for a flat image.",
@@ -182,8 +181,8 @@ def ag_inner(t: Triple) -> torch.Tensor:
         customary="higher",
         range="0 to 1443",
         unit="grey levels",
-        reference="Rajalingam, Priya, Hybrid multimodality medical image fusion technique, Int. J. Eng. "
-        "Science Invention 2018",
+        reference="Rajalingam, Priya, Hybrid multimodality medical image fusion technique, Int. J. Eng. Science "
+        "Invention 2018",
         origin="VIFB and MEFB metricsEdge_intensity.m",
         formula="Mean Sobel gradient strength.",
         convention="Sobel weights 1 2 1, not divided by 8; borders replicate.",
@@ -212,16 +211,16 @@ _DIRECTIONS = ((0, 1, 1.0), (1, 0, 1.0), (1, 1, math.sqrt(0.5)), (1, -1, math.sq
         direction="describes",
         customary="higher",
         range="-1 upwards; 0 is ideal",
-        reference="Zheng, Essock, Hansen, Haun, A new metric based on extended spatial frequency, Information "
-        "Fusion 2007",
+        reference="Zheng, Essock, Hansen, Haun, A new metric based on extended spatial frequency, Information Fusion "
+        "2007",
         doi="10.1016/j.inffus.2005.04.003",
         origin="imageFusionMetrics metricZheng.m",
-        formula="(SF_F - SF_R) / SF_R, SF over four directions, SF_R from the larger of the two sources' "
-        "differences at each pixel.",
+        formula="(SF_F - SF_R) / SF_R, SF over four directions, SF_R from the larger of the two sources' differences "
+        "at each pixel.",
         convention="Diagonal terms weigh 1 / sqrt(2); the weight stands under the root once.",
         traps=(
-            "Signed: below 0 detail is lost, above 0 noise or distortion is added. Toolboxes rank it as if "
-            "more were better; qsf@strict takes the distance from 0.",
+            "Signed: below 0 detail is lost, above 0 noise or distortion is added. Toolboxes rank it as if more were "
+            "better; qsf@strict takes the distance from 0.",
         ),
         degenerate="NaN where both sources are flat.",
         min_size=2,
@@ -253,8 +252,8 @@ def qsf(t: Triple) -> torch.Tensor:
         direction="lower",
         customary="lower",
         range="0 upwards",
-        reference="Zheng, Essock, Hansen, Haun, A new metric based on extended spatial frequency, Information "
-        "Fusion 2007",
+        reference="Zheng, Essock, Hansen, Haun, A new metric based on extended spatial frequency, Information Fusion "
+        "2007",
         doi="10.1016/j.inffus.2005.04.003",
         formula="|SF_F - SF_R| / SF_R: the absolute value of qsf.",
         convention="As qsf; lost and added activity count alike.",
@@ -296,11 +295,10 @@ def _bands(image: Image) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]
         reference="Wang, Liu, A novel image fusion metric based on multi-scale analysis, ICSP 2008",
         doi="10.1109/ICOSP.2008.4697288",
         origin="imageFusionMetrics metricPWW.m with matlabPyrTools",
-        formula="Haar transform of two levels; in each, exp(-|difference|) of the three detail bands of F and "
-        "each source, summed "
-        "and weighted by the source's band energy; Q_1^(2/3) Q_2^(1/3), fine level first.",
-        convention="Orthonormal Haar on levels 0..255, the three bands added, not averaged: maximum 3. An odd "
-        "last row is dropped.",
+        formula="Haar transform of two levels; in each, exp(-|difference|) of the three detail bands of F and each "
+        "source, summed and weighted by the source's band energy; Q_1^(2/3) Q_2^(1/3), fine level first.",
+        convention="Orthonormal Haar on levels 0..255, the three bands added, not averaged: maximum 3. An odd last "
+        "row is dropped.",
         traps=("exp(-|d|) on grey levels forgives nothing: a difference of 5 levels counts as lost.",),
         degenerate="NaN where a level has no detail in either source.",
         min_size=4,

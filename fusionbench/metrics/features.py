@@ -159,16 +159,13 @@ def _register(name: str, title: str, short: str, feature: Callable[[torch.Tensor
             reference=_HAGHIGHAT,
             doi=_HAGHIGHAT_DOI,
             origin="Fast-FMI (fmi.m), in Tang's toolbox, MEFB and the DenseFuse family",
-            formula="In each 3 x 3 window the feature values of a source and of the fused image are taken as "
-            "two distributions over "
-            "the nine places; their joint distribution mixes the product with a Frechet bound so that it has "
-            "their correlation; "
-            "2 I / (H + H), averaged over windows and sources.",
+            formula="In each 3 x 3 window the feature values of a source and of the fused image are taken as two "
+            "distributions over the nine places; their joint distribution mixes the product with a Frechet bound so "
+            "that it has their correlation; 2 I / (H + H), averaged over windows and sources.",
             convention=more,
             traps=(
-                "The default feature of fmi.m is edge, although its help says raw pixels: what toolboxes print "
-                "as FMI_pixel is "
-                "fmi@edge.",
+                "The default feature of fmi.m is edge, although its help says raw pixels: what toolboxes print as "
+                "FMI_pixel is fmi@edge.",
                 "A window counts fully where it equals the source's, flat background included.",
             ),
             degenerate="Always defined; equal windows count 1, flat against varied ones 0.",
@@ -200,15 +197,14 @@ _register(
     "cosine coefficients",
     "FMI (dct)",
     _dct,
-    "Orthonormal DCT-II of the whole image; the windows lie in the frequency plane, so a mask has no meaning "
-    "and is ignored.",
+    "Orthonormal DCT-II of the whole image; the windows lie in the frequency plane, so a mask has no meaning and is "
+    "ignored.",
 )
 _register(
     "wavelet",
     "wavelet coefficients",
     "FMI (wavelet)",
     _wavelet,
-    "One level of the discrete Meyer wavelet (62 taps), symmetric border, the four bands side by side, "
-    "re-ranged to [0, 1]; a mask "
-    "has no meaning there and is ignored.",
+    "One level of the discrete Meyer wavelet (62 taps), symmetric border, the four bands side by side, re-ranged to "
+    "[0, 1]; a mask has no meaning there and is ignored.",
 )

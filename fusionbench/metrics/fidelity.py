@@ -129,19 +129,17 @@ def _shared_with_both(t: Triple) -> list[torch.Tensor]:
         reference=_SHEIKH,
         doi=_SHEIKH_DOI,
         origin=EVALUATOR + " (there called VIFF); Tang's toolbox (called VIF)",
-        formula="Information about each source that remains in the fused image over the information in that "
-        "source, Gaussian "
-        "channel model in local windows on four scales; VIF(A, F) + VIF(B, F).",
-        convention="Pixel domain, Gaussian windows 17, 9, 5, 3 with sigma N / 5, noise variance 2 on 0..255, "
-        "the source is the "
-        "reference, sum over the sources.",
+        formula="Information about each source that remains in the fused image over the information in that source, "
+        "Gaussian channel model in local windows on four scales; VIF(A, F) + VIF(B, F).",
+        convention="Pixel domain, Gaussian windows 17, 9, 5, 3 with sigma N / 5, noise variance 2 on 0..255, the "
+        "source is the reference, sum over the sources.",
         traps=(
             "VIFF (Han 2013) and wavelet VIF go by the same name: other numbers, other ranking (tau 0.1 to 0.4).",
             "On [0, 1] images a noise variance of 2 gives 1.25 instead of 0.51.",
             "Exchanging reference and fused image changes it by about 10 %.",
         ),
-        degenerate="NaN where a source is flat: it holds no information (the copied code prints 1). 0 for a "
-        "flat fused image.",
+        degenerate="NaN where a source is flat: it holds no information (the copied code prints 1). 0 for a flat "
+        "fused image.",
         min_size=41,
     )
 )
@@ -211,15 +209,14 @@ _HAN_NOISE = 0.005 * 255 * 255
         direction="higher",
         customary="higher",
         range="0 to about 1",
-        reference="Han, Cai, Cao, Xu, A new image fusion performance metric based on visual information "
-        "fidelity, Inf. Fusion 2013",
+        reference="Han, Cai, Cao, Xu, A new image fusion performance metric based on visual information fidelity, "
+        "Inf. Fusion 2013",
         doi="10.1016/j.inffus.2011.08.002",
         origin="Han's VIFF_Public.m; MEFB metricsVIF.m",
-        formula="At each window of each scale, VIF's two terms of the source with the smaller gain; their sums "
-        "are divided, and the "
-        "four scales mixed with 1, 0, 0.15, 1 over 2.15.",
-        convention="Pixel domain, Gaussian windows 17, 9, 5, 3; noise variance 0.005 * 255^2 = 325; 1e-7 added "
-        "to each term.",
+        formula="At each window of each scale, VIF's two terms of the source with the smaller gain; their sums are "
+        "divided, and the four scales mixed with 1, 0, 0.15, 1 over 2.15.",
+        convention="Pixel domain, Gaussian windows 17, 9, 5, 3; noise variance 0.005 * 255^2 = 325; 1e-7 added to "
+        "each term.",
         traps=("CDDFuse and its relatives print vif under this name: tau 0.1 to 0.4 between the two.",),
         degenerate="1 where both sources are flat (the added constants alone remain).",
         symmetric=False,

@@ -54,18 +54,15 @@ def compiled_polar(image: Image) -> tuple[NDArray[np.float64], NDArray[np.float6
         reference=_XYDEAS,
         doi=_XYDEAS_DOI,
         origin=EVALUATOR + "; Tang's toolbox, VIFB and MEFB agree to four digits on 0..255",
-        formula="How much of the strength and orientation of each source's Sobel edges the fused image keeps "
-        "(two sigmoids, "
-        "multiplied), averaged with the source's edge strength as weight.",
-        convention="Constants 0.9994, -15, 0.5 (strength) and 0.9879, -22, 0.8 (orientation), L = 1, zeros "
-        "beyond the border.",
+        formula="How much of the strength and orientation of each source's Sobel edges the fused image keeps (two "
+        "sigmoids, multiplied), averaged with the source's edge strength as weight.",
+        convention="Constants 0.9994, -15, 0.5 (strength) and 0.9879, -22, 0.8 (orientation), L = 1, zeros beyond the "
+        "border.",
         traps=(
-            "Angle differences are not wrapped at pi, so nearly vertical edges of opposite slope count as lost "
-            "(1 to 5 % low); "
-            "qabf@strict wraps them.",
-            "Where both strengths are equal the code takes the strength itself, not 1: invisible on 0..255, "
-            "but on [0, 1] "
-            "images the value of a perfect copy falls from 0.975 to 0.6.",
+            "Angle differences are not wrapped at pi, so nearly vertical edges of opposite slope count as lost (1 to "
+            "5 % low); qabf@strict wraps them.",
+            "Where both strengths are equal the code takes the strength itself, not 1: invisible on 0..255, but on "
+            "[0, 1] images the value of a perfect copy falls from 0.975 to 0.6.",
             "The ceiling is 0.9748 to 0.9753, never 1. The zero border makes edges of its own.",
             "Six toolboxes call qg (other constants, mean of ratios) by the same name.",
         ),
@@ -115,9 +112,8 @@ def _edge_sum(t: Triple, source: Image) -> torch.Tensor:
         reference=_XYDEAS,
         doi=_XYDEAS_DOI,
         formula="As qabf.",
-        convention="The constants of qabf, but orientations differ by at most pi / 2 (they have no sign), "
-        "equal strengths count "
-        "as fully kept, and borders replicate, so that a flat image has no edge.",
+        convention="The constants of qabf, but orientations differ by at most pi / 2 (they have no sign), equal "
+        "strengths count as fully kept, and borders replicate, so that a flat image has no edge.",
         traps=("The ceiling is 0.975, set by the published constants.",),
         degenerate="NaN where both sources are flat.",
     )
@@ -159,9 +155,8 @@ def _replicated_polar(t: Triple, image: Image) -> tuple[torch.Tensor, torch.Tens
         doi=_XYDEAS_DOI,
         origin="imageFusionMetrics metricXydeas.m",
         formula="As qabf, but the weighted mean of the two sources is taken at each pixel, then averaged over pixels.",
-        convention="Sigmoids 1 / (1 + exp(-10 (g - 0.5))) and 1 / (1 + exp(-20 (a - 0.75))), angles wrapped, "
-        "zeros beyond the "
-        "border, 0.00001 in place of zero gradients, unweighted mean over pixels.",
+        convention="Sigmoids 1 / (1 + exp(-10 (g - 0.5))) and 1 / (1 + exp(-20 (a - 0.75))), angles wrapped, zeros "
+        "beyond the border, 0.00001 in place of zero gradients, unweighted mean over pixels.",
         traps=(
             "Every flat pixel counts as fully kept: with the background of a slice it is 0.2 to 0.4 above qabf.",
             "Toolboxes and papers use the names Qabf and QG for either.",
@@ -200,9 +195,8 @@ _PETROVIC_DOI = "10.1109/ICCV.2005.175"
 _KUMAR = "Shreyamsha Kumar, Multifocus and multispectral image fusion based on pixel significance, SIViP 2013"
 _KUMAR_DOI = "10.1007/s11760-012-0361-x"
 _THRESHOLDS = (
-    "Sobel / 8 with reflected borders; sigmoids 0.9999, 19, 0.5 and 0.9995, 22, 0.5, under a root; weights "
-    "g^1.5 where the "
-    "gradient is at least 2 levels, else 0.001."
+    "Sobel / 8 with reflected borders; sigmoids 0.9999, 19, 0.5 and 0.9995, 22, 0.5, under a root; weights g^1.5 "
+    "where the gradient is at least 2 levels, else 0.001."
 )
 
 
@@ -308,8 +302,8 @@ def labf(t: Triple) -> torch.Tensor:
         formula="Share of edge weight that is not preserved where the fused gradient exceeds both sources' gradients.",
         convention=_THRESHOLDS,
         traps=(
-            "Tang's toolbox passes the arguments in the wrong order: nabf@tang ranks nearly the other way "
-            "round (tau -0.6).",
+            "Tang's toolbox passes the arguments in the wrong order: nabf@tang ranks nearly the other way round (tau "
+            "-0.6).",
             "On [0, 1] images the threshold of 2 levels is never reached.",
         ),
         degenerate="Always defined (flat pixels have weight 0.001).",
@@ -356,8 +350,8 @@ def nabf_petrovic(t: Triple) -> torch.Tensor:
         reference=_KUMAR,
         doi=_KUMAR_DOI,
         origin="Evaluation-for-Image-Fusion (Tang) since 2023: analysis_nabf(A, B, F) instead of (F, A, B)",
-        formula="The artefacts that the first source would have, were it fused from the second source and the "
-        "fused image.",
+        formula="The artefacts that the first source would have, were it fused from the second source and the fused "
+        "image.",
         convention=_THRESHOLDS + " Arguments exchanged as published.",
         traps=("Kendall tau with nabf is about -0.6: it measures something else, and rewards the opposite.",),
         degenerate="Always defined (flat pixels have weight 0.001).",

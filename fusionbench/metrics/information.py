@@ -185,8 +185,8 @@ def mi_tang(t: Triple) -> torch.Tensor:
         doi=_QU_DOI,
         origin="VIFB metricsMutinf.m",
         formula="As mi, on images whose levels were stretched to 0..255 and rounded.",
-        convention="Natural logarithm, sum. Stretching is one to one on levels, so only rounding of ties could "
-        "tell it from mi.",
+        convention="Natural logarithm, sum. Stretching is one to one on levels, so only rounding of ties could tell "
+        "it from mi.",
         traps=("The same column heading as Tang's bits.",),
         degenerate="Always defined; 0 where the fused image is flat or both sources are.",
     )
@@ -268,8 +268,8 @@ def nmi_strict(t: Triple) -> torch.Tensor:
         doi="10.1016/j.biosystemseng.2009.02.009",
         origin="VIFB and MEFB metricsCross_entropy.m",
         formula="Sum over levels of p_A log2(p_A / p_F), averaged over the two sources.",
-        convention="Base 2; levels missing from either histogram are left out, so it is no true divergence and "
-        "can be negative.",
+        convention="Base 2; levels missing from either histogram are left out, so it is no true divergence and can be "
+        "negative.",
         traps=(
             "It compares histograms only: any shuffle of the pixels keeps it.",
             "IVIF_ZOO computes another thing (BCE).",
@@ -321,8 +321,8 @@ _CVEJIC = (
 )
 _CVEJIC_DOI = "10.1049/el:20060693"
 _NAVA = (
-    "Nava, Cristobal, Escalante-Ramirez, Mutual information improves image fusion quality assessments, "
-    "SPIE Newsroom 2007"
+    "Nava, Cristobal, Escalante-Ramirez, Mutual information improves image fusion quality assessments, SPIE Newsroom "
+    "2007"
 )
 _NAVA_DOI = "10.1117/2.1200708.0824"
 
@@ -340,8 +340,8 @@ _NAVA_DOI = "10.1117/2.1200708.0824"
         doi=_NAVA_DOI,
         origin="imageFusionMetrics metricMI.m (sw = 3) with tsallis.m",
         formula="(I_q(A; F) + I_q(B; F)) / (H(A)^q + H(B)^q + I_q(A; B)), I_q the Tsallis divergence of order q.",
-        convention="q = 0.43137; images stretched; entropies in bits; marginals transposed relative to the "
-        "joint, as coded.",
+        convention="q = 0.43137; images stretched; entropies in bits; marginals transposed relative to the joint, as "
+        "coded.",
         traps=(
             "tsallis.m takes column sums for the first image: qte@strict has them right. MI and NCC survive by "
             "symmetry.",
@@ -388,10 +388,10 @@ def qte_strict(t: Triple) -> torch.Tensor:
         reference=_CVEJIC,
         doi=_CVEJIC_DOI,
         origin="imageFusionMetrics metricMI.m (sw = 2) with tsallis.m; MEFB metricsTE.m",
-        formula="I_q(A; F) + I_q(B; F), I_q the Tsallis divergence of the joint histogram from the product of "
-        "the marginals.",
-        convention="q = 1.85, sum over the sources, images stretched, marginals transposed relative to the "
-        "joint, as coded.",
+        formula="I_q(A; F) + I_q(B; F), I_q the Tsallis divergence of the joint histogram from the product of the "
+        "marginals.",
+        convention="q = 1.85, sum over the sources, images stretched, marginals transposed relative to the joint, as "
+        "coded.",
         traps=(
             "Dominated by rare level pairs: 0.06 to 29 on four test triples.",
             "See qte for the exchanged marginals.",
@@ -414,13 +414,12 @@ def qte_cvejic(t: Triple) -> torch.Tensor:
         direction="higher",
         customary="higher",
         range="0 to 1; 0.8 to 0.83 in practice",
-        reference="Wang, Shen, Jin, Performance evaluation of image fusion techniques, in Image Fusion "
-        "(Stathaki), 2008",
+        reference="Wang, Shen, Jin, Performance evaluation of image fusion techniques, in Image Fusion (Stathaki), "
+        "2008",
         doi="10.1016/B978-0-12-372529-5.00017-2",
         origin="imageFusionMetrics metricWang.m; MEFB metricsQncie.m",
         formula="1 + sum (l_i / 3) log_256(l_i / 3) over the eigenvalues l_i of the 3 x 3 matrix of nonlinear "
-        "correlation "
-        "coefficients NCC = H(X) + H(Y) - H(X, Y) in base 256 of A, B and F.",
+        "correlation coefficients NCC = H(X) + H(Y) - H(X, Y) in base 256 of A, B and F.",
         convention="256 levels, base 256, ones on the diagonal, images stretched.",
         traps=("I(A; B) enters: it moves with the pair, not only with the method. Its spread over methods is tiny.",),
         degenerate="Always defined; 1 - log_256 3 = 0.80188 where all three are unrelated.",

@@ -47,15 +47,15 @@ def _blocks(x: torch.Tensor, side: int) -> torch.Tensor:
         direction="lower",
         customary="lower",
         range="0 upwards, unbounded",
-        reference="Chen, Varshney, A human perception inspired quality metric for image fusion, Information "
-        "Fusion 2007",
+        reference="Chen, Varshney, A human perception inspired quality metric for image fusion, Information Fusion "
+        "2007",
         doi="10.1016/j.inffus.2005.10.001",
         origin="imageFusionMetrics metricChen.m; VIFB and MEFB",
         formula="Differences of each source from the fused image, filtered by a contrast sensitivity function, "
-        "squared and averaged "
-        "in 16 x 16 blocks; the blocks are weighted by the sum of the source's Sobel strength to the power 5.",
-        convention="Images stretched to 0..255; Mannos-Sakrison filter over frequencies width / 8; zeros "
-        "beyond the border.",
+        "squared and averaged in 16 x 16 blocks; the blocks are weighted by the sum of the source's Sobel strength to "
+        "the power 5.",
+        convention="Images stretched to 0..255; Mannos-Sakrison filter over frequencies width / 8; zeros beyond the "
+        "border.",
         traps=(
             "The fifth power lets a few blocks decide: 29 to 981 on one image family.",
             "The filter depends on image size: values of two sizes cannot be compared.",
@@ -120,16 +120,13 @@ def _unscaled(sigma: float) -> _ops.Taps:
         reference=_CHEN_BLUM,
         doi=_CHEN_BLUM_DOI,
         origin="imageFusionMetrics metricChenBlum.m; VIFB and MEFB",
-        formula="Ratio of the smaller to the larger masked contrast of each source and the fused image, "
-        "weighted by the squared "
-        "contrast of the source, averaged over pixels.",
-        convention="Images stretched to 0..255; difference-of-Gaussians filter over frequencies size / 30; 31 "
-        "x 31 Gaussians with "
-        "sigma 2 and 4 that do not sum to 1, zeros beyond the border; p = 3, q = 2, Z = 0.0001.",
+        formula="Ratio of the smaller to the larger masked contrast of each source and the fused image, weighted by "
+        "the squared contrast of the source, averaged over pixels.",
+        convention="Images stretched to 0..255; difference-of-Gaussians filter over frequencies size / 30; 31 x 31 "
+        "Gaussians with sigma 2 and 4 that do not sum to 1, zeros beyond the border; p = 3, q = 2, Z = 0.0001.",
         traps=(
             "On flat black background the contrast is a quotient of rounding errors of the Fourier transform: "
-            "flipping an image "
-            "moves the third digit.",
+            "flipping an image moves the third digit.",
             "The filter depends on image size.",
         ),
         degenerate="NaN where the images are black somewhere beyond the filter's rounding errors, as when both "

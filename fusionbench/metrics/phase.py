@@ -151,16 +151,14 @@ def _feature_maps(t: Triple) -> tuple[list[list[Image]], list[torch.Tensor]]:
         direction="higher",
         customary="higher",
         range="0 to 1",
-        reference="Zhao, Laganiere, Liu, Performance assessment of combinative pixel-level image fusion based "
-        "on an absolute "
-        "feature measurement, IJICIC 2007; phase congruency after Kovesi, Videre 1999",
+        reference="Zhao, Laganiere, Liu, Performance assessment of combinative pixel-level image fusion based on an "
+        "absolute feature measurement, IJICIC 2007; phase congruency after Kovesi, Videre 1999",
         origin="imageFusionMetrics metricZhao.m with myphasecong3.m; MEFB metricsQp.m",
-        formula="Phase congruency and its largest and smallest moments: for each, the best local correlation "
-        "of the fused map "
-        "with the map of A, of B, and of the stronger of both; averaged over feature pixels, then multiplied.",
-        convention="Six orientations, four scales from wavelength 3 by 2.1; features where congruency exceeds "
-        "0.1; Gaussian 11 x 11 "
-        "windows, zeros beyond the border, constants 0.0001.",
+        formula="Phase congruency and its largest and smallest moments: for each, the best local correlation of the "
+        "fused map with the map of A, of B, and of the stronger of both; averaged over feature pixels, then "
+        "multiplied.",
+        convention="Six orientations, four scales from wavelength 3 by 2.1; features where congruency exceeds 0.1; "
+        "Gaussian 11 x 11 windows, zeros beyond the border, constants 0.0001.",
         traps=("The threshold makes it jump: a small change of contrast adds or removes feature pixels.",),
         degenerate="NaN where neither source has a feature pixel, as when both are flat.",
         min_size=8,
@@ -202,12 +200,10 @@ def _reduced(image: Image) -> Image:
         reference="Zhang, Zhang, Mou, Zhang, FSIM: a feature similarity index for image quality assessment, TIP 2011",
         doi="10.1109/TIP.2011.2109730",
         origin="FeatureSIM.m of Zhang et al., averaged over the two sources",
-        formula="Similarity of phase congruency times similarity of Scharr gradients, weighted by the larger "
-        "phase congruency; mean "
-        "of FSIM(A, F) and FSIM(B, F).",
-        convention="Four orientations, four scales from wavelength 6 by 2; constants 0.85 and 160 on 0..255; "
-        "images larger than 384 "
-        "are averaged down to about 256 first.",
+        formula="Similarity of phase congruency times similarity of Scharr gradients, weighted by the larger phase "
+        "congruency; mean of FSIM(A, F) and FSIM(B, F).",
+        convention="Four orientations, four scales from wavelength 6 by 2; constants 0.85 and 160 on 0..255; images "
+        "larger than 384 are averaged down to about 256 first.",
         traps=("A copy of one source scores well above 0.5, as every mean over sources does.",),
         degenerate="NaN where a source and the fused image are both flat.",
         min_size=8,

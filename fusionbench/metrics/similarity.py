@@ -56,8 +56,8 @@ def _edge_factor(t: Triple, border: str = "zeros") -> torch.Tensor:
 
 
 _SSIM = (
-    "The similarity is SSIM with its constants (11 x 11 Gaussian, sigma 1.5, range 255), not the 8 x 8 UQI "
-    "of the paper."
+    "The similarity is SSIM with its constants (11 x 11 Gaussian, sigma 1.5, range 255), not the 8 x 8 UQI of the "
+    "paper."
 )
 
 
@@ -204,9 +204,8 @@ def _defined_mean(t: Triple, values: torch.Tensor) -> torch.Tensor:
         range="-1 to 1",
         reference=_CVEJIC,
         origin="imageFusionMetrics metricCvejic.m (sw = 2); MEFB metricsQc.m",
-        formula="Mean over windows of s SSIM(A, F) + (1 - s) SSIM(B, F), s = cov(A, F) / (cov(A, F) + cov(B, "
-        "F)); 0 where s < 0 "
-        "and 1 where s > 1.",
+        formula="Mean over windows of s SSIM(A, F) + (1 - s) SSIM(B, F), s = cov(A, F) / (cov(A, F) + cov(B, F)); 0 "
+        "where s < 0 and 1 where s > 1.",
         convention="Gaussian 7 x 7, sigma 1.5, constants 2e-16; windows where s is 0 / 0 are left out, as MEFB does.",
         traps=(
             "imageFusionMetrics returns NaN for every slice with a black background.",
@@ -240,9 +239,8 @@ def qc(t: Triple) -> torch.Tensor:
         reference=_YANG,
         doi=_YANG_DOI,
         origin="imageFusionMetrics metricYang.m; MEFB metricsQy.m",
-        formula="Windows where SSIM(A, B) >= 0.75: l SSIM(A, F) + (1 - l) SSIM(B, F), l = var A / (var A + var "
-        "B); elsewhere the "
-        "larger of the two.",
+        formula="Windows where SSIM(A, B) >= 0.75: l SSIM(A, F) + (1 - l) SSIM(B, F), l = var A / (var A + var B); "
+        "elsewhere the larger of the two.",
         convention="Gaussian 7 x 7, sigma 1.5, constants 2e-16; windows where l is 0 / 0 are left out, as MEFB does.",
         traps=(
             "imageFusionMetrics returns NaN for every slice with a black background.",

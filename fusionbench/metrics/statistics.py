@@ -105,8 +105,8 @@ def sd(t: Triple) -> torch.Tensor:
         direction="higher",
         customary="higher",
         range="-1 to 1",
-        reference="Ma, Ma, Li, Infrared and visible image fusion methods and applications: a survey, "
-        "Information Fusion 2019",
+        reference="Ma, Ma, Li, Infrared and visible image fusion methods and applications: a survey, Information "
+        "Fusion 2019",
         doi="10.1016/j.inffus.2018.02.004",
         origin=EVALUATOR + "; Tang's toolbox",
         formula="Pearson's correlation of the fused image with each source, averaged over the two.",
@@ -189,8 +189,8 @@ def mse(t: Triple) -> torch.Tensor:
         unit="dB",
         origin=EVALUATOR,
         formula="10 log10(peak^2 / MSE), with the MSE averaged over the two sources first.",
-        convention="Peak is the largest level of the fused image, so a darker fusion gets a lower value for "
-        "the same error.",
+        convention="Peak is the largest level of the fused image, so a darker fusion gets a lower value for the same "
+        "error.",
         traps=(
             "Four incompatible forms are in use: this one, psnr@255 (strict), psnr@tang (48.13 dB more), psnr@vifb.",
             "The average of the two sources is all but the best possible image under it.",

@@ -73,8 +73,8 @@ def ssim_sum(t: Triple, taps: NDArray[np.float64], levels: float, *, sample: boo
         doi=_DOI,
         origin="Evaluator.py of DM-FNet and LKC-FUNet (scikit-image's defaults with data_range=255)",
         formula="Similarity of local mean, contrast and structure in windows, averaged; SSIM(A, F) + SSIM(B, F).",
-        convention="Uniform 7 x 7 window, valid windows only, sample covariance, K1 = 0.01, K2 = 0.03, data "
-        "range 255, sum.",
+        convention="Uniform 7 x 7 window, valid windows only, sample covariance, K1 = 0.01, K2 = 0.03, data range "
+        "255, sum.",
         traps=(
             "CDDFuse's published values use data range 2 on 0..255 (ssim@l2): other ranking (tau 0.8).",
             "Half the codes print the mean over the sources, half the sum.",
@@ -180,8 +180,7 @@ def ssim_strict(t: Triple) -> torch.Tensor:
         origin="Tang's toolbox since 2023 (MATLAB's ssim on doubles of 0..255); dungdz67/Image-Fusion-Metric",
         formula="The mean of SSIM(A, F) and SSIM(B, F), with constants 65025 times too small.",
         convention="Gaussian 11 x 11 window with sigma 1.5, borders replicated (the map has the image's size), "
-        "population moments, "
-        "range 1 on levels 0..255, mean.",
+        "population moments, range 1 on levels 0..255, mean.",
         traps=("All but flat regions are unregularised: noise in dark background counts in full.",),
         degenerate="Always defined.",
     )
@@ -248,11 +247,10 @@ def _masked_mean(values: torch.Tensor, inside: torch.Tensor | None) -> torch.Ten
         reference=_MS_REFERENCE,
         doi=_MS_DOI,
         origin="IVIF_ZOO, cslib, chenzpstar with this definition",
-        formula="Product over five scales of mean contrast-structure terms, luminance at the coarsest, to "
-        "Wang's exponents.",
-        convention="Gaussian 11 x 11, sigma 1.5, range 255; 2 x 2 means between scales (odd sides padded as in "
-        "piq); a negative "
-        "mean counts as 0; mean over the sources.",
+        formula="Product over five scales of mean contrast-structure terms, luminance at the coarsest, to Wang's "
+        "exponents.",
+        convention="Gaussian 11 x 11, sigma 1.5, range 255; 2 x 2 means between scales (odd sides padded as in piq); "
+        "a negative mean counts as 0; mean over the sources.",
         traps=("Tang's toolbox and the DenseFuse family print mef-ms-ssim under this name.",),
         degenerate="Always defined; NaN only where a mask leaves no window at a coarse scale.",
         min_size=161,
@@ -299,8 +297,8 @@ def ms_ssim_sum(t: Triple) -> torch.Tensor:
         reference="Wang, Bovik, A universal image quality index, IEEE Signal Processing Letters 2002",
         doi="10.1109/97.995823",
         formula="SSIM without constants: the mean of Q(A, F) and Q(B, F).",
-        convention="Uniform 8 x 8 windows at every pixel. Two flat windows compare by their means alone; two "
-        "black ones count 1.",
+        convention="Uniform 8 x 8 windows at every pixel. Two flat windows compare by their means alone; two black "
+        "ones count 1.",
         traps=(
             "Piella's toolbox code calls an SSIM with constants by this name; torchmetrics uses 11 x 11 Gaussians.",
         ),
@@ -377,9 +375,8 @@ def _mef_ssim(t: Triple, a: Image, b: Image, f: Image) -> torch.Tensor:
         reference=_MEF_REFERENCE,
         doi=_MEF_DOI,
         origin="mef_ssim.m of Ma et al.; Tang's toolbox up to 2022 prints it as SSIM",
-        formula="Each 11 x 11 patch is compared, without its mean, with a mixture of the sources' patches that "
-        "has the larger "
-        "contrast of the two and a structure weighted by contrast.",
+        formula="Each 11 x 11 patch is compared, without its mean, with a mixture of the sources' patches that has "
+        "the larger contrast of the two and a structure weighted by contrast.",
         convention="K = 0.03 on 0..255; box windows for the mixture, Gaussian (sigma 1.5) for the comparison.",
         traps=("Made for exposure series: the brightness of the fused image is not judged at all.",),
         degenerate="Always defined.",
@@ -431,8 +428,8 @@ def _mef_ms_ssim(t: Triple, *, lagging: bool) -> torch.Tensor:
         range="0 to 1",
         reference=_MEF_REFERENCE,
         doi=_MEF_DOI,
-        origin="mef_ms_ssim.m of Ma et al.; Tang's toolbox and the DenseFuse family print it as MS-SSIM, MEFB "
-        "as MEF_SSIM",
+        origin="mef_ms_ssim.m of Ma et al.; Tang's toolbox and the DenseFuse family print it as MS-SSIM, MEFB as "
+        "MEF_SSIM",
         formula="Product of mef-ssim at three scales, exponents 0.0448, 0.2856, 0.3001 divided by their sum.",
         convention="2 x 2 means between scales; a negative scale counts as 0.",
         traps=("Made for exposure series: the brightness of the fused image is not judged at all.",),

@@ -62,9 +62,8 @@ def _contrasts(t: Triple, image: Image) -> torch.Tensor:
         customary="higher",
         range="-1 to 1",
         reference="Defined here; after the contrast recovery coefficient of NEMA NU 2",
-        formula="For each lesion, its contrast in the fused image over its contrast in the source that shows "
-        "it best, with sign, "
-        "clipped to -1..1; mean over lesions.",
+        formula="For each lesion, its contrast in the fused image over its contrast in the source that shows it best, "
+        "with sign, clipped to -1..1; mean over lesions.",
         convention="Contrast: mean level inside minus mean level of brain tissue 2 to 6 pixels away. Masks are "
         "ignored.",
         traps=("1 means kept in full; exaggeration is not rewarded, noise not seen: read it with lesion-cnr.",),
@@ -96,10 +95,10 @@ def lesion_recovery(t: Triple) -> torch.Tensor:
         range="0 upwards",
         reference="Defined here; contrast-to-noise ratio after Timischl, Scanning 2015",
         doi="10.1002/sca.21179",
-        formula="For each lesion, |mean inside - mean around| over the root of the mean of both variances; "
-        "mean over lesions.",
-        convention="Regions as in lesion-recovery; 1 / 12 (rounding to levels) is added to the variance. Masks "
-        "are ignored.",
+        formula="For each lesion, |mean inside - mean around| over the root of the mean of both variances; mean over "
+        "lesions.",
+        convention="Regions as in lesion-recovery; 1 / 12 (rounding to levels) is added to the variance. Masks are "
+        "ignored.",
         traps=("Anatomy around a lesion counts as noise: that is what a reader has to see through.",),
         degenerate="NaN where the pair has no lesion; 0 for a flat fused image.",
         needs=frozenset({"truth"}),
@@ -144,12 +143,10 @@ def _tissue_regions(t: Triple) -> tuple[torch.Tensor, torch.Tensor]:
         customary="higher",
         range="0 to 1",
         reference="Defined here",
-        formula="Share of the true boundary pixels between tissues whose 3 x 3 neighbourhood holds a Sobel "
-        "strength above the level "
-        "that 95 % of the neighbourhoods inside homogeneous tissue stay below.",
-        convention="Boundaries of the strongest tissue (grey, white, fluid, bone, none); homogeneous: at least "
-        "3 pixels from any "
-        "boundary and off the lesions; borders replicate. Masks are ignored.",
+        formula="Share of the true boundary pixels between tissues whose 3 x 3 neighbourhood holds a Sobel strength "
+        "above the level that 95 % of the neighbourhoods inside homogeneous tissue stay below.",
+        convention="Boundaries of the strongest tissue (grey, white, fluid, bone, none); homogeneous: at least 3 "
+        "pixels from any boundary and off the lesions; borders replicate. Masks are ignored.",
         traps=("The threshold follows the image's own noise, so neither stretching nor sharpening helps.",),
         degenerate="NaN where the truth has no boundary or no homogeneous tissue; 0 for a flat fused image.",
         needs=frozenset({"truth"}),
