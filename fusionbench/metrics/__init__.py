@@ -47,6 +47,7 @@ __all__ = [
     "prepare",
     "reason",
     "select",
+    "variant",
 ]
 
 Images = NDArray[np.uint8] | torch.Tensor
@@ -89,6 +90,19 @@ class MetricFacts:
     def __post_init__(self) -> None:
         if str(Column.parse(self.name)) != self.name or Column.parse(self.name).mask:
             raise ValueError(f"metric name {self.name!r}: give name or name@convention; + is for masks")
+
+
+def variant(base: MetricFacts, *, name: str, **differs: Any) -> MetricFacts:
+    """The fact sheet of another convention of ``base``: what ``differs``, field by field; it inherits all else.
+
+    Raises ValueError for a field that says what ``base`` says already, TypeError for one that there is not.
+    """
+    repeated = [field for field, value in differs.items() if getattr(base, field, None) == value]
+    if repeated:
+        raise ValueError(
+            f"metric {name!r} inherits {', '.join(repeated)} from {base.name!r}; leave out what is the same"
+        )
+    return dataclasses.replace(base, name=name, **differs)
 
 
 METRICS: Registry[MetricFacts] = Registry("metric", ("fusionbench.metrics",), "fusionbench.metrics")

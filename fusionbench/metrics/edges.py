@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from fusionbench.metrics import METRICS, MetricFacts, _ops
+from fusionbench.metrics import METRICS, MetricFacts, _ops, variant
 from fusionbench.metrics._kernels import edges as kernels
 from fusionbench.metrics._ops import safe_ratio, sum_of
 from fusionbench.metrics._triple import Image, Triple
@@ -56,56 +56,58 @@ def shifted_difference(image: Image, down: int, right: int) -> torch.Tensor:
     return x[:, down:, max(right, 0) : w + min(right, 0)] - first
 
 
-@METRICS.register(
-    MetricFacts(
-        name="sf",
-        title="Spatial frequency",
-        short="SF",
-        family="edges",
-        direction="describes",
-        customary="higher",
-        range="0 to 360.6",
-        unit="grey levels a pixel",
-        reference="Eskicioglu, Fisher, Image quality measures and their performance, IEEE Trans. Communications 1995",
-        doi="10.1109/26.477498",
-        origin=EVALUATOR + "; Tang's toolbox since 2023",
-        formula="Root of the mean squared difference of horizontal neighbours plus that of vertical neighbours.",
-        convention="Each mean is over the differences that exist: H (W - 1) and (H - 1) W of them.",
-        traps=("VIFB and MEFB divide both by H W (0.2 % lower at 256).", "Noise raises it more than any detail does."),
-        degenerate="Always defined; 0 for a flat image.",
-        min_size=2,
-    )
+_SF = MetricFacts(
+    name="sf",
+    title="Spatial frequency",
+    short="SF",
+    family="edges",
+    direction="describes",
+    customary="higher",
+    range="0 to 360.6",
+    unit="grey levels a pixel",
+    reference="Eskicioglu, Fisher, Image quality measures and their performance, IEEE Trans. Communications 1995",
+    doi="10.1109/26.477498",
+    origin=EVALUATOR + "; Tang's toolbox since 2023",
+    formula="Root of the mean squared difference of horizontal neighbours plus that of vertical neighbours.",
+    convention="Each mean is over the differences that exist: H (W - 1) and (H - 1) W of them.",
+    traps=("VIFB and MEFB divide both by H W (0.2 % lower at 256).", "Noise raises it more than any detail does."),
+    degenerate="Always defined; 0 for a flat image.",
+    min_size=2,
 )
+
+
+@METRICS.register(_SF)
 def sf(t: Triple) -> torch.Tensor:
     """(N,) in grey levels a pixel."""
     rows, row_count, columns, column_count = squared_differences(t)
     return torch.sqrt(rows / row_count + columns / column_count)
 
 
-@METRICS.register(
-    MetricFacts(
-        name="ag",
-        title="Average gradient",
-        short="AG",
-        family="edges",
-        direction="describes",
-        customary="higher",
-        range="0 to 255",
-        unit="grey levels a pixel",
-        reference="Cui et al., Detail preserved fusion of visible and infrared images using regional saliency "
-        "extraction and multi-scale image decomposition, Optics Communications 2015",
-        doi="10.1016/j.optcom.2014.12.032",
-        origin=EVALUATOR,
-        formula="Mean of sqrt((gx^2 + gy^2) / 2).",
-        convention="Central differences, one-sided at the border; mean over all H W pixels.",
-        traps=(
-            "Tang's toolbox, VIFB and MEFB divide the same sum by (H - 1)(W - 1): 0.8 % more at 256.",
-            "Forward differences, or no division by two under the root, give 20 to 90 % more under the same name.",
-        ),
-        degenerate="Always defined; 0 for a flat image.",
-        min_size=2,
-    )
+_AG = MetricFacts(
+    name="ag",
+    title="Average gradient",
+    short="AG",
+    family="edges",
+    direction="describes",
+    customary="higher",
+    range="0 to 255",
+    unit="grey levels a pixel",
+    reference="Cui et al., Detail preserved fusion of visible and infrared images using regional saliency extraction "
+    "and multi-scale image decomposition, Optics Communications 2015",
+    doi="10.1016/j.optcom.2014.12.032",
+    origin=EVALUATOR,
+    formula="Mean of sqrt((gx^2 + gy^2) / 2).",
+    convention="Central differences, one-sided at the border; mean over all H W pixels.",
+    traps=(
+        "Tang's toolbox, VIFB and MEFB divide the same sum by (H - 1)(W - 1): 0.8 % more at 256.",
+        "Forward differences, or no division by two under the root, give 20 to 90 % more under the same name.",
+    ),
+    degenerate="Always defined; 0 for a flat image.",
+    min_size=2,
 )
+
+
+@METRICS.register(_AG)
 def ag(t: Triple) -> torch.Tensor:
     """(N,) in grey levels a pixel."""
     h, w = t.size[1:]
@@ -119,24 +121,16 @@ def gradient_strength(image: Image) -> torch.Tensor:
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _SF,
         name="sf@mn",
         title="Spatial frequency, both means over all pixels",
         short="SF (MN)",
-        family="edges",
-        direction="describes",
-        customary="higher",
-        range="0 to 360.6",
-        unit="grey levels a pixel",
-        reference="Eskicioglu, Fisher, Image quality measures and their performance, IEEE Trans. Communications 1995",
-        doi="10.1109/26.477498",
-        origin="VIFB and MEFB metricsSpatial_frequency.m",
         formula="Root of the summed squared differences of horizontal and of vertical neighbours over the number of "
         "pixels.",
+        origin="VIFB and MEFB metricsSpatial_frequency.m",
         convention="Both sums are divided by H W, although there are H (W - 1) and (H - 1) W differences.",
         traps=("VIFB reads an RGB image as one of three times the width and crosses channel borders.",),
-        degenerate="Always defined; 0 for a flat image.",
-        min_size=2,
     )
 )
 def sf_mn(t: Triple) -> torch.Tensor:
@@ -146,23 +140,16 @@ def sf_mn(t: Triple) -> torch.Tensor:
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _AG,
         name="ag@inner",
         title="Average gradient over (H - 1)(W - 1)",
         short="AG (inner)",
-        family="edges",
-        direction="describes",
-        customary="higher",
-        range="0 to 255",
-        unit="grey levels a pixel",
-        reference="Cui et al., Detail preserved fusion of visible and infrared images, Optics Communications 2015",
-        doi="10.1016/j.optcom.2014.12.032",
-        origin="Tang's toolbox, VIFB, MEFB and their ports",
         formula="Sum of sqrt((gx^2 + gy^2) / 2) over (H - 1)(W - 1).",
+        reference="Cui et al., Detail preserved fusion of visible and infrared images, Optics Communications 2015",
+        origin="Tang's toolbox, VIFB, MEFB and their ports",
         convention="Central differences at all H W pixels, but divided by (H - 1)(W - 1): 0.8 % more than ag at 256.",
         traps=("The excess depends on image size.",),
-        degenerate="Always defined; 0 for a flat image.",
-        min_size=2,
     )
 )
 def ag_inner(t: Triple) -> torch.Tensor:
@@ -202,30 +189,30 @@ def ei(t: Triple) -> torch.Tensor:
 _DIRECTIONS = ((0, 1, 1.0), (1, 0, 1.0), (1, 1, math.sqrt(0.5)), (1, -1, math.sqrt(0.5)))
 
 
-@METRICS.register(
-    MetricFacts(
-        name="qsf",
-        title="Spatial-frequency error ratio (Zheng)",
-        short="QSF",
-        family="edges",
-        direction="describes",
-        customary="higher",
-        range="-1 upwards; 0 is ideal",
-        reference="Zheng, Essock, Hansen, Haun, A new metric based on extended spatial frequency, Information Fusion "
-        "2007",
-        doi="10.1016/j.inffus.2005.04.003",
-        origin="imageFusionMetrics metricZheng.m",
-        formula="(SF_F - SF_R) / SF_R, SF over four directions, SF_R from the larger of the two sources' differences "
-        "at each pixel.",
-        convention="Diagonal terms weigh 1 / sqrt(2); the weight stands under the root once.",
-        traps=(
-            "Signed: below 0 detail is lost, above 0 noise or distortion is added. Toolboxes rank it as if more were "
-            "better; qsf@strict takes the distance from 0.",
-        ),
-        degenerate="NaN where both sources are flat.",
-        min_size=2,
-    )
+_QSF = MetricFacts(
+    name="qsf",
+    title="Spatial-frequency error ratio (Zheng)",
+    short="QSF",
+    family="edges",
+    direction="describes",
+    customary="higher",
+    range="-1 upwards; 0 is ideal",
+    reference="Zheng, Essock, Hansen, Haun, A new metric based on extended spatial frequency, Information Fusion 2007",
+    doi="10.1016/j.inffus.2005.04.003",
+    origin="imageFusionMetrics metricZheng.m",
+    formula="(SF_F - SF_R) / SF_R, SF over four directions, SF_R from the larger of the two sources' differences at "
+    "each pixel.",
+    convention="Diagonal terms weigh 1 / sqrt(2); the weight stands under the root once.",
+    traps=(
+        "Signed: below 0 detail is lost, above 0 noise or distortion is added. Toolboxes rank it as if more were "
+        "better; qsf@strict takes the distance from 0.",
+    ),
+    degenerate="NaN where both sources are flat.",
+    min_size=2,
 )
+
+
+@METRICS.register(_QSF)
 def qsf(t: Triple) -> torch.Tensor:
     """(N,) relative error."""
 
@@ -244,22 +231,18 @@ def qsf(t: Triple) -> torch.Tensor:
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _QSF,
         name="qsf@strict",
         title="Spatial-frequency error ratio, distance from the ideal",
         short="|QSF|",
-        family="edges",
         direction="lower",
         customary="lower",
         range="0 upwards",
-        reference="Zheng, Essock, Hansen, Haun, A new metric based on extended spatial frequency, Information Fusion "
-        "2007",
-        doi="10.1016/j.inffus.2005.04.003",
         formula="|SF_F - SF_R| / SF_R: the absolute value of qsf.",
+        origin="",
         convention="As qsf; lost and added activity count alike.",
         traps=("Blur and noise together cancel: it compares total activity, not places.",),
-        degenerate="NaN where both sources are flat.",
-        min_size=2,
     )
 )
 def qsf_strict(t: Triple) -> torch.Tensor:

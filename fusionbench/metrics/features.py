@@ -138,12 +138,6 @@ def _fmi(t: Triple, feature: Callable[[torch.Tensor], torch.Tensor]) -> torch.Te
     return t.mean(quality) if spatial else quality.mean((1, 2))
 
 
-_HAGHIGHAT = (
-    "Haghighat, Razian, Fast-FMI: non-reference image fusion metric, AICT 2014; after Haghighat et al., CEE 2011"
-)
-_HAGHIGHAT_DOI = "10.1109/ICAICT.2014.7036000"
-
-
 def _register(name: str, title: str, short: str, feature: Callable[[torch.Tensor], torch.Tensor], more: str) -> None:
     """Enter one of the five features."""
 
@@ -156,8 +150,9 @@ def _register(name: str, title: str, short: str, feature: Callable[[torch.Tensor
             direction="higher",
             customary="higher",
             range="0 to 1",
-            reference=_HAGHIGHAT,
-            doi=_HAGHIGHAT_DOI,
+            reference="Haghighat, Razian, Fast-FMI: non-reference image fusion metric, AICT 2014; after Haghighat et "
+            "al., CEE 2011",
+            doi="10.1109/ICAICT.2014.7036000",
             origin="Fast-FMI (fmi.m), in Tang's toolbox, MEFB and the DenseFuse family",
             formula="In each 3 x 3 window the feature values of a source and of the fused image are taken as two "
             "distributions over the nine places; their joint distribution mixes the product with a Frechet bound so "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fusionbench.metrics import METRICS, MetricFacts, _ops
+from fusionbench.metrics import METRICS, MetricFacts, _ops, variant
 from fusionbench.metrics._kernels import windows as kernels
 from fusionbench.metrics._ops import safe_ratio, sum_of
 from fusionbench.metrics._triple import Image, Triple
@@ -13,8 +13,6 @@ from fusionbench.metrics.statistics import EVALUATOR
 
 _SIZES = (17, 9, 5, 3)
 _EPS = 1e-10
-_SHEIKH = "Sheikh, Bovik, Image information and visual quality, IEEE Trans. Image Processing 2006"
-_SHEIKH_DOI = "10.1109/TIP.2005.859378"
 
 
 def _scale(t: Triple, image: Image, scale: int) -> torch.Tensor:
@@ -117,32 +115,33 @@ def _shared_with_both(t: Triple) -> list[torch.Tensor]:
     return [torch.from_numpy(out[:, k].copy()) for k in range(2)]
 
 
-@METRICS.register(
-    MetricFacts(
-        name="vif",
-        title="Visual information fidelity, pixel domain, sum over the sources",
-        short="VIF",
-        family="fidelity",
-        direction="higher",
-        customary="higher",
-        range="0 to about 2; above where contrast is enhanced",
-        reference=_SHEIKH,
-        doi=_SHEIKH_DOI,
-        origin=EVALUATOR + " (there called VIFF); Tang's toolbox (called VIF)",
-        formula="Information about each source that remains in the fused image over the information in that source, "
-        "Gaussian channel model in local windows on four scales; VIF(A, F) + VIF(B, F).",
-        convention="Pixel domain, Gaussian windows 17, 9, 5, 3 with sigma N / 5, noise variance 2 on 0..255, the "
-        "source is the reference, sum over the sources.",
-        traps=(
-            "VIFF (Han 2013) and wavelet VIF go by the same name: other numbers, other ranking (tau 0.1 to 0.4).",
-            "On [0, 1] images a noise variance of 2 gives 1.25 instead of 0.51.",
-            "Exchanging reference and fused image changes it by about 10 %.",
-        ),
-        degenerate="NaN where a source is flat: it holds no information (the copied code prints 1). 0 for a flat "
-        "fused image.",
-        min_size=41,
-    )
+_VIF = MetricFacts(
+    name="vif",
+    title="Visual information fidelity, pixel domain, sum over the sources",
+    short="VIF",
+    family="fidelity",
+    direction="higher",
+    customary="higher",
+    range="0 to about 2; above where contrast is enhanced",
+    reference="Sheikh, Bovik, Image information and visual quality, IEEE Trans. Image Processing 2006",
+    doi="10.1109/TIP.2005.859378",
+    origin=EVALUATOR + " (there called VIFF); Tang's toolbox (called VIF)",
+    formula="Information about each source that remains in the fused image over the information in that source, "
+    "Gaussian channel model in local windows on four scales; VIF(A, F) + VIF(B, F).",
+    convention="Pixel domain, Gaussian windows 17, 9, 5, 3 with sigma N / 5, noise variance 2 on 0..255, the source "
+    "is the reference, sum over the sources.",
+    traps=(
+        "VIFF (Han 2013) and wavelet VIF go by the same name: other numbers, other ranking (tau 0.1 to 0.4).",
+        "On [0, 1] images a noise variance of 2 gives 1.25 instead of 0.51.",
+        "Exchanging reference and fused image changes it by about 10 %.",
+    ),
+    degenerate="NaN where a source is flat: it holds no information (the copied code prints 1). 0 for a flat fused "
+    "image.",
+    min_size=41,
 )
+
+
+@METRICS.register(_VIF)
 def vif(t: Triple) -> torch.Tensor:
     """(N,) sum of two ratios."""
     shared = _shared_with_both(t)
@@ -150,22 +149,17 @@ def vif(t: Triple) -> torch.Tensor:
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _VIF,
         name="vif@reversed",
         title="Visual information fidelity with the fused image as the reference, sum over the sources",
         short="VIF (reversed)",
-        family="fidelity",
-        direction="higher",
-        customary="higher",
         range="0 upwards",
-        reference=_SHEIKH,
-        doi=_SHEIKH_DOI,
-        origin="Ports that pass (fused, source) to a function of (reference, distorted)",
         formula="VIF(F, A) + VIF(F, B): how much of the fused image's information each source holds.",
+        degenerate="NaN where the fused image is flat.",
+        origin="Ports that pass (fused, source) to a function of (reference, distorted)",
         convention="As vif, arguments exchanged.",
         traps=("10 to 15 % above vif under the same name; it rewards fused images with little content.",),
-        degenerate="NaN where the fused image is flat.",
-        min_size=41,
     )
 )
 def vif_reversed(t: Triple) -> torch.Tensor:
@@ -174,21 +168,17 @@ def vif_reversed(t: Triple) -> torch.Tensor:
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _VIF,
         name="vif@strict",
         title="Visual information fidelity, pixel domain, mean over the sources",
         short="VIF (mean)",
-        family="fidelity",
-        direction="higher",
-        customary="higher",
         range="0 to about 1; above where contrast is enhanced",
-        reference=_SHEIKH,
-        doi=_SHEIKH_DOI,
         formula="The mean of VIF(A, F) and VIF(B, F).",
+        degenerate="NaN where a source is flat: it holds no information. 0 for a flat fused image.",
+        origin="",
         convention="As vif, mean over the sources.",
         traps=("See vif.",),
-        degenerate="NaN where a source is flat: it holds no information. 0 for a flat fused image.",
-        min_size=41,
     )
 )
 def vif_strict(t: Triple) -> torch.Tensor:

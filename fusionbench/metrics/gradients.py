@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fusionbench.metrics import METRICS, MetricFacts, _ops
+from fusionbench.metrics import METRICS, MetricFacts, _ops, variant
 from fusionbench.metrics._kernels import edges as kernels
 from fusionbench.metrics._ops import safe_ratio
 from fusionbench.metrics._triple import Image, Triple
@@ -42,33 +42,34 @@ def compiled_polar(image: Image) -> tuple[NDArray[np.float64], NDArray[np.float6
     return image.memo("compiled polar", compute)
 
 
-@METRICS.register(
-    MetricFacts(
-        name="qabf",
-        title="Edge preservation Q^AB/F",
-        short="Qabf",
-        family="edges",
-        direction="higher",
-        customary="higher",
-        range="0 to 0.975",
-        reference=_XYDEAS,
-        doi=_XYDEAS_DOI,
-        origin=EVALUATOR + "; Tang's toolbox, VIFB and MEFB agree to four digits on 0..255",
-        formula="How much of the strength and orientation of each source's Sobel edges the fused image keeps (two "
-        "sigmoids, multiplied), averaged with the source's edge strength as weight.",
-        convention="Constants 0.9994, -15, 0.5 (strength) and 0.9879, -22, 0.8 (orientation), L = 1, zeros beyond the "
-        "border.",
-        traps=(
-            "Angle differences are not wrapped at pi, so nearly vertical edges of opposite slope count as lost (1 to "
-            "5 % low); qabf@strict wraps them.",
-            "Where both strengths are equal the code takes the strength itself, not 1: invisible on 0..255, but on "
-            "[0, 1] images the value of a perfect copy falls from 0.975 to 0.6.",
-            "The ceiling is 0.9748 to 0.9753, never 1. The zero border makes edges of its own.",
-            "Six toolboxes call qg (other constants, mean of ratios) by the same name.",
-        ),
-        degenerate="NaN where both sources are black (no edge at all, not even at the border).",
-    )
+_QABF = MetricFacts(
+    name="qabf",
+    title="Edge preservation Q^AB/F",
+    short="Qabf",
+    family="edges",
+    direction="higher",
+    customary="higher",
+    range="0 to 0.975",
+    reference=_XYDEAS,
+    doi=_XYDEAS_DOI,
+    origin=EVALUATOR + "; Tang's toolbox, VIFB and MEFB agree to four digits on 0..255",
+    formula="How much of the strength and orientation of each source's Sobel edges the fused image keeps (two "
+    "sigmoids, multiplied), averaged with the source's edge strength as weight.",
+    convention="Constants 0.9994, -15, 0.5 (strength) and 0.9879, -22, 0.8 (orientation), L = 1, zeros beyond the "
+    "border.",
+    traps=(
+        "Angle differences are not wrapped at pi, so nearly vertical edges of opposite slope count as lost (1 to 5 % "
+        "low); qabf@strict wraps them.",
+        "Where both strengths are equal the code takes the strength itself, not 1: invisible on 0..255, but on [0, 1] "
+        "images the value of a perfect copy falls from 0.975 to 0.6.",
+        "The ceiling is 0.9748 to 0.9753, never 1. The zero border makes edges of its own.",
+        "Six toolboxes call qg (other constants, mean of ratios) by the same name.",
+    ),
+    degenerate="NaN where both sources are black (no edge at all, not even at the border).",
 )
+
+
+@METRICS.register(_QABF)
 def qabf(t: Triple) -> torch.Tensor:
     """(N,) weighted edge preservation."""
     kept, weight = [], []
@@ -101,21 +102,17 @@ def _edge_sum(t: Triple, source: Image) -> torch.Tensor:
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _QABF,
         name="qabf@strict",
         title="Edge preservation Q^AB/F with wrapped angles",
         short="Qabf (strict)",
-        family="edges",
-        direction="higher",
-        customary="higher",
-        range="0 to 0.975",
-        reference=_XYDEAS,
-        doi=_XYDEAS_DOI,
         formula="As qabf.",
+        degenerate="NaN where both sources are flat.",
+        origin="",
         convention="The constants of qabf, but orientations differ by at most pi / 2 (they have no sign), equal "
         "strengths count as fully kept, and borders replicate, so that a flat image has no edge.",
         traps=("The ceiling is 0.975, set by the published constants.",),
-        degenerate="NaN where both sources are flat.",
     )
 )
 def qabf_strict(t: Triple) -> torch.Tensor:
@@ -192,8 +189,6 @@ def _tiny_polar(t: Triple, image: Image, tiny: float) -> tuple[torch.Tensor, tor
 
 _PETROVIC = "Petrovic, Xydeas, Objective image fusion performance characterisation, ICCV 2005"
 _PETROVIC_DOI = "10.1109/ICCV.2005.175"
-_KUMAR = "Shreyamsha Kumar, Multifocus and multispectral image fusion based on pixel significance, SIViP 2013"
-_KUMAR_DOI = "10.1007/s11760-012-0361-x"
 _THRESHOLDS = (
     "Sobel / 8 with reflected borders; sigmoids 0.9999, 19, 0.5 and 0.9995, 22, 0.5, under a root; weights g^1.5 "
     "where the gradient is at least 2 levels, else 0.001."
@@ -239,47 +234,42 @@ def _characterise(t: Triple, a: Image, b: Image, f: Image, what: str) -> torch.T
     return t.total(values) / t.total(w_a + w_b)
 
 
-@METRICS.register(
-    MetricFacts(
-        name="qabf@petrovic",
-        title="Edge preservation after Petrovic and Xydeas 2005",
-        short="Qabf (Petrovic)",
-        family="edges",
-        direction="higher",
-        customary="higher",
-        range="0 to 1",
-        reference=_PETROVIC,
-        doi=_PETROVIC_DOI,
-        origin="objective_fusion_perform_fn.m (Kumar) and its ports",
-        formula="Share of the sources' edge weight that the fused image keeps; with labf and nabf it adds up to 1.",
-        convention=_THRESHOLDS,
-        traps=("Not comparable with qabf: other constants and weights.",),
-        degenerate="Always defined (flat pixels have weight 0.001).",
-        min_size=2,
-    )
+_QABF_PETROVIC = MetricFacts(
+    name="qabf@petrovic",
+    title="Edge preservation after Petrovic and Xydeas 2005",
+    short="Qabf (Petrovic)",
+    family="edges",
+    direction="higher",
+    customary="higher",
+    range="0 to 1",
+    reference=_PETROVIC,
+    doi=_PETROVIC_DOI,
+    origin="objective_fusion_perform_fn.m (Kumar) and its ports",
+    formula="Share of the sources' edge weight that the fused image keeps; with labf and nabf it adds up to 1.",
+    convention=_THRESHOLDS,
+    traps=("Not comparable with qabf: other constants and weights.",),
+    degenerate="Always defined (flat pixels have weight 0.001).",
+    min_size=2,
 )
+
+
+@METRICS.register(_QABF_PETROVIC)
 def qabf_petrovic(t: Triple) -> torch.Tensor:
     """(N,) share kept."""
     return _characterise(t, t.a, t.b, t.f, "kept")
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _QABF_PETROVIC,
         name="labf",
         title="Fusion loss L^AB/F",
         short="Labf",
-        family="edges",
         direction="lower",
         customary="lower",
-        range="0 to 1",
-        reference=_PETROVIC,
-        doi=_PETROVIC_DOI,
-        origin="objective_fusion_perform_fn.m (Kumar)",
         formula="Share of edge weight that is lost where the fused gradient is not above both sources' gradients.",
-        convention=_THRESHOLDS,
+        origin="objective_fusion_perform_fn.m (Kumar)",
         traps=("Two widely copied Python ports have 'and' where this has 'or'.",),
-        degenerate="Always defined (flat pixels have weight 0.001).",
-        min_size=2,
     )
 )
 def labf(t: Triple) -> torch.Tensor:
@@ -287,50 +277,43 @@ def labf(t: Triple) -> torch.Tensor:
     return _characterise(t, t.a, t.b, t.f, "lost")
 
 
-@METRICS.register(
-    MetricFacts(
-        name="nabf",
-        title="Fusion artefacts N^AB/F (Kumar)",
-        short="Nabf",
-        family="edges",
-        direction="lower",
-        customary="lower",
-        range="0 to 1",
-        reference=_KUMAR,
-        doi=_KUMAR_DOI,
-        origin="objective_fusion_perform_fn.m (Kumar)",
-        formula="Share of edge weight that is not preserved where the fused gradient exceeds both sources' gradients.",
-        convention=_THRESHOLDS,
-        traps=(
-            "Tang's toolbox passes the arguments in the wrong order: nabf@tang ranks nearly the other way round (tau "
-            "-0.6).",
-            "On [0, 1] images the threshold of 2 levels is never reached.",
-        ),
-        degenerate="Always defined (flat pixels have weight 0.001).",
-        min_size=2,
-    )
+_NABF = variant(
+    _QABF_PETROVIC,
+    name="nabf",
+    title="Fusion artefacts N^AB/F (Kumar)",
+    short="Nabf",
+    direction="lower",
+    customary="lower",
+    formula="Share of edge weight that is not preserved where the fused gradient exceeds both sources' gradients.",
+    reference="Shreyamsha Kumar, Multifocus and multispectral image fusion based on pixel significance, SIViP 2013",
+    doi="10.1007/s11760-012-0361-x",
+    origin="objective_fusion_perform_fn.m (Kumar)",
+    traps=(
+        "Tang's toolbox passes the arguments in the wrong order: nabf@tang ranks nearly the other way round (tau "
+        "-0.6).",
+        "On [0, 1] images the threshold of 2 levels is never reached.",
+    ),
 )
+
+
+@METRICS.register(_NABF)
 def nabf(t: Triple) -> torch.Tensor:
     """(N,) share of artefacts."""
     return _characterise(t, t.a, t.b, t.f, "artefacts")
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _NABF,
         name="nabf@petrovic",
         title="Fusion artefacts N^AB/F (Petrovic)",
         short="Nabf (Petrovic)",
-        family="edges",
-        direction="lower",
-        customary="lower",
         range="0 to 2",
+        formula="As nabf, but both sources' losses are weighted by the sum of both weights.",
         reference=_PETROVIC,
         doi=_PETROVIC_DOI,
         origin="objective_fusion_perform_fn.m (Kumar), there NABF1",
-        formula="As nabf, but both sources' losses are weighted by the sum of both weights.",
-        convention=_THRESHOLDS,
-        degenerate="Always defined (flat pixels have weight 0.001).",
-        min_size=2,
+        traps=(),
     )
 )
 def nabf_petrovic(t: Triple) -> torch.Tensor:
@@ -339,24 +322,17 @@ def nabf_petrovic(t: Triple) -> torch.Tensor:
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _NABF,
         name="nabf@tang",
         title="Fusion artefacts as Tang's toolbox calls the function: source A taken for the fused image",
         short="Nabf (Tang)",
-        family="edges",
-        direction="lower",
-        customary="lower",
-        range="0 to 1",
-        reference=_KUMAR,
-        doi=_KUMAR_DOI,
-        origin="Evaluation-for-Image-Fusion (Tang) since 2023: analysis_nabf(A, B, F) instead of (F, A, B)",
         formula="The artefacts that the first source would have, were it fused from the second source and the fused "
         "image.",
+        origin="Evaluation-for-Image-Fusion (Tang) since 2023: analysis_nabf(A, B, F) instead of (F, A, B)",
         convention=_THRESHOLDS + " Arguments exchanged as published.",
         traps=("Kendall tau with nabf is about -0.6: it measures something else, and rewards the opposite.",),
-        degenerate="Always defined (flat pixels have weight 0.001).",
         symmetric=False,
-        min_size=2,
     )
 )
 def nabf_tang(t: Triple) -> torch.Tensor:

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from fusionbench.metrics import METRICS, MetricFacts, _ops
+from fusionbench.metrics import METRICS, MetricFacts, _ops, variant
 from fusionbench.metrics._ops import safe_ratio, stretched, sum_of
 from fusionbench.metrics._triple import Image, Triple
 from fusionbench.metrics.statistics import EVALUATOR
@@ -58,79 +58,65 @@ def en(t: Triple) -> torch.Tensor:
     return image_entropy(t, t.f) / _LN2
 
 
-@METRICS.register(
-    MetricFacts(
-        name="mi",
-        title="Mutual information, nats, sum over the sources",
-        short="MI",
-        family="information",
-        direction="higher",
-        customary="higher",
-        range="0 to 11.09",
-        unit="nats",
-        reference="Qu, Zhang, Yan, Information measure for performance of image fusion, Electronics Letters 2002",
-        doi="10.1049/el:20020212",
-        origin=EVALUATOR + "; VIFB (after stretching each image)",
-        formula="I(A; F) + I(B; F) on the joint histograms of 256 x 256 levels.",
-        convention="Natural logarithm, sum over the two sources.",
-        traps=(
-            "Bits (Tang, DenseFuse family) are 1.4427 times larger; the same column heading is used for both.",
-            "A copy of one source scores its whole entropy: pixel maximum and plain copies beat published networks.",
-            "On unquantised floats every value is a level of its own: noise of 0.001 doubles it.",
-            "The MATLAB files of the DenseFuse family print twice the entropy of F, whatever the sources.",
-        ),
-        degenerate="Always defined; 0 where the fused image is flat or both sources are.",
-    )
+_MI = MetricFacts(
+    name="mi",
+    title="Mutual information, nats, sum over the sources",
+    short="MI",
+    family="information",
+    direction="higher",
+    customary="higher",
+    range="0 to 11.09",
+    unit="nats",
+    reference="Qu, Zhang, Yan, Information measure for performance of image fusion, Electronics Letters 2002",
+    doi="10.1049/el:20020212",
+    origin=EVALUATOR + "; VIFB (after stretching each image)",
+    formula="I(A; F) + I(B; F) on the joint histograms of 256 x 256 levels.",
+    convention="Natural logarithm, sum over the two sources.",
+    traps=(
+        "Bits (Tang, DenseFuse family) are 1.4427 times larger; the same column heading is used for both.",
+        "A copy of one source scores its whole entropy: pixel maximum and plain copies beat published networks.",
+        "On unquantised floats every value is a level of its own: noise of 0.001 doubles it.",
+        "The MATLAB files of the DenseFuse family print twice the entropy of F, whatever the sources.",
+    ),
+    degenerate="Always defined; 0 where the fused image is flat or both sources are.",
 )
+
+
+@METRICS.register(_MI)
 def mi(t: Triple) -> torch.Tensor:
     """(N,) in nats."""
     return mutual_information(t, t.a, t.f) + mutual_information(t, t.b, t.f)
 
 
-_QU = "Qu, Zhang, Yan, Information measure for performance of image fusion, Electronics Letters 2002"
-_QU_DOI = "10.1049/el:20020212"
-
-
-@METRICS.register(
-    MetricFacts(
-        name="mi@bits",
-        title="Mutual information, bits, sum over the sources",
-        short="MI (bits)",
-        family="information",
-        direction="higher",
-        customary="higher",
-        range="0 to 16",
-        unit="bits",
-        reference=_QU,
-        doi=_QU_DOI,
-        origin="DenseFuse family as intended; Python ports of Tang's toolbox",
-        formula="I(A; F) + I(B; F) on the joint histograms of 256 x 256 levels.",
-        convention="Base 2, sum over the two sources: mi / ln 2.",
-        traps=("See mi.",),
-        degenerate="Always defined; 0 where the fused image is flat or both sources are.",
-    )
+_MI_BITS = variant(
+    _MI,
+    name="mi@bits",
+    title="Mutual information, bits, sum over the sources",
+    short="MI (bits)",
+    range="0 to 16",
+    unit="bits",
+    origin="DenseFuse family as intended; Python ports of Tang's toolbox",
+    convention="Base 2, sum over the two sources: mi / ln 2.",
+    traps=("See mi.",),
 )
+
+
+@METRICS.register(_MI_BITS)
 def mi_bits(t: Triple) -> torch.Tensor:
     """(N,) in bits."""
     return mi(t) / _LN2
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _MI_BITS,
         name="mi@strict",
         title="Mutual information, bits, mean over the sources",
         short="MI (mean, bits)",
-        family="information",
-        direction="higher",
-        customary="higher",
         range="0 to 8",
-        unit="bits",
-        reference=_QU,
-        doi=_QU_DOI,
         formula="The mean of I(A; F) and I(B; F) on the joint histograms of 256 x 256 levels.",
+        origin="",
         convention="Base 2, mean over the two sources: mi / (2 ln 2).",
-        traps=("See mi.",),
-        degenerate="Always defined; 0 where the fused image is flat or both sources are.",
     )
 )
 def mi_strict(t: Triple) -> torch.Tensor:
@@ -139,22 +125,15 @@ def mi_strict(t: Triple) -> torch.Tensor:
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _MI_BITS,
         name="mi@tang",
         title="Mutual information as Tang's toolbox adds it up: bits, levels 254 and 255 merged in the joint histogram",
         short="MI (Tang)",
-        family="information",
-        direction="higher",
-        customary="higher",
-        range="0 to 16",
-        unit="bits",
-        reference=_QU,
-        doi=_QU_DOI,
-        origin="Evaluation-for-Image-Fusion (Tang), Hab.m: uint8 + 1 saturates",
         formula="H(A) + H(F) - H(A, F), plus the same for B.",
+        origin="Evaluation-for-Image-Fusion (Tang), Hab.m: uint8 + 1 saturates",
         convention="Base 2, sum over the sources; the joint entropy alone merges the levels 254 and 255.",
         traps=("With many saturated pixels it exceeds the true mutual information; otherwise it equals mi@bits.",),
-        degenerate="Always defined; 0 where the fused image is flat or both sources are.",
     )
 )
 def mi_tang(t: Triple) -> torch.Tensor:
@@ -172,23 +151,16 @@ def mi_tang(t: Triple) -> torch.Tensor:
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _MI,
         name="mi@vifb",
         title="Mutual information after stretching each image, nats, sum over the sources",
         short="MI (VIFB)",
-        family="information",
-        direction="higher",
-        customary="higher",
-        range="0 to 11.09",
-        unit="nats",
-        reference=_QU,
-        doi=_QU_DOI,
-        origin="VIFB metricsMutinf.m",
         formula="As mi, on images whose levels were stretched to 0..255 and rounded.",
+        origin="VIFB metricsMutinf.m",
         convention="Natural logarithm, sum. Stretching is one to one on levels, so only rounding of ties could tell "
         "it from mi.",
         traps=("The same column heading as Tang's bits.",),
-        degenerate="Always defined; 0 where the fused image is flat or both sources are.",
     )
 )
 def mi_vifb(t: Triple) -> torch.Tensor:
@@ -201,30 +173,26 @@ def _normalised(t: Triple, x: Image, y: Image) -> torch.Tensor:
     return safe_ratio(2 * mutual_information(t, x, y), image_entropy(t, x) + image_entropy(t, y))
 
 
-_HOSSNY = (
-    "Hossny, Nahavandi, Creighton, Comments on 'Information measure for performance of image fusion', El. Letters 2008"
+_NMI = MetricFacts(
+    name="nmi",
+    title="Normalised mutual information (Hossny), sum over the sources",
+    short="NMI",
+    family="information",
+    direction="higher",
+    customary="higher",
+    range="0 to 2",
+    reference="Hossny, Nahavandi, Creighton, Comments on 'Information measure for performance of image fusion', El. "
+    "Letters 2008",
+    doi="10.1049/el:20081754",
+    origin="imageFusionMetrics metricMI.m (Q_MI), MEFB metricsNMI.m (NMI)",
+    formula="2 I(A; F) / (H(A) + H(F)) + 2 I(B; F) / (H(B) + H(F)).",
+    convention="Images stretched to 0..255 first (changes nothing but ties); sum over the sources.",
+    traps=("IVIF_ZOO leaves out H(F).", "Flat background raises it: I and H shrink together."),
+    degenerate="NaN where the fused image and a source are both flat: no entropy to normalise by.",
 )
-_HOSSNY_DOI = "10.1049/el:20081754"
 
 
-@METRICS.register(
-    MetricFacts(
-        name="nmi",
-        title="Normalised mutual information (Hossny), sum over the sources",
-        short="NMI",
-        family="information",
-        direction="higher",
-        customary="higher",
-        range="0 to 2",
-        reference=_HOSSNY,
-        doi=_HOSSNY_DOI,
-        origin="imageFusionMetrics metricMI.m (Q_MI), MEFB metricsNMI.m (NMI)",
-        formula="2 I(A; F) / (H(A) + H(F)) + 2 I(B; F) / (H(B) + H(F)).",
-        convention="Images stretched to 0..255 first (changes nothing but ties); sum over the sources.",
-        traps=("IVIF_ZOO leaves out H(F).", "Flat background raises it: I and H shrink together."),
-        degenerate="NaN where the fused image and a source are both flat: no entropy to normalise by.",
-    )
-)
+@METRICS.register(_NMI)
 def nmi(t: Triple) -> torch.Tensor:
     """(N,) sum of two normalised values."""
     f = stretched(t.f)
@@ -232,20 +200,16 @@ def nmi(t: Triple) -> torch.Tensor:
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _NMI,
         name="nmi@strict",
         title="Normalised mutual information, mean over the sources",
         short="NMI (mean)",
-        family="information",
-        direction="higher",
-        customary="higher",
         range="0 to 1",
-        reference=_HOSSNY,
-        doi=_HOSSNY_DOI,
         formula="The mean of 2 I(A; F) / (H(A) + H(F)) and the same for B.",
+        origin="",
         convention="Levels as they are; mean over the sources.",
         traps=("A copy of one source scores at least 0.5.",),
-        degenerate="NaN where the fused image and a source are both flat: no entropy to normalise by.",
     )
 )
 def nmi_strict(t: Triple) -> torch.Tensor:
@@ -316,59 +280,46 @@ def _nava(t: Triple, a: Image, b: Image, f: Image, *, transposed: bool) -> torch
     return safe_ratio(divergence[0] + divergence[1], entropies + divergence[2])
 
 
-_CVEJIC = (
-    "Cvejic, Canagarajah, Bull, Image fusion metric based on mutual information and Tsallis entropy, El. Letters 2006"
+_QTE = MetricFacts(
+    name="qte",
+    title="Tsallis mutual information, normalised (Nava), with the marginals exchanged",
+    short="QTE",
+    family="information",
+    direction="higher",
+    customary="higher",
+    range="unbounded",
+    reference="Nava, Cristobal, Escalante-Ramirez, Mutual information improves image fusion quality assessments, SPIE "
+    "Newsroom 2007",
+    doi="10.1117/2.1200708.0824",
+    origin="imageFusionMetrics metricMI.m (sw = 3) with tsallis.m",
+    formula="(I_q(A; F) + I_q(B; F)) / (H(A)^q + H(B)^q + I_q(A; B)), I_q the Tsallis divergence of order q.",
+    convention="q = 0.43137; images stretched; entropies in bits; marginals transposed relative to the joint, as "
+    "coded.",
+    traps=(
+        "tsallis.m takes column sums for the first image: qte@strict has them right. MI and NCC survive by symmetry.",
+    ),
+    degenerate="NaN where both sources are flat.",
+    symmetric=False,
 )
-_CVEJIC_DOI = "10.1049/el:20060693"
-_NAVA = (
-    "Nava, Cristobal, Escalante-Ramirez, Mutual information improves image fusion quality assessments, SPIE Newsroom "
-    "2007"
-)
-_NAVA_DOI = "10.1117/2.1200708.0824"
 
 
-@METRICS.register(
-    MetricFacts(
-        name="qte",
-        title="Tsallis mutual information, normalised (Nava), with the marginals exchanged",
-        short="QTE",
-        family="information",
-        direction="higher",
-        customary="higher",
-        range="unbounded",
-        reference=_NAVA,
-        doi=_NAVA_DOI,
-        origin="imageFusionMetrics metricMI.m (sw = 3) with tsallis.m",
-        formula="(I_q(A; F) + I_q(B; F)) / (H(A)^q + H(B)^q + I_q(A; B)), I_q the Tsallis divergence of order q.",
-        convention="q = 0.43137; images stretched; entropies in bits; marginals transposed relative to the joint, as "
-        "coded.",
-        traps=(
-            "tsallis.m takes column sums for the first image: qte@strict has them right. MI and NCC survive by "
-            "symmetry.",
-        ),
-        degenerate="NaN where both sources are flat.",
-        symmetric=False,
-    )
-)
+@METRICS.register(_QTE)
 def qte(t: Triple) -> torch.Tensor:
     """(N,) normalised sum of Tsallis divergences."""
     return _nava(t, stretched(t.a), stretched(t.b), stretched(t.f), transposed=True)
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _QTE,
         name="qte@strict",
         title="Tsallis mutual information, normalised (Nava), right marginals",
         short="QTE (strict)",
-        family="information",
-        direction="higher",
-        customary="higher",
         range="0 upwards",
-        reference=_NAVA,
-        doi=_NAVA_DOI,
-        formula="(I_q(A; F) + I_q(B; F)) / (H(A)^q + H(B)^q + I_q(A; B)), I_q the Tsallis divergence of order q.",
+        origin="",
         convention="q = 0.43137; levels as they are; entropies in bits.",
-        degenerate="NaN where both sources are flat.",
+        traps=(),
+        symmetric=True,
     )
 )
 def qte_strict(t: Triple) -> torch.Tensor:
@@ -377,26 +328,25 @@ def qte_strict(t: Triple) -> torch.Tensor:
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _QTE,
         name="qte@1.85",
         title="Tsallis mutual information (Cvejic), with the marginals exchanged",
         short="TE",
-        family="information",
-        direction="higher",
-        customary="higher",
-        range="unbounded",
-        reference=_CVEJIC,
-        doi=_CVEJIC_DOI,
-        origin="imageFusionMetrics metricMI.m (sw = 2) with tsallis.m; MEFB metricsTE.m",
         formula="I_q(A; F) + I_q(B; F), I_q the Tsallis divergence of the joint histogram from the product of the "
         "marginals.",
+        degenerate="Always defined.",
+        reference="Cvejic, Canagarajah, Bull, Image fusion metric based on mutual information and Tsallis entropy, "
+        "El. Letters 2006",
+        doi="10.1049/el:20060693",
+        origin="imageFusionMetrics metricMI.m (sw = 2) with tsallis.m; MEFB metricsTE.m",
         convention="q = 1.85, sum over the sources, images stretched, marginals transposed relative to the joint, as "
         "coded.",
         traps=(
             "Dominated by rare level pairs: 0.06 to 29 on four test triples.",
             "See qte for the exchanged marginals.",
         ),
-        degenerate="Always defined.",
+        symmetric=True,
     )
 )
 def qte_cvejic(t: Triple) -> torch.Tensor:

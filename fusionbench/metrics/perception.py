@@ -8,14 +8,9 @@ from functools import partial
 import numpy as np
 import torch
 
-from fusionbench.metrics import METRICS, MetricFacts, _ops
+from fusionbench.metrics import METRICS, MetricFacts, _ops, variant
 from fusionbench.metrics._ops import safe_ratio, stretched
 from fusionbench.metrics._triple import Image, Triple
-
-_CHEN_BLUM = (
-    "Chen, Blum, A new automated quality assessment algorithm for image fusion, Image and Vision Computing 2009"
-)
-_CHEN_BLUM_DOI = "10.1016/j.imavis.2007.12.002"
 
 
 def _radius(h: int, w: int, rows: float, columns: float, device: torch.device) -> torch.Tensor:
@@ -108,31 +103,33 @@ def _unscaled(sigma: float) -> _ops.Taps:
     return np.exp(-(x**2) / (2 * sigma**2)) / (math.sqrt(2 * math.pi) * sigma)
 
 
-@METRICS.register(
-    MetricFacts(
-        name="qcb",
-        title="Chen and Blum's quality metric",
-        short="QCB",
-        family="perception",
-        direction="higher",
-        customary="higher",
-        range="0 to 1",
-        reference=_CHEN_BLUM,
-        doi=_CHEN_BLUM_DOI,
-        origin="imageFusionMetrics metricChenBlum.m; VIFB and MEFB",
-        formula="Ratio of the smaller to the larger masked contrast of each source and the fused image, weighted by "
-        "the squared contrast of the source, averaged over pixels.",
-        convention="Images stretched to 0..255; difference-of-Gaussians filter over frequencies size / 30; 31 x 31 "
-        "Gaussians with sigma 2 and 4 that do not sum to 1, zeros beyond the border; p = 3, q = 2, Z = 0.0001.",
-        traps=(
-            "On flat black background the contrast is a quotient of rounding errors of the Fourier transform: "
-            "flipping an image moves the third digit.",
-            "The filter depends on image size.",
-        ),
-        degenerate="NaN where the images are black somewhere beyond the filter's rounding errors, as when both "
-        "sources are flat.",
-    )
+_QCB = MetricFacts(
+    name="qcb",
+    title="Chen and Blum's quality metric",
+    short="QCB",
+    family="perception",
+    direction="higher",
+    customary="higher",
+    range="0 to 1",
+    reference="Chen, Blum, A new automated quality assessment algorithm for image fusion, Image and Vision Computing "
+    "2009",
+    doi="10.1016/j.imavis.2007.12.002",
+    origin="imageFusionMetrics metricChenBlum.m; VIFB and MEFB",
+    formula="Ratio of the smaller to the larger masked contrast of each source and the fused image, weighted by the "
+    "squared contrast of the source, averaged over pixels.",
+    convention="Images stretched to 0..255; difference-of-Gaussians filter over frequencies size / 30; 31 x 31 "
+    "Gaussians with sigma 2 and 4 that do not sum to 1, zeros beyond the border; p = 3, q = 2, Z = 0.0001.",
+    traps=(
+        "On flat black background the contrast is a quotient of rounding errors of the Fourier transform: flipping an "
+        "image moves the third digit.",
+        "The filter depends on image size.",
+    ),
+    degenerate="NaN where the images are black somewhere beyond the filter's rounding errors, as when both sources "
+    "are flat.",
 )
+
+
+@METRICS.register(_QCB)
 def qcb(t: Triple) -> torch.Tensor:
     """(N,) mean over pixels."""
     c_f, _ = _contrast(t, stretched(t.f))
@@ -146,20 +143,16 @@ def qcb(t: Triple) -> torch.Tensor:
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _QCB,
         name="qcb@strict",
         title="Chen and Blum's quality metric where there is contrast to speak of",
         short="QCB (strict)",
-        family="perception",
-        direction="higher",
-        customary="higher",
-        range="0 to 1",
-        reference=_CHEN_BLUM,
-        doi=_CHEN_BLUM_DOI,
         formula="As qcb, over the pixels where either source's filtered neighbourhood exceeds 0.001 levels.",
+        degenerate="NaN where both sources are flat.",
+        origin="",
         convention="The same filters; elsewhere the contrast would be a quotient of rounding errors.",
         traps=("The filter depends on image size.",),
-        degenerate="NaN where both sources are flat.",
     )
 )
 def qcb_strict(t: Triple) -> torch.Tensor:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from fusionbench.metrics import METRICS, MetricFacts, _ops
+from fusionbench.metrics import METRICS, MetricFacts, _ops, variant
 from fusionbench.metrics._ops import gaussian, safe_ratio
 from fusionbench.metrics._triple import Image, Triple
 from fusionbench.metrics.structure import ssim_map
 
-_PIELLA = "Piella, Heijmans, A new quality metric for image fusion, ICIP 2003"
-_PIELLA_DOI = "10.1109/ICIP.2003.1247209"
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _WINDOW = gaussian(11, 1.5)
 
@@ -61,47 +59,41 @@ _SSIM = (
 )
 
 
-@METRICS.register(
-    MetricFacts(
-        name="qs",
-        title="Piella's fusion quality index",
-        short="QS",
-        family="structure",
-        direction="higher",
-        customary="higher",
-        range="-1 to 1",
-        reference=_PIELLA,
-        doi=_PIELLA_DOI,
-        origin="imageFusionMetrics metricPeilla.m (sw = 1)",
-        formula="Mean over windows of l SSIM(A, F) + (1 - l) SSIM(B, F), l = var A / (var A + var B).",
-        convention=_SSIM,
-        traps=("Flat background scores 1: on a slice it is most of the value.",),
-        degenerate="Always defined; l = 1/2 where both sources are flat.",
-        min_size=11,
-    )
+_QS = MetricFacts(
+    name="qs",
+    title="Piella's fusion quality index",
+    short="QS",
+    family="structure",
+    direction="higher",
+    customary="higher",
+    range="-1 to 1",
+    reference="Piella, Heijmans, A new quality metric for image fusion, ICIP 2003",
+    doi="10.1109/ICIP.2003.1247209",
+    origin="imageFusionMetrics metricPeilla.m (sw = 1)",
+    formula="Mean over windows of l SSIM(A, F) + (1 - l) SSIM(B, F), l = var A / (var A + var B).",
+    convention=_SSIM,
+    traps=("Flat background scores 1: on a slice it is most of the value.",),
+    degenerate="Always defined; l = 1/2 where both sources are flat.",
+    min_size=11,
 )
+
+
+@METRICS.register(_QS)
 def qs(t: Triple) -> torch.Tensor:
     """(N,) mean over windows."""
     return t.mean(_mixed(t, t.a, t.b, t.f))
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _QS,
         name="qw",
         title="Piella's weighted fusion quality index",
         short="QW",
-        family="structure",
-        direction="higher",
-        customary="higher",
-        range="-1 to 1",
-        reference=_PIELLA,
-        doi=_PIELLA_DOI,
-        origin="imageFusionMetrics metricPeilla.m (sw = 2)",
         formula="As qs, each window weighted by the larger of the two sources' variances.",
-        convention=_SSIM,
-        traps=("MEFB prints the edge factor under this name: qe@mefb.",),
         degenerate="Always defined.",
-        min_size=11,
+        origin="imageFusionMetrics metricPeilla.m (sw = 2)",
+        traps=("MEFB prints the edge factor under this name: qe@mefb.",),
     )
 )
 def qw(t: Triple) -> torch.Tensor:
@@ -109,46 +101,34 @@ def qw(t: Triple) -> torch.Tensor:
     return _weighted(t, t.a, t.b, t.f)
 
 
-@METRICS.register(
-    MetricFacts(
-        name="qe",
-        title="Piella's edge-dependent fusion quality index",
-        short="QE",
-        family="structure",
-        direction="higher",
-        customary="higher",
-        range="-1 to 1",
-        reference=_PIELLA,
-        doi=_PIELLA_DOI,
-        formula="QW of the images times QW of their edge images (exponent alpha = 1).",
-        convention=_SSIM + " Edges: Prewitt strength, zeros beyond the border.",
-        traps=("imageFusionMetrics' own code for it stops with an undefined variable; ports returned parts of it.",),
-        degenerate="Always defined.",
-        min_size=11,
-    )
+_QE = variant(
+    _QS,
+    name="qe",
+    title="Piella's edge-dependent fusion quality index",
+    short="QE",
+    formula="QW of the images times QW of their edge images (exponent alpha = 1).",
+    degenerate="Always defined.",
+    origin="",
+    convention=_SSIM + " Edges: Prewitt strength, zeros beyond the border.",
+    traps=("imageFusionMetrics' own code for it stops with an undefined variable; ports returned parts of it.",),
 )
+
+
+@METRICS.register(_QE)
 def qe(t: Triple) -> torch.Tensor:
     """(N,) product of two weighted indices."""
     return qw(t) * _edge_factor(t)
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _QE,
         name="qe@mefb",
         title="Edge factor of Piella's QE, which MEFB prints as Qw",
         short="Qw (MEFB)",
-        family="structure",
-        direction="higher",
-        customary="higher",
-        range="-1 to 1",
-        reference=_PIELLA,
-        doi=_PIELLA_DOI,
-        origin="MEFB metricsQw.m",
         formula="QW of the three edge images.",
-        convention=_SSIM + " Edges: Prewitt strength, zeros beyond the border.",
+        origin="MEFB metricsQw.m",
         traps=("Not QW, and half of QE.",),
-        degenerate="Always defined.",
-        min_size=11,
     )
 )
 def qe_mefb(t: Triple) -> torch.Tensor:
@@ -157,22 +137,16 @@ def qe_mefb(t: Triple) -> torch.Tensor:
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _QE,
         name="qe@squared",
         title="Squared edge factor of Piella's QE",
         short="Qe (squared)",
-        family="structure",
-        direction="higher",
-        customary="higher",
         range="0 to 1",
-        reference=_PIELLA,
-        doi=_PIELLA_DOI,
-        origin="image-fusion-metric (Python)",
         formula="The square of QW of the three edge images.",
+        origin="image-fusion-metric (Python)",
         convention=_SSIM + " Edges: Prewitt strength, borders replicated.",
         traps=("The image factor is missing, the edge factor enters twice.",),
-        degenerate="Always defined.",
-        min_size=11,
     )
 )
 def qe_squared(t: Triple) -> torch.Tensor:
@@ -180,9 +154,6 @@ def qe_squared(t: Triple) -> torch.Tensor:
     return _edge_factor(t, "replicate") ** 2
 
 
-_CVEJIC = "Cvejic, Loza, Bull, Canagarajah, A similarity metric for assessment of image fusion algorithms, IJSP 2005"
-_YANG = "Yang, Zhang, Wang, Liu, A novel similarity based quality metric for image fusion, Information Fusion 2008"
-_YANG_DOI = "10.1016/j.inffus.2006.09.001"
 _SMALL = gaussian(7, 1.5)
 _TINY = 2e-16
 
@@ -193,30 +164,32 @@ def _defined_mean(t: Triple, values: torch.Tensor) -> torch.Tensor:
     return safe_ratio(t.total(torch.where(defined, values, 0.0)), t.total(defined.double()))
 
 
-@METRICS.register(
-    MetricFacts(
-        name="qc",
-        title="Cvejic's similarity metric",
-        short="QC",
-        family="structure",
-        direction="higher",
-        customary="higher",
-        range="-1 to 1",
-        reference=_CVEJIC,
-        origin="imageFusionMetrics metricCvejic.m (sw = 2); MEFB metricsQc.m",
-        formula="Mean over windows of s SSIM(A, F) + (1 - s) SSIM(B, F), s = cov(A, F) / (cov(A, F) + cov(B, F)); 0 "
-        "where s < 0 and 1 where s > 1.",
-        convention="Gaussian 7 x 7, sigma 1.5, constants 2e-16; windows where s is 0 / 0 are left out, as MEFB does.",
-        traps=(
-            "imageFusionMetrics returns NaN for every slice with a black background.",
-            "With such constants, flat bright windows compare rounding errors.",
-            "A window with s > 1 scores a full 1, one with s < 0 nothing: exchanging the sources changes the value.",
-        ),
-        degenerate="NaN where no window has covariance with either source.",
-        symmetric=False,
-        min_size=11,
-    )
+_QC = MetricFacts(
+    name="qc",
+    title="Cvejic's similarity metric",
+    short="QC",
+    family="structure",
+    direction="higher",
+    customary="higher",
+    range="-1 to 1",
+    reference="Cvejic, Loza, Bull, Canagarajah, A similarity metric for assessment of image fusion algorithms, IJSP "
+    "2005",
+    origin="imageFusionMetrics metricCvejic.m (sw = 2); MEFB metricsQc.m",
+    formula="Mean over windows of s SSIM(A, F) + (1 - s) SSIM(B, F), s = cov(A, F) / (cov(A, F) + cov(B, F)); 0 where "
+    "s < 0 and 1 where s > 1.",
+    convention="Gaussian 7 x 7, sigma 1.5, constants 2e-16; windows where s is 0 / 0 are left out, as MEFB does.",
+    traps=(
+        "imageFusionMetrics returns NaN for every slice with a black background.",
+        "With such constants, flat bright windows compare rounding errors.",
+        "A window with s > 1 scores a full 1, one with s < 0 nothing: exchanging the sources changes the value.",
+    ),
+    degenerate="NaN where no window has covariance with either source.",
+    symmetric=False,
+    min_size=11,
 )
+
+
+@METRICS.register(_QC)
 def qc(t: Triple) -> torch.Tensor:
     """(N,) mean over the windows that are defined."""
     cov_a, cov_b = (_ops.window_covariance(t, source, t.f, _SMALL) for source in (t.a, t.b))
@@ -227,30 +200,32 @@ def qc(t: Triple) -> torch.Tensor:
     return _defined_mean(t, values)
 
 
-@METRICS.register(
-    MetricFacts(
-        name="qy",
-        title="Yang's similarity metric",
-        short="QY",
-        family="structure",
-        direction="higher",
-        customary="higher",
-        range="-1 to 1",
-        reference=_YANG,
-        doi=_YANG_DOI,
-        origin="imageFusionMetrics metricYang.m; MEFB metricsQy.m",
-        formula="Windows where SSIM(A, B) >= 0.75: l SSIM(A, F) + (1 - l) SSIM(B, F), l = var A / (var A + var B); "
-        "elsewhere the larger of the two.",
-        convention="Gaussian 7 x 7, sigma 1.5, constants 2e-16; windows where l is 0 / 0 are left out, as MEFB does.",
-        traps=(
-            "imageFusionMetrics returns NaN for every slice with a black background.",
-            "With such constants, flat bright windows compare rounding errors.",
-            "A copy of one source scores close to 1.",
-        ),
-        degenerate="NaN where no window has any variance in the sources.",
-        min_size=11,
-    )
+_QY = MetricFacts(
+    name="qy",
+    title="Yang's similarity metric",
+    short="QY",
+    family="structure",
+    direction="higher",
+    customary="higher",
+    range="-1 to 1",
+    reference="Yang, Zhang, Wang, Liu, A novel similarity based quality metric for image fusion, Information Fusion "
+    "2008",
+    doi="10.1016/j.inffus.2006.09.001",
+    origin="imageFusionMetrics metricYang.m; MEFB metricsQy.m",
+    formula="Windows where SSIM(A, B) >= 0.75: l SSIM(A, F) + (1 - l) SSIM(B, F), l = var A / (var A + var B); "
+    "elsewhere the larger of the two.",
+    convention="Gaussian 7 x 7, sigma 1.5, constants 2e-16; windows where l is 0 / 0 are left out, as MEFB does.",
+    traps=(
+        "imageFusionMetrics returns NaN for every slice with a black background.",
+        "With such constants, flat bright windows compare rounding errors.",
+        "A copy of one source scores close to 1.",
+    ),
+    degenerate="NaN where no window has any variance in the sources.",
+    min_size=11,
 )
+
+
+@METRICS.register(_QY)
 def qy(t: Triple) -> torch.Tensor:
     """(N,) mean over the windows that are defined."""
     va, vb = (_ops.window_covariance(t, x, x, _SMALL) for x in (t.a, t.b))
@@ -275,19 +250,17 @@ def _unregularised(t: Triple, x: Image, y: Image) -> torch.Tensor:
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _QC,
         name="qc@strict",
         title="Cvejic's similarity metric, defined for flat windows",
         short="QC (strict)",
-        family="structure",
-        direction="higher",
-        customary="higher",
-        range="-1 to 1",
-        reference=_CVEJIC,
         formula="As qc, with s clipped to [0, 1]; s = 1/2 where neither source covaries with the fused image.",
+        degenerate="Always defined.",
+        origin="",
         convention="Gaussian 7 x 7, sigma 1.5, no constants: two flat windows compare by their means.",
         traps=("Flat background that agrees scores 1: use a mask.",),
-        degenerate="Always defined.",
+        symmetric=True,
         min_size=7,
     )
 )
@@ -300,20 +273,16 @@ def qc_strict(t: Triple) -> torch.Tensor:
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _QY,
         name="qy@strict",
         title="Yang's similarity metric, defined for flat windows",
         short="QY (strict)",
-        family="structure",
-        direction="higher",
-        customary="higher",
-        range="-1 to 1",
-        reference=_YANG,
-        doi=_YANG_DOI,
         formula="As qy; l = 1/2 where both sources are flat.",
+        degenerate="Always defined.",
+        origin="",
         convention="Gaussian 7 x 7, sigma 1.5, no constants: two flat windows compare by their means.",
         traps=("Flat background that agrees scores 1: use a mask.", "A copy of one source scores close to 1."),
-        degenerate="Always defined.",
         min_size=7,
     )
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fusionbench.metrics import METRICS, MetricFacts, _ops
+from fusionbench.metrics import METRICS, MetricFacts, _ops, variant
 from fusionbench.metrics._kernels import levels as kernels
 from fusionbench.metrics._ops import flat
 from fusionbench.metrics._triple import Image, Triple
@@ -152,52 +152,54 @@ def scd(t: Triple) -> torch.Tensor:
     return scores[0] + scores[1]
 
 
-@METRICS.register(
-    MetricFacts(
-        name="mse",
-        title="Mean squared error",
-        short="MSE",
-        family="statistics",
-        direction="lower",
-        customary="lower",
-        range="0 to 65025",
-        unit="squared grey levels",
-        origin=EVALUATOR,
-        formula="Mean squared difference of the fused image from each source, averaged over the two.",
-        convention="Levels 0..255, mean over the two sources.",
-        traps=(
-            "The average of the two sources is the best possible image under it, by construction.",
-            "DM-FNet's commented tables print it negated; Tang's toolbox uses [0, 1], 65025 times smaller.",
-        ),
-        degenerate="Always defined; 0 where the fused image equals both sources.",
-    )
+_MSE = MetricFacts(
+    name="mse",
+    title="Mean squared error",
+    short="MSE",
+    family="statistics",
+    direction="lower",
+    customary="lower",
+    range="0 to 65025",
+    unit="squared grey levels",
+    origin=EVALUATOR,
+    formula="Mean squared difference of the fused image from each source, averaged over the two.",
+    convention="Levels 0..255, mean over the two sources.",
+    traps=(
+        "The average of the two sources is the best possible image under it, by construction.",
+        "DM-FNet's commented tables print it negated; Tang's toolbox uses [0, 1], 65025 times smaller.",
+    ),
+    degenerate="Always defined; 0 where the fused image equals both sources.",
 )
+
+
+@METRICS.register(_MSE)
 def mse(t: Triple) -> torch.Tensor:
     """(N,) in squared grey levels."""
     return (squared_error(t, t.a) + squared_error(t, t.b)) / 2
 
 
-@METRICS.register(
-    MetricFacts(
-        name="psnr",
-        title="Peak signal-to-noise ratio, peak = max(F)",
-        short="PSNR",
-        family="statistics",
-        direction="higher",
-        customary="higher",
-        range="unbounded",
-        unit="dB",
-        origin=EVALUATOR,
-        formula="10 log10(peak^2 / MSE), with the MSE averaged over the two sources first.",
-        convention="Peak is the largest level of the fused image, so a darker fusion gets a lower value for the same "
-        "error.",
-        traps=(
-            "Four incompatible forms are in use: this one, psnr@255 (strict), psnr@tang (48.13 dB more), psnr@vifb.",
-            "The average of the two sources is all but the best possible image under it.",
-        ),
-        degenerate="NaN where the fused image equals both sources (no finite limit) or is black (peak 0).",
-    )
+_PSNR = MetricFacts(
+    name="psnr",
+    title="Peak signal-to-noise ratio, peak = max(F)",
+    short="PSNR",
+    family="statistics",
+    direction="higher",
+    customary="higher",
+    range="unbounded",
+    unit="dB",
+    origin=EVALUATOR,
+    formula="10 log10(peak^2 / MSE), with the MSE averaged over the two sources first.",
+    convention="Peak is the largest level of the fused image, so a darker fusion gets a lower value for the same "
+    "error.",
+    traps=(
+        "Four incompatible forms are in use: this one, psnr@255 (strict), psnr@tang (48.13 dB more), psnr@vifb.",
+        "The average of the two sources is all but the best possible image under it.",
+    ),
+    degenerate="NaN where the fused image equals both sources (no finite limit) or is black (peak 0).",
 )
+
+
+@METRICS.register(_PSNR)
 def psnr(t: Triple) -> torch.Tensor:
     """(N,) in dB."""
     return decibel(peak(t), mse(t))
@@ -221,52 +223,47 @@ def _mean_error(t: Triple) -> tuple[torch.Tensor, torch.Tensor]:
     return squared_error(t, t.a), squared_error(t, t.b)
 
 
-_PSNR = "Jagalingam, Hegde, A review of quality metrics for fused image, Aquatic Procedia 2015"
-_PSNR_DOI = "10.1016/j.aqpro.2015.02.019"
+_JAGALINGAM = "Jagalingam, Hegde, A review of quality metrics for fused image, Aquatic Procedia 2015"
+_JAGALINGAM_DOI = "10.1016/j.aqpro.2015.02.019"
 _AVERAGE = "The average of the two sources is all but the best possible image under it."
 
 
-@METRICS.register(
-    MetricFacts(
-        name="mse@unit",
-        title="Mean squared error on [0, 1]",
-        short="MSE [0,1]",
-        family="statistics",
-        direction="lower",
-        customary="lower",
-        range="0 to 1",
-        reference=_PSNR,
-        doi=_PSNR_DOI,
-        origin="Tang's toolbox since 2023; IVIF_ZOO and its ports",
-        formula="Mean squared difference of the fused image from each source, averaged over the two.",
-        convention="Levels divided by 255: mse / 65025.",
-        traps=(_AVERAGE,),
-        degenerate="Always defined; 0 where the fused image equals both sources.",
-    )
+_MSE_UNIT = variant(
+    _MSE,
+    name="mse@unit",
+    title="Mean squared error on [0, 1]",
+    short="MSE [0,1]",
+    range="0 to 1",
+    unit="",
+    reference=_JAGALINGAM,
+    doi=_JAGALINGAM_DOI,
+    origin="Tang's toolbox since 2023; IVIF_ZOO and its ports",
+    convention="Levels divided by 255: mse / 65025.",
+    traps=(_AVERAGE,),
 )
+
+
+@METRICS.register(_MSE_UNIT)
 def mse_unit(t: Triple) -> torch.Tensor:
     """(N,) in squared fractions of the full range."""
     return mse(t) / 255.0**2
 
 
-@METRICS.register(
-    MetricFacts(
-        name="rmse",
-        title="Root mean squared error, mean over the sources",
-        short="RMSE",
-        family="statistics",
-        direction="lower",
-        customary="lower",
-        range="0 to 255",
-        unit="grey levels",
-        reference=_PSNR,
-        doi=_PSNR_DOI,
-        formula="Root of the mean squared difference from each source, averaged over the two.",
-        convention="Levels 0..255; the roots are averaged, not the squares.",
-        traps=("VIFB divides the root of the sum by the number of pixels: rmse@vifb.", _AVERAGE),
-        degenerate="Always defined; 0 where the fused image equals both sources.",
-    )
+_RMSE = variant(
+    _MSE_UNIT,
+    name="rmse",
+    title="Root mean squared error, mean over the sources",
+    short="RMSE",
+    range="0 to 255",
+    formula="Root of the mean squared difference from each source, averaged over the two.",
+    unit="grey levels",
+    origin="",
+    convention="Levels 0..255; the roots are averaged, not the squares.",
+    traps=("VIFB divides the root of the sum by the number of pixels: rmse@vifb.", _AVERAGE),
 )
+
+
+@METRICS.register(_RMSE)
 def rmse(t: Triple) -> torch.Tensor:
     """(N,) in grey levels."""
     first, second = _mean_error(t)
@@ -274,21 +271,17 @@ def rmse(t: Triple) -> torch.Tensor:
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _RMSE,
         name="rmse@vifb",
         title="VIFB's RMSE: root of the summed squares over the number of pixels",
         short="RMSE (VIFB)",
-        family="statistics",
-        direction="lower",
-        customary="lower",
         range="0 to 255 / sqrt(pixels)",
-        reference=_PSNR,
-        doi=_PSNR_DOI,
-        origin="VIFB metricsRmse.m",
         formula="sqrt(sum (A - F)^2) / (H W), averaged over the two sources.",
+        unit="",
+        origin="VIFB metricsRmse.m",
         convention="The root is taken before dividing: the value falls with image size.",
         traps=("Values of two image sizes cannot be compared. Known upstream as VIFB issue 15.",),
-        degenerate="Always defined; 0 where the fused image equals both sources.",
     )
 )
 def rmse_vifb(t: Triple) -> torch.Tensor:
@@ -296,46 +289,39 @@ def rmse_vifb(t: Triple) -> torch.Tensor:
     return rmse(t) / torch.sqrt(pixels(t))
 
 
-@METRICS.register(
-    MetricFacts(
-        name="psnr@255",
-        title="Peak signal-to-noise ratio, peak 255",
-        short="PSNR (255)",
-        family="statistics",
-        direction="higher",
-        customary="higher",
-        range="0 upwards",
-        unit="dB",
-        reference=_PSNR,
-        doi=_PSNR_DOI,
-        formula="10 log10(255^2 / MSE), with the MSE averaged over the two sources first.",
-        convention="Peak 255.",
-        traps=(_AVERAGE,),
-        degenerate="NaN where the fused image equals both sources (no finite limit).",
-    )
+_PSNR_255 = variant(
+    _PSNR,
+    name="psnr@255",
+    title="Peak signal-to-noise ratio, peak 255",
+    short="PSNR (255)",
+    range="0 upwards",
+    formula="10 log10(255^2 / MSE), with the MSE averaged over the two sources first.",
+    degenerate="NaN where the fused image equals both sources (no finite limit).",
+    reference=_JAGALINGAM,
+    doi=_JAGALINGAM_DOI,
+    origin="",
+    convention="Peak 255.",
+    traps=(_AVERAGE,),
 )
+
+
+@METRICS.register(_PSNR_255)
 def psnr_255(t: Triple) -> torch.Tensor:
     """(N,) in dB."""
     return decibel(255.0, mse(t))
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _PSNR_255,
         name="psnr@meandb",
         title="Peak signal-to-noise ratio, peak 255, mean of two dB values",
         short="PSNR (mean dB)",
-        family="statistics",
-        direction="higher",
-        customary="higher",
-        range="0 upwards",
-        unit="dB",
-        reference=_PSNR,
-        doi=_PSNR_DOI,
-        origin="Python ports (image-fusion-metric and relatives)",
         formula="The mean over the two sources of 10 log10(255^2 / MSE).",
+        degenerate="NaN where the fused image equals a source (no finite limit).",
+        origin="Python ports (image-fusion-metric and relatives)",
         convention="Decibels are averaged, not errors; another ranking than psnr@255 (tau 0.5 to 0.7).",
         traps=("A copy of one source has an infinite value: any image can be driven up by nearing one source.",),
-        degenerate="NaN where the fused image equals a source (no finite limit).",
     )
 )
 def psnr_mean_db(t: Triple) -> torch.Tensor:
@@ -345,22 +331,16 @@ def psnr_mean_db(t: Triple) -> torch.Tensor:
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _PSNR_255,
         name="psnr@tang",
         title="Peak signal-to-noise ratio of Tang's toolbox: peak 255 on [0, 1] images",
         short="PSNR (Tang)",
-        family="statistics",
-        direction="higher",
-        customary="higher",
         range="48.13 upwards",
-        unit="dB",
-        reference=_PSNR,
-        doi=_PSNR_DOI,
-        origin="Tang's toolbox since 2023; IVIF_ZOO and its ports",
         formula="20 log10(255 / sqrt(MSE)), with the MSE on [0, 1] averaged over the two sources.",
+        origin="Tang's toolbox since 2023; IVIF_ZOO and its ports",
         convention="Peak and error are on two scales: 48.13 dB more than psnr@255, the same ranking.",
         traps=("Papers with PSNR above 60 have this one.",),
-        degenerate="NaN where the fused image equals both sources (no finite limit).",
     )
 )
 def psnr_tang(t: Triple) -> torch.Tensor:
@@ -369,22 +349,16 @@ def psnr_tang(t: Triple) -> torch.Tensor:
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _PSNR_255,
         name="psnr@vifb",
         title="VIFB's and MEFB's PSNR: error as root of the summed squares over the number of pixels",
         short="PSNR (VIFB)",
-        family="statistics",
-        direction="higher",
-        customary="higher",
         range="depends on image size",
-        unit="dB",
-        reference=_PSNR,
-        doi=_PSNR_DOI,
-        origin="VIFB and MEFB metricsPsnr.m",
         formula="20 log10(255 / sqrt(E)), E the mean over the sources of sqrt(sum (A - F)^2) / (H W).",
+        origin="VIFB and MEFB metricsPsnr.m",
         convention="E stands where the MSE should: half the decibels, plus a term that grows with image size.",
         traps=("Papers with PSNR around 55 to 60 have this one or psnr@tang.",),
-        degenerate="NaN where the fused image equals both sources (no finite limit).",
     )
 )
 def psnr_vifb(t: Triple) -> torch.Tensor:

@@ -9,15 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fusionbench.metrics import METRICS, MetricFacts, _ops
+from fusionbench.metrics import METRICS, MetricFacts, _ops, variant
 from fusionbench.metrics._kernels import boxes, windows
 from fusionbench.metrics._ops import gaussian, safe_ratio, uniform
 from fusionbench.metrics._triple import Image, Triple, crop
-
-_REFERENCE = (
-    "Wang, Bovik, Sheikh, Simoncelli, Image quality assessment: from error visibility to structural similarity, 2004"
-)
-_DOI = "10.1109/TIP.2003.819861"
 
 
 def ssim_map(t: Triple, x: Image, y: Image, taps: NDArray[np.float64], c1: float, c2: float) -> torch.Tensor:
@@ -60,52 +55,47 @@ def ssim_sum(t: Triple, taps: NDArray[np.float64], levels: float, *, sample: boo
     return result
 
 
-@METRICS.register(
-    MetricFacts(
-        name="ssim",
-        title="Structural similarity, 7 x 7 window, range 255, sum over the sources",
-        short="SSIM",
-        family="structure",
-        direction="higher",
-        customary="higher",
-        range="-2 to 2",
-        reference=_REFERENCE,
-        doi=_DOI,
-        origin="Evaluator.py of DM-FNet and LKC-FUNet (scikit-image's defaults with data_range=255)",
-        formula="Similarity of local mean, contrast and structure in windows, averaged; SSIM(A, F) + SSIM(B, F).",
-        convention="Uniform 7 x 7 window, valid windows only, sample covariance, K1 = 0.01, K2 = 0.03, data range "
-        "255, sum.",
-        traps=(
-            "CDDFuse's published values use data range 2 on 0..255 (ssim@l2): other ranking (tau 0.8).",
-            "Half the codes print the mean over the sources, half the sum.",
-            "Flat background scores 1 in every method: on a brain slice it is most of the value. Use a mask.",
-        ),
-        degenerate="Always defined.",
-        min_size=7,
-    )
+_SSIM = MetricFacts(
+    name="ssim",
+    title="Structural similarity, 7 x 7 window, range 255, sum over the sources",
+    short="SSIM",
+    family="structure",
+    direction="higher",
+    customary="higher",
+    range="-2 to 2",
+    reference="Wang, Bovik, Sheikh, Simoncelli, Image quality assessment: from error visibility to structural "
+    "similarity, 2004",
+    doi="10.1109/TIP.2003.819861",
+    origin="Evaluator.py of DM-FNet and LKC-FUNet (scikit-image's defaults with data_range=255)",
+    formula="Similarity of local mean, contrast and structure in windows, averaged; SSIM(A, F) + SSIM(B, F).",
+    convention="Uniform 7 x 7 window, valid windows only, sample covariance, K1 = 0.01, K2 = 0.03, data range 255, "
+    "sum.",
+    traps=(
+        "CDDFuse's published values use data range 2 on 0..255 (ssim@l2): other ranking (tau 0.8).",
+        "Half the codes print the mean over the sources, half the sum.",
+        "Flat background scores 1 in every method: on a brain slice it is most of the value. Use a mask.",
+    ),
+    degenerate="Always defined.",
+    min_size=7,
 )
+
+
+@METRICS.register(_SSIM)
 def ssim(t: Triple) -> torch.Tensor:
     """(N,) sum of two mean SSIMs."""
     return ssim_sum(t, uniform(7), 255.0, sample=True)
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _SSIM,
         name="ssim@l2",
         title="Structural similarity as CDDFuse published it: data range 2 on levels 0..255",
         short="SSIM (L=2)",
-        family="structure",
-        direction="higher",
-        customary="higher",
-        range="-2 to 2",
-        reference=_REFERENCE,
-        doi=_DOI,
-        origin="CDDFuse with scikit-image 0.19.2, which takes 2 as the range of any float image",
         formula="As ssim, with constants 16,000 times smaller.",
+        origin="CDDFuse with scikit-image 0.19.2, which takes 2 as the range of any float image",
         convention="Uniform 7 x 7 window, sample covariance, data range 2 on levels 0..255, sum over the sources.",
         traps=("All but flat regions are unregularised: noise in dark background counts in full.",),
-        degenerate="Always defined.",
-        min_size=7,
     )
 )
 def ssim_l2(t: Triple) -> torch.Tensor:
@@ -116,49 +106,39 @@ def ssim_l2(t: Triple) -> torch.Tensor:
 _GAUSSIAN = gaussian(11, 1.5)
 
 
-@METRICS.register(
-    MetricFacts(
-        name="ssim@vifb",
-        title="Structural similarity, 11 x 11 Gaussian window, range 255, sum over the sources",
-        short="SSIM (Gauss)",
-        family="structure",
-        direction="higher",
-        customary="higher",
-        range="-2 to 2",
-        reference=_REFERENCE,
-        doi=_DOI,
-        origin="VIFB metricsSsim.m; Wang's ssim_index.m, summed; piq",
-        formula="SSIM(A, F) + SSIM(B, F).",
-        convention="Gaussian 11 x 11 window with sigma 1.5, valid windows only, population moments, range 255, sum.",
-        traps=("Flat background scores 1 in every method: use a mask.",),
-        degenerate="Always defined.",
-        min_size=11,
-    )
+_SSIM_VIFB = variant(
+    _SSIM,
+    name="ssim@vifb",
+    title="Structural similarity, 11 x 11 Gaussian window, range 255, sum over the sources",
+    short="SSIM (Gauss)",
+    formula="SSIM(A, F) + SSIM(B, F).",
+    origin="VIFB metricsSsim.m; Wang's ssim_index.m, summed; piq",
+    convention="Gaussian 11 x 11 window with sigma 1.5, valid windows only, population moments, range 255, sum.",
+    traps=("Flat background scores 1 in every method: use a mask.",),
+    min_size=11,
 )
+
+
+@METRICS.register(_SSIM_VIFB)
 def ssim_vifb(t: Triple) -> torch.Tensor:
     """(N,) sum of two mean SSIMs."""
     return ssim_sum(t, _GAUSSIAN, 255.0)
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _SSIM_VIFB,
         name="ssim@strict",
         title="Structural similarity as its authors define it, mean over the sources",
         short="SSIM (mean)",
-        family="structure",
-        direction="higher",
-        customary="higher",
         range="-1 to 1",
-        reference=_REFERENCE,
-        doi=_DOI,
         formula="The mean of SSIM(A, F) and SSIM(B, F).",
+        origin="",
         convention="Gaussian 11 x 11 window with sigma 1.5, valid windows only, population moments, range 255, mean.",
         traps=(
             "Flat background scores 1 in every method: use a mask.",
             "Where the sources disagree no image can be similar to both: its maximum depends on the pair.",
         ),
-        degenerate="Always defined.",
-        min_size=11,
     )
 )
 def ssim_strict(t: Triple) -> torch.Tensor:
@@ -167,22 +147,18 @@ def ssim_strict(t: Triple) -> torch.Tensor:
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _SSIM_VIFB,
         name="ssim@tang",
         title="Structural similarity with range 1 on levels 0..255, mean over the sources",
         short="SSIM (L=1)",
-        family="structure",
-        direction="higher",
-        customary="higher",
         range="-1 to 1",
-        reference=_REFERENCE,
-        doi=_DOI,
-        origin="Tang's toolbox since 2023 (MATLAB's ssim on doubles of 0..255); dungdz67/Image-Fusion-Metric",
         formula="The mean of SSIM(A, F) and SSIM(B, F), with constants 65025 times too small.",
+        origin="Tang's toolbox since 2023 (MATLAB's ssim on doubles of 0..255); dungdz67/Image-Fusion-Metric",
         convention="Gaussian 11 x 11 window with sigma 1.5, borders replicated (the map has the image's size), "
         "population moments, range 1 on levels 0..255, mean.",
         traps=("All but flat regions are unregularised: noise in dark background counts in full.",),
-        degenerate="Always defined.",
+        min_size=1,
     )
 )
 def ssim_tang(t: Triple) -> torch.Tensor:
@@ -194,8 +170,6 @@ def ssim_tang(t: Triple) -> torch.Tensor:
 
 
 _MS_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-_MS_REFERENCE = "Wang, Simoncelli, Bovik, Multiscale structural similarity for image quality assessment, Asilomar 2003"
-_MS_DOI = "10.1109/ACSSC.2003.1292216"
 
 
 def _halved(image: Image) -> Image:
@@ -235,49 +209,44 @@ def _masked_mean(values: torch.Tensor, inside: torch.Tensor | None) -> torch.Ten
     return safe_ratio(torch.where(part, values, 0.0).sum((1, 2)), part.sum((1, 2)).double())
 
 
-@METRICS.register(
-    MetricFacts(
-        name="ms-ssim",
-        title="Multiscale structural similarity (Wang), mean over the sources",
-        short="MS-SSIM",
-        family="structure",
-        direction="higher",
-        customary="higher",
-        range="0 to 1",
-        reference=_MS_REFERENCE,
-        doi=_MS_DOI,
-        origin="IVIF_ZOO, cslib, chenzpstar with this definition",
-        formula="Product over five scales of mean contrast-structure terms, luminance at the coarsest, to Wang's "
-        "exponents.",
-        convention="Gaussian 11 x 11, sigma 1.5, range 255; 2 x 2 means between scales (odd sides padded as in piq); "
-        "a negative mean counts as 0; mean over the sources.",
-        traps=("Tang's toolbox and the DenseFuse family print mef-ms-ssim under this name.",),
-        degenerate="Always defined; NaN only where a mask leaves no window at a coarse scale.",
-        min_size=161,
-    )
+_MS_SSIM = MetricFacts(
+    name="ms-ssim",
+    title="Multiscale structural similarity (Wang), mean over the sources",
+    short="MS-SSIM",
+    family="structure",
+    direction="higher",
+    customary="higher",
+    range="0 to 1",
+    reference="Wang, Simoncelli, Bovik, Multiscale structural similarity for image quality assessment, Asilomar 2003",
+    doi="10.1109/ACSSC.2003.1292216",
+    origin="IVIF_ZOO, cslib, chenzpstar with this definition",
+    formula="Product over five scales of mean contrast-structure terms, luminance at the coarsest, to Wang's "
+    "exponents.",
+    convention="Gaussian 11 x 11, sigma 1.5, range 255; 2 x 2 means between scales (odd sides padded as in piq); a "
+    "negative mean counts as 0; mean over the sources.",
+    traps=("Tang's toolbox and the DenseFuse family print mef-ms-ssim under this name.",),
+    degenerate="Always defined; NaN only where a mask leaves no window at a coarse scale.",
+    min_size=161,
 )
+
+
+@METRICS.register(_MS_SSIM)
 def ms_ssim(t: Triple) -> torch.Tensor:
     """(N,) mean of two MS-SSIMs."""
     return (_ms_ssim(t, t.a) + _ms_ssim(t, t.b)) / 2
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _MS_SSIM,
         name="ms-ssim@sum",
         title="Multiscale structural similarity (Wang), sum over the sources",
         short="MS-SSIM (sum)",
-        family="structure",
-        direction="higher",
-        customary="higher",
         range="0 to 2",
-        reference=_MS_REFERENCE,
-        doi=_MS_DOI,
-        origin="piq.multi_scale_ssim, summed as papers do",
         formula="Twice ms-ssim.",
+        origin="piq.multi_scale_ssim, summed as papers do",
         convention="As ms-ssim, sum over the sources.",
         traps=("See ms-ssim.",),
-        degenerate="Always defined; NaN only where a mask leaves no window at a coarse scale.",
-        min_size=161,
     )
 )
 def ms_ssim_sum(t: Triple) -> torch.Tensor:
@@ -325,8 +294,6 @@ def _universal(t: Triple, source: Image) -> torch.Tensor:
     return luminance * structure
 
 
-_MEF_REFERENCE = "Ma, Zeng, Wang, Perceptual quality assessment for multi-exposure image fusion, TIP 2015"
-_MEF_DOI = "10.1109/TIP.2015.2442920"
 _BOX = np.ones(11)
 
 
@@ -363,26 +330,27 @@ def _mef_ssim(t: Triple, a: Image, b: Image, f: Image) -> torch.Tensor:
     return (2 * (p * af + q * bf) + c) / (target + ff + c)
 
 
-@METRICS.register(
-    MetricFacts(
-        name="mef-ssim",
-        title="MEF-SSIM: similarity to the best patch that both sources allow, one scale",
-        short="MEF-SSIM",
-        family="structure",
-        direction="higher",
-        customary="higher",
-        range="-1 to 1",
-        reference=_MEF_REFERENCE,
-        doi=_MEF_DOI,
-        origin="mef_ssim.m of Ma et al.; Tang's toolbox up to 2022 prints it as SSIM",
-        formula="Each 11 x 11 patch is compared, without its mean, with a mixture of the sources' patches that has "
-        "the larger contrast of the two and a structure weighted by contrast.",
-        convention="K = 0.03 on 0..255; box windows for the mixture, Gaussian (sigma 1.5) for the comparison.",
-        traps=("Made for exposure series: the brightness of the fused image is not judged at all.",),
-        degenerate="Always defined.",
-        min_size=11,
-    )
+_MEF_SSIM = MetricFacts(
+    name="mef-ssim",
+    title="MEF-SSIM: similarity to the best patch that both sources allow, one scale",
+    short="MEF-SSIM",
+    family="structure",
+    direction="higher",
+    customary="higher",
+    range="-1 to 1",
+    reference="Ma, Zeng, Wang, Perceptual quality assessment for multi-exposure image fusion, TIP 2015",
+    doi="10.1109/TIP.2015.2442920",
+    origin="mef_ssim.m of Ma et al.; Tang's toolbox up to 2022 prints it as SSIM",
+    formula="Each 11 x 11 patch is compared, without its mean, with a mixture of the sources' patches that has the "
+    "larger contrast of the two and a structure weighted by contrast.",
+    convention="K = 0.03 on 0..255; box windows for the mixture, Gaussian (sigma 1.5) for the comparison.",
+    traps=("Made for exposure series: the brightness of the fused image is not judged at all.",),
+    degenerate="Always defined.",
+    min_size=11,
 )
+
+
+@METRICS.register(_MEF_SSIM)
 def mef_ssim(t: Triple) -> torch.Tensor:
     """(N,) mean over patches."""
     return t.mean(_mef_ssim(t, t.a, t.b, t.f))
@@ -417,49 +385,37 @@ def _mef_ms_ssim(t: Triple, *, lagging: bool) -> torch.Tensor:
     return result
 
 
-@METRICS.register(
-    MetricFacts(
-        name="mef-ms-ssim",
-        title="MEF-MS-SSIM: similarity to the best patch that both sources allow, three scales",
-        short="MEF-MS-SSIM",
-        family="structure",
-        direction="higher",
-        customary="higher",
-        range="0 to 1",
-        reference=_MEF_REFERENCE,
-        doi=_MEF_DOI,
-        origin="mef_ms_ssim.m of Ma et al.; Tang's toolbox and the DenseFuse family print it as MS-SSIM, MEFB as "
-        "MEF_SSIM",
-        formula="Product of mef-ssim at three scales, exponents 0.0448, 0.2856, 0.3001 divided by their sum.",
-        convention="2 x 2 means between scales; a negative scale counts as 0.",
-        traps=("Made for exposure series: the brightness of the fused image is not judged at all.",),
-        degenerate="Always defined; NaN only where a mask leaves no window at a coarse scale.",
-        min_size=44,
-    )
+_MEF_MS_SSIM = variant(
+    _MEF_SSIM,
+    name="mef-ms-ssim",
+    title="MEF-MS-SSIM: similarity to the best patch that both sources allow, three scales",
+    short="MEF-MS-SSIM",
+    range="0 to 1",
+    formula="Product of mef-ssim at three scales, exponents 0.0448, 0.2856, 0.3001 divided by their sum.",
+    degenerate="Always defined; NaN only where a mask leaves no window at a coarse scale.",
+    origin="mef_ms_ssim.m of Ma et al.; Tang's toolbox and the DenseFuse family print it as MS-SSIM, MEFB as MEF_SSIM",
+    convention="2 x 2 means between scales; a negative scale counts as 0.",
+    min_size=44,
 )
+
+
+@METRICS.register(_MEF_MS_SSIM)
 def mef_ms_ssim(t: Triple) -> torch.Tensor:
     """(N,) product over scales."""
     return _mef_ms_ssim(t, lagging=False)
 
 
 @METRICS.register(
-    MetricFacts(
+    variant(
+        _MEF_MS_SSIM,
         name="mef-ms-ssim@python",
         title="MEF-MS-SSIM as a Python port halves the images",
         short="MEF-MS-SSIM (py)",
-        family="structure",
-        direction="higher",
-        customary="higher",
-        range="0 to 1",
-        reference=_MEF_REFERENCE,
-        doi=_MEF_DOI,
-        origin="image-fusion-metric (Python), there MS_SSIM",
         formula="As mef-ms-ssim.",
+        origin="image-fusion-metric (Python), there MS_SSIM",
         convention="The 2 x 2 means lie one pixel further up and left, mirrored at the border (ndimage's even "
         "kernels).",
         traps=("Differs from mef-ms-ssim by about 0.001.",),
-        degenerate="Always defined; NaN only where a mask leaves no window at a coarse scale.",
-        min_size=44,
     )
 )
 def mef_ms_ssim_python(t: Triple) -> torch.Tensor:
