@@ -28,6 +28,7 @@ from fusionbench.metrics import (
     prepare,
     reason,
     select,
+    variant,
 )
 from tests.golden_table import load_triple
 
@@ -331,3 +332,13 @@ def test_nothing_outlives_a_call() -> None:
         assert part() is None
     finally:
         gc.enable()
+
+
+def test_a_variant_says_what_differs_and_nothing_else() -> None:
+    base = METRICS["mi"].facts
+    other = variant(base, name="mi@new", unit="bits")
+    assert (other.name, other.unit, other.title, other.doi) == ("mi@new", "bits", base.title, base.doi)
+    with pytest.raises(ValueError, match="inherits unit from 'mi'"):
+        variant(base, name="mi@new", unit=base.unit)
+    with pytest.raises(TypeError):
+        variant(base, name="mi@new", colour="red")
