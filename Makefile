@@ -7,20 +7,34 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+CORE := $(VENV)/.core
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile -c constraints.txt
 BENCH := runs/bench
 WORKERS ?= 2
+# Where torch is taken from: without an NVIDIA driver its CPU wheels, which leave out 5 GB of CUDA. `make TORCH_INDEX= bench` takes
+# whatever the default index has; so does a machine that cannot reach this one.
+TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,https://download.pytorch.org/whl/cpu)
 # Methods that take seconds a pair are left out of the five-minute tour; `fusionbench run -m all` has them.
 METHODS := average maximum source-a source-b pca laplacian dwt dtcwt guided-filter cbf gtf mgff dmfnet
 
 .PHONY: bench test test-slow lint check benchmark audit clean
 .DELETE_ON_ERROR:
 
-$(STAMP): pyproject.toml constraints.txt
+$(VENV)/.torch: constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(if $(TORCH_INDEX),$(PIP) --retries 1 --timeout 15 --no-deps --index-url $(TORCH_INDEX) torch || \
+	    echo "torch not found at $(TORCH_INDEX): taking the default index's")
 	touch $@
 
-bench: $(STAMP)
+$(CORE): $(VENV)/.torch pyproject.toml
+	$(PIP) -e .
+	touch $@
+
+$(STAMP): $(VENV)/.torch pyproject.toml
+	$(PIP) -e ".[dev]"
+	touch $(CORE) $@
+
+bench: $(CORE)
 	$(BIN)/fusionbench run $(addprefix -m ,$(METHODS)) -t all --dataset phantom --limit 6 --results $(BENCH)
 	$(BIN)/fusionbench report --results $(BENCH)
 	@echo "Open $(BENCH)/leaderboard/index.html"
@@ -36,16 +50,16 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-check: $(STAMP)
+check: $(CORE)
 	$(BIN)/fusionbench check
 
 benchmark: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torchmetrics
+	$(PIP) -e ".[benchmark]"
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/methods.py
 
 audit: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	$(PIP) pip-audit
 	$(BIN)/pip-audit --no-deps --disable-pip -r constraints.txt
 
 clean:

@@ -183,6 +183,15 @@ def wait_until(done, seconds=60):
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("package", ["accelerate", "tensorboard"])
+def test_a_missing_package_is_asked_for_before_anything_is_trained(tmp_path, split, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    with pytest.raises(InputError, match=f"training needs {package}: pip install accelerate tensorboard"):
+        train(DenoiseRecipe(build_unet(TINY)), split, settings(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_fine_tuning_goes_on_from_given_weights(tmp_path, split):
     options = {
         "overrides": {"steps": 1, "batch": 1, "crop": 64, "lr": 1e-12, "precision": "no"},

@@ -71,20 +71,19 @@ def download_harvard(
 
 
 def _fetch(url: str, work: Path, progress: Progress | None) -> Path:
-    """The archive on disk, complete. pooch keeps a finished one; an unfinished one is continued."""
-    import pooch  # brings requests along, which start-up must not pay for
-    import requests
+    """The archive on disk, complete: a finished one is kept, an unfinished one continued.
 
-    def resume(address: str, output: str, _pooch: Any) -> None:
-        _receive(requests.Session(), address, part, progress)
-        shutil.move(part, output)
+    It has no digest of its own, for GitHub packs it anew now and then; its images are checked one by one instead.
+    """
+    import requests  # start-up must not pay for it
 
     name = hashlib.sha256(url.encode()).hexdigest()[:16]
-    part = work / f"{name}.part"
+    archive, part = work / f"{name}.zip", work / f"{name}.part"
     try:
-        # No hash for the archive: GitHub packs it anew now and then. Its images are checked one by one instead.
-        pooch.get_logger().setLevel("ERROR")
-        return Path(pooch.retrieve(url, known_hash=None, fname=f"{name}.zip", path=work, downloader=resume))
+        if not archive.exists():
+            _receive(requests.Session(), url, part, progress)
+            part.replace(archive)
+        return archive
     except requests.RequestException as error:
         reason = " ".join(str(error).split())
         raise InputError(

@@ -9,24 +9,27 @@ from __future__ import annotations
 import copy
 import csv
 import dataclasses
+import importlib
 import io
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import accelerate
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 
 from fusionbench.errors import InputError
 from fusionbench.files import write_bytes
 from fusionbench.training.data import Split, TrainingPair, draw_crops, sample_seed, sample_seeds
 from fusionbench.training.stops import Stops
 from fusionbench.training.weights import load_pickle, load_strict
+
+if TYPE_CHECKING:  # of the extra `train`, imported when a training starts: weights are read without it
+    import accelerate
+    from torch.utils.tensorboard import SummaryWriter
 
 FORMAT = 1
 
@@ -117,14 +120,14 @@ def train(
     Writes ``out/state.pt`` (everything, for resuming), ``out/log.csv``, ``out/validation.csv`` and TensorBoard events.
     ``stop_after`` ends the session at that step, resumable. SIGINT and SIGTERM do so at the end of the step at hand: then
     they act as they would have (KeyboardInterrupt). Raises InputError when ``out`` holds another run, or ``resume`` finds
-    none, or one with other settings.
+    none, or one with other settings, or a package of the extra ``train`` is missing.
     """
-    accelerator = accelerate.Accelerator(
+    accelerator = _extra("accelerate").Accelerator(
         mixed_precision=settings.precision, gradient_accumulation_steps=settings.accumulate
     )
     network = recipe.network.to(accelerator.device)
     if channels_last:
-        network = network.to(memory_format=torch.channels_last)
+        nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
     run = _Run(recipe, settings, out, network, accelerator)
     run.restore(resume)
     last = settings.steps if stop_after is None else min(stop_after, settings.steps)
@@ -173,6 +176,7 @@ class _Run:
         self.rows: list[dict[str, float]] = []
         self.checks: list[dict[str, float]] = []
         self.board: SummaryWriter | None = None
+        self.writer = _extra("torch.utils.tensorboard").SummaryWriter  # asked for before anything is trained
 
     def advance(self, pairs: list[TrainingPair]) -> str:
         """One optimiser step; returns what the progress bar says."""
@@ -314,9 +318,16 @@ class _Run:
             self.board.close()
 
     def _board(self) -> SummaryWriter:
-        if self.board is None:
-            self.board = SummaryWriter(str(self.out / "tensorboard"), purge_step=self.step)
+        self.board = self.board or self.writer(str(self.out / "tensorboard"), purge_step=self.step)
         return self.board
+
+
+def _extra(module: str) -> Any:
+    """A package that training alone needs, imported when one starts."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(f"training needs {error.name}: pip install accelerate tensorboard") from None
 
 
 def _csv(rows: list[dict[str, float]]) -> bytes:

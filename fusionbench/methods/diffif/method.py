@@ -69,7 +69,8 @@ class DiffIFMethod:
         from fusionbench.methods.diffif.checkpoints import load_model
 
         model = load_model(self._file)[0].eval().requires_grad_(False).to(device)
-        self._model = model.to(memory_format=torch.channels_last)
+        torch.nn.utils.convert_conv2d_weight_memory_format(model, torch.channels_last)
+        self._model = model
 
     def supports(self, task: str) -> str | None:
         return None

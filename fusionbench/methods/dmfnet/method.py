@@ -85,8 +85,9 @@ class DMFNetMethod:
             raise InputError("the compact weights are not in this installation; give a file: dmfnet:weights=FILE")
         model = load_model(self._file)[0].eval().requires_grad_(False).to(device)
         # On a CPU, PyTorch's float32 group normalisation of channels-last maps loses a digit.
-        last = self._precision != "float32" or device.type == "cuda"
-        self._model = model.to(memory_format=torch.channels_last) if last else model
+        if self._precision != "float32" or device.type == "cuda":
+            torch.nn.utils.convert_conv2d_weight_memory_format(model, torch.channels_last)
+        self._model = model
         self._run = torch.compile(self._model) if self._compile else self._model
 
     def supports(self, task: str) -> str | None:

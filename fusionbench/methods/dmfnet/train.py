@@ -108,7 +108,7 @@ def _train_head(
     resume: bool,
     facts: dict[str, Any],
 ) -> Path:
-    model.unet = model.unet.to(memory_format=torch.channels_last)
+    torch.nn.utils.convert_conv2d_weight_memory_format(model.unet, torch.channels_last)
     recipe = FuseRecipe(model.unet, model.head, weights, cache=settings.pool > 0)
     train(recipe, split, settings, out / "fuse", resume=resume)
     card = {"fuse": dataclasses.asdict(settings), "loss": dataclasses.asdict(weights)}
