@@ -126,6 +126,13 @@ class PairRecipe:
         self._loss = loss
 
     def loss(self, network: nn.Module, a: Tensor, b: Tensor, seeds: list[int]) -> Terms:
+        return self.loss_of(network, a, b)
+
+    def draw(self, seeds: list[int], height: int, width: int) -> tuple[Tensor, ...]:
+        return ()
+
+    def loss_of(self, network: nn.Module, *images_and_draws: Tensor) -> Terms:
+        a, b = images_and_draws
         return self._loss(network, a / 2 + 0.5, b / 2 + 0.5)
 
     def validate(self, network: nn.Module, pairs: list[TrainingPair]) -> Mapping[str, float]:

@@ -22,7 +22,9 @@ def gradient(image: Tensor, border: str = "zero") -> Tensor:
 
 def directional_gradient(image: Tensor, border: str = "zero") -> Tensor:
     """(N,2,H,W): |Sobel_x| and |Sobel_y|."""
-    sobel = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]], device=image.device, dtype=image.dtype)
+    # Made where the image is, as the bands below are: copying a constant to a GPU waits for it.
+    slope = torch.arange(-1, 2, device=image.device, dtype=image.dtype)
+    sobel = (2 - slope.abs())[:, None] * slope
     kernels = torch.stack([sobel, sobel.T])[:, None]
     padded = F.pad(image, (1, 1, 1, 1), mode="constant" if border == "zero" else "replicate")
     return F.conv2d(padded, kernels).abs()
@@ -47,7 +49,7 @@ def _band(size: int, window: Tensor, padding: int) -> Tensor:
     first = torch.arange(size + 2 * padding - len(window) + 1, device=window.device) - padding
     offset = index[None] - first[:, None]
     inside = (offset >= 0) & (offset < len(window))
-    return torch.where(inside, window[offset.clamp(0, len(window) - 1)], 0)
+    return window[offset.clamp(0, len(window) - 1)] * inside
 
 
 def fidelity(source: Tensor, fused: Tensor) -> Tensor:

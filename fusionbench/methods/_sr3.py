@@ -103,6 +103,14 @@ class NoiseShift(nn.Module):
         return _add(x, self.noise_func(embedding).to(x.dtype)[:, :, None, None])
 
 
+def _group_norm(norm: nn.GroupNorm, x: Tensor) -> Tensor:
+    if not (x.is_cuda and torch.is_autocast_enabled("cuda")):
+        return cast(Tensor, norm(x))
+    # Autocast would normalise in float32 and move twice the bytes; a GPU's kernel sums in float32 as it is.
+    with torch.autocast("cuda", enabled=False):
+        return F.group_norm(x, norm.num_groups, norm.weight.to(x.dtype), norm.bias.to(x.dtype), norm.eps)
+
+
 class NormConv(nn.Module):
     """GroupNorm, Swish, dropout, 3x3 convolution."""
 
@@ -115,7 +123,8 @@ class NormConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         norm, _, drop, conv = self.block
-        return cast(Tensor, conv(drop(F.silu(norm(x), inplace=not torch.is_grad_enabled()))))
+        normed = _group_norm(cast(nn.GroupNorm, norm), x)
+        return cast(Tensor, conv(drop(F.silu(normed, inplace=not torch.is_grad_enabled()))))
 
 
 class ResnetBlock(nn.Module):

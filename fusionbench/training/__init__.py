@@ -11,7 +11,8 @@ from fusionbench.training.data import (
     to_signed,
     without_copies,
 )
-from fusionbench.training.loop import Recipe, Settings, learning_rate, mean_terms, train
+from fusionbench.training.loop import Trial, train
+from fusionbench.training.recipe import Recipe, Settings, learning_rate, mean_terms
 from fusionbench.training.weights import load_pickle, load_strict, load_weights, save_weights
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Settings",
     "Split",
     "TrainingPair",
+    "Trial",
     "draw_crops",
     "learning_rate",
     "load_pickle",

@@ -37,15 +37,20 @@ class Split:
     validation: list[TrainingPair]
 
     def describe(self) -> dict[str, object]:
-        """Counts, validation cases and a digest of all pixels, for a weights card."""
+        """Counts, cases and a digest of all pixels, for a weights card."""
         tasks = sorted({pair.task for pair in self.train})
         digest = hashlib.sha256("".join(pixel_digest(p.a, p.b) for p in self.train).encode()).hexdigest()
         return {
             "train_pairs": {task: sum(p.task == task for p in self.train) for task in tasks},
+            "train_cases": _cases(self.train),
             "validation_pairs": {task: sum(p.task == task for p in self.validation) for task in tasks},
-            "validation_cases": {task: sorted({p.case for p in self.validation if p.task == task}) for task in tasks},
+            "validation_cases": _cases(self.validation),
             "train_sha256": digest,
         }
+
+
+def _cases(pairs: Sequence[TrainingPair]) -> dict[str, list[str]]:
+    return {task: sorted({p.case for p in pairs if p.task == task}) for task in sorted({p.task for p in pairs})}
 
 
 def without_copies(pairs: Iterable[TrainingPair], held_out: Iterable[TrainingPair]) -> list[TrainingPair]:

@@ -13,9 +13,9 @@ import importlib
 import io
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -24,6 +24,8 @@ from torch import Tensor, nn
 from fusionbench.errors import InputError
 from fusionbench.files import write_bytes
 from fusionbench.training.data import Split, TrainingPair, draw_crops, sample_seed, sample_seeds
+from fusionbench.training.graph import Recorded
+from fusionbench.training.recipe import Recipe, RecordableRecipe, Settings, learning_rate
 from fusionbench.training.stops import Stops
 from fusionbench.training.weights import load_pickle, load_strict
 
@@ -32,76 +34,7 @@ if TYPE_CHECKING:  # of the extra `train`, imported when a training starts: weig
     from torch.utils.tensorboard import SummaryWriter
 
 FORMAT = 1
-
-
-class Recipe(Protocol):
-    """What a method brings to the loop."""
-
-    name: str
-    network: nn.Module
-    """All that is trained, as one module; frozen parts stay outside."""
-
-    @property
-    def loss(self) -> Callable[..., tuple[Tensor, Mapping[str, Tensor]]]:
-        """``loss(network, a, b, seeds=seeds)``, or ``loss(network, a, b, target, seeds=seeds)`` if the pairs have targets:
-        mean loss over a batch, and its terms for the log. Images: (N,1,h,w) in [-1, 1]; seeds: one a sample, for whatever
-        is random. Must call ``network`` (which may be wrapped for several processes), never ``self.network``."""
-
-    def validate(self, network: nn.Module, pairs: list[TrainingPair]) -> Mapping[str, float]:
-        """Figures over held-out pairs; the first is minimised to choose the best weights."""
-
-    def samples(self, network: nn.Module, pairs: list[TrainingPair]) -> Tensor | None:
-        """(N,1,H,W) pictures in [0, 1] to look at, or None."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How to train. `batch` counts samples of one process and one accumulation step.
-
-    schedule: "one-cycle" (up over the first tenth, cosine down to a hundredth), "cosine" (no rise), "constant".
-    pool: each position of a batch draws from this many different samples only, which a recipe may cache; 0: all differ.
-    precision: "no", "bf16" or "fp16". ema: decay of the averaged weights, which validation and the result use; 0 for none.
-    """
-
-    steps: int
-    batch: int = 4
-    crop: int = 96
-    lr: float = 1e-4
-    schedule: Literal["one-cycle", "cosine", "constant"] = "one-cycle"
-    optimizer: Literal["adam", "adamw"] = "adam"
-    weight_decay: float = 0.0
-    clip: float = 1.0
-    ema: float = 0.999
-    accumulate: int = 1
-    precision: Literal["no", "bf16", "fp16"] = "no"
-    seed: int = 0
-    validate_every: int = 500
-    pool: int = 0
-    compile: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch", "crop", "accumulate", "validate_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; give 1 or more")
-        if not 0 <= self.ema < 1 or self.lr <= 0:
-            raise InputError(f"ema {self.ema} must be in [0, 1) and lr {self.lr} above 0")
-
-
-def learning_rate(settings: Settings, step: int) -> float:
-    """The learning rate of step 0, 1, ..., steps - 1."""
-    if settings.schedule == "constant":
-        return settings.lr
-    rise = max(1, settings.steps // 10) if settings.schedule == "one-cycle" else 0
-    if step < rise:
-        return settings.lr * (0.1 + 0.9 * (step + 1) / rise)
-    done = (step - rise) / max(1, settings.steps - rise)
-    return settings.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
-
-
-def mean_terms(rows: Iterable[Mapping[str, Tensor]]) -> dict[str, float]:
-    """The mean of each term over the rows, for a recipe's validation."""
-    kept = [{name: value.item() for name, value in row.items()} for row in rows]
-    return {name: sum(row[name] for row in kept) / len(kept) for name in kept[0]}
+LOOK_EVERY = 20  # steps between two looks at the losses on a GPU, each of which waits for it
 
 
 def train(
@@ -114,24 +47,22 @@ def train(
     stop_after: int | None = None,
     save_minutes: float = 2.0,
     channels_last: bool = True,
+    until: float | None = None,
+    keep: Callable[[Mapping[str, Tensor], int], None] | None = None,
 ) -> nn.Module:
     """Train ``recipe.network`` and return it with the best averaged weights (by validation; the last where there is none).
 
     Writes ``out/state.pt`` (everything, for resuming), ``out/log.csv``, ``out/validation.csv`` and TensorBoard events.
     ``stop_after`` ends the session at that step, resumable. SIGINT and SIGTERM do so at the end of the step at hand: then
-    they act as they would have (KeyboardInterrupt). Raises InputError when ``out`` holds another run, or ``resume`` finds
-    none, or one with other settings, or a package of the extra ``train`` is missing.
+    they act as they would have (KeyboardInterrupt). ``until``, a time of ``time.monotonic``, ends it after one more
+    validation. ``keep(state, step)`` is given every state that is the best so far. Raises InputError when ``out`` holds
+    another run, or ``resume`` finds none, or one with other settings, or a package of the extra ``train`` is missing.
     """
-    accelerator = _extra("accelerate").Accelerator(
-        mixed_precision=settings.precision, gradient_accumulation_steps=settings.accumulate
-    )
-    network = recipe.network.to(accelerator.device)
-    if channels_last:
-        nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
-    run = _Run(recipe, settings, out, network, accelerator)
+    run = _start(recipe, settings, out, channels_last)
+    run.keep = keep
     run.restore(resume)
     last = settings.steps if stop_after is None else min(stop_after, settings.steps)
-    with Stops() as stops, torch.random.fork_rng(devices=[]), _progress(accelerator.is_main_process) as progress:
+    with Stops() as stops, torch.random.fork_rng(devices=[]), _progress(run.accelerator.is_main_process) as progress:
         bar = progress.add_task(recipe.name, total=settings.steps, completed=run.step, note="")
         saved = time.monotonic()
         stopping = False
@@ -140,19 +71,52 @@ def train(
                 progress.update(bar, note="validating")
                 stops.interruptible(lambda: run.validate(split.validation))
             stopping = run.any_process(stops.asked is not None)
-            if stopping or run.step >= last:
+            late = until is not None and run.any_process(time.monotonic() >= until)
+            if stopping or late or run.step >= last:
                 break
             note = run.advance(split.train)
             progress.update(bar, completed=run.step, note=note)
             if time.monotonic() - saved > 60 * save_minutes:
                 run.save()
                 saved = time.monotonic()
+        if late and run.step and split.validation and not run.validated():
+            run.validate(split.validation)
         run.save()
         run.close()
     if stopping or stops.asked is not None:  # or while that was saved
         stops.pass_on()
-    network.load_state_dict(run.best or run.averaged())
-    return network
+    run.network.load_state_dict(run.best or run.averaged())
+    return run.network
+
+
+class Trial:
+    """Steps taken for their speed alone: they change ``recipe.network`` and write nothing."""
+
+    def __init__(
+        self, recipe: Recipe, pairs: list[TrainingPair], settings: Settings, *, channels_last: bool = True
+    ) -> None:
+        self._run, self._pairs = _start(recipe, settings, Path(), channels_last), pairs
+        for _ in range(5):  # the first are slow: memory is taken, convolutions are chosen
+            self._run.advance(pairs)
+        self._run.look()
+
+    def rate(self, seconds: float) -> float:
+        """Steps a second, over about that many seconds."""
+        started, first = time.monotonic(), self._run.step
+        while time.monotonic() - started < seconds:
+            self._run.advance(self._pairs)
+        self._run.look()
+        return (self._run.step - first) / (time.monotonic() - started)
+
+
+def _start(recipe: Recipe, settings: Settings, out: Path, channels_last: bool) -> _Run:
+    accelerator = _extra("accelerate").Accelerator(
+        mixed_precision=settings.precision, gradient_accumulation_steps=settings.accumulate
+    )
+    network = recipe.network.to(accelerator.device)
+    if channels_last:
+        nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
+    return _Run(recipe, settings, out, network, accelerator)
 
 
 class _Run:
@@ -166,7 +130,20 @@ class _Run:
         self.average = copy.deepcopy(network).eval().requires_grad_(False)
         kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
         parameters = [p for p in network.parameters() if p.requires_grad]
-        optimizer = kind(parameters, settings.lr, weight_decay=settings.weight_decay)
+        self.recording = settings.graph and accelerator.device.type == "cuda"
+        if self.recording and not isinstance(recipe, RecordableRecipe):
+            raise InputError(f"{recipe.name} cannot be recorded as a CUDA graph; leave graph out")
+        if self.recording and (accelerator.num_processes > 1 or settings.accumulate > 1):
+            raise InputError("a CUDA graph is for one process and one batch a step; leave graph or accumulate out")
+        # What changes from step to step must be on the GPU for a recorded step to see it.
+        rate = torch.tensor(settings.lr, device=accelerator.device) if self.recording else settings.lr
+        optimizer = kind(
+            parameters,
+            rate,
+            weight_decay=settings.weight_decay,
+            capturable=self.recording,
+            fused=self.recording or None,
+        )
         compiled: Any = torch.compile(network) if settings.compile else network
         self.wrapped, self.optimizer = accelerator.prepare(compiled, optimizer)
         self.step = 0
@@ -175,53 +152,92 @@ class _Run:
         self.best_score = math.inf
         self.rows: list[dict[str, float]] = []
         self.checks: list[dict[str, float]] = []
+        self.unread: list[tuple[dict[str, float], Tensor]] = []
+        self.terms: list[str] = []
+        self.recorded: Recorded | None = None
+        self.keep: Callable[[Mapping[str, Tensor], int], None] | None = None
         self.board: SummaryWriter | None = None
         self.writer = _extra("torch.utils.tensorboard").SummaryWriter  # asked for before anything is trained
 
     def advance(self, pairs: list[TrainingPair]) -> str:
-        """One optimiser step; returns what the progress bar says."""
+        """One optimiser step; returns what the progress bar says. A GPU is waited for every LOOK_EVERY steps only."""
         s, started = self.settings, time.monotonic()
+        rate = learning_rate(s, self.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(s, self.step)
+            group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
         self.wrapped.train()
         size, rank, world = s.batch, self.accelerator.process_index, self.accelerator.num_processes
-        total = 0.0
-        terms: dict[str, float] = {}
+        parts = []
         for micro in range(s.accumulate):
             first = (micro * world + rank) * size
             samples = range(first, first + size)
             seeds = sample_seeds(s.seed, self.step, samples, s.pool)
             crops = draw_crops(pairs, seeds, s.crop)
             torch.manual_seed(sample_seed(s.seed, self.step, first, 1))  # dropout has no generator of its own
-            with self.accelerator.accumulate(self.wrapped):
-                images = [image.to(self.accelerator.device) for image in crops]
-                with self.accelerator.autocast():
-                    loss, parts = self.recipe.loss(self.wrapped, *images, seeds=seeds)
-                if not torch.isfinite(loss):
-                    raise ValueError(
-                        f"{self.recipe.name}: the loss is {loss.item()} at step {self.step}; lower the learning rate"
-                    )
-                self.accelerator.backward(loss)
-                if self.accelerator.sync_gradients and s.clip:
-                    self.accelerator.clip_grad_norm_(self.wrapped.parameters(), s.clip)
-                self.optimizer.step()
-                self.optimizer.zero_grad()
-            total += loss.item() / s.accumulate
-            for key, value in parts.items():
-                terms[key] = terms.get(key, 0.0) + value.item() / s.accumulate
+            parts.append(self._replay(crops, seeds) if self.recording else self._compute(crops, seeds))
         self._update_average()
         self.step += 1
         self.seconds += time.monotonic() - started
-        rate = self.optimizer.param_groups[0]["lr"]
-        self.rows.append({"step": self.step, "lr": rate, "seconds": self.seconds, "loss": total, **terms})
-        return f"loss {total:.4f}"
+        row = {"step": self.step, "lr": rate, "seconds": self.seconds}
+        self.unread.append((row, torch.stack(parts).mean(0)))
+        if len(self.unread) >= (LOOK_EVERY if self.accelerator.device.type == "cuda" else 1):
+            self.look()
+        return f"loss {self.rows[-1]['loss']:.4f}" if self.rows else ""
+
+    def _compute(self, crops: Sequence[Tensor], seeds: list[int]) -> Tensor:
+        images = [image.to(self.accelerator.device) for image in crops]
+        return self._learn(lambda: self.recipe.loss(self.wrapped, *images, seeds=seeds))
+
+    def _learn(self, loss_of: Callable[[], tuple[Tensor, Mapping[str, Tensor]]]) -> Tensor:
+        """Forward, backward and update; returns the loss and its terms, (1 + terms,)."""
+        with self.accelerator.accumulate(self.wrapped):
+            with self.accelerator.autocast():
+                loss, parts = loss_of()
+            self.accelerator.backward(loss)
+            if self.accelerator.sync_gradients and self.settings.clip:
+                self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.settings.clip)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        self.terms = ["loss", *parts]
+        return torch.stack([loss, *parts.values()]).detach()
+
+    def _replay(self, crops: Sequence[Tensor], seeds: list[int]) -> Tensor:
+        recipe = self.recipe
+        if not isinstance(recipe, RecordableRecipe):  # __init__ has seen to it
+            raise TypeError(f"{recipe.name} cannot be recorded")
+        inputs = [x.pin_memory() for x in (*crops, *recipe.draw(seeds, *crops[0].shape[-2:]))]
+        if self.recorded is None:
+            self.recorded = Recorded(
+                lambda *x: self._learn(lambda: recipe.loss_of(self.wrapped, *x)),
+                [x.to(self.accelerator.device) for x in inputs],
+                self._trained,
+            )
+        return self.recorded(inputs)
+
+    def _trained(self) -> list[Tensor]:
+        """All that a step changes in place."""
+        held = [value for state in self.optimizer.state.values() for value in state.values()]
+        return [*self.network.parameters(), *self.network.buffers(), *(v for v in held if isinstance(v, Tensor))]
+
+    def look(self) -> None:
+        """Read the losses of the steps since the last look. Raises ValueError for one that is not finite."""
+        if not self.unread:
+            return
+        started = time.monotonic()
+        for (row, _), values in zip(self.unread, torch.stack([v for _, v in self.unread]).tolist(), strict=True):
+            if not math.isfinite(values[0]):
+                raise ValueError(
+                    f"{self.recipe.name}: the loss is {values[0]} at step {int(row['step']) - 1}; lower the learning rate"
+                )
+            self.rows.append({**row, **dict(zip(self.terms, values, strict=True))})
+        self.unread.clear()
+        self.seconds += time.monotonic() - started
 
     def _update_average(self) -> None:
         # A short warm-up, else the random start would weigh on short runs.
         decay = min(self.settings.ema, (self.step + 1) / (self.step + 10)) if self.settings.ema else 0.0
         with torch.no_grad():
-            for kept, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                kept.lerp_(value, 1 - decay)
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - decay)
             for held, state in zip(self.average.buffers(), self.network.buffers(), strict=True):
                 if state.is_floating_point():  # the running statistics of batch normalisation belong to the weights
                     held.lerp_(state, 1 - decay)
@@ -239,12 +255,15 @@ class _Run:
 
     def validation_due(self, pairs: list[TrainingPair]) -> bool:
         """Whether this step's validation is still to be done; after a stop in the middle of it, it is."""
-        done = bool(self.checks) and self.checks[-1]["step"] == self.step
         now = self.step > 0 and (self.step % self.settings.validate_every == 0 or self.step == self.settings.steps)
-        return bool(pairs) and now and not done
+        return bool(pairs) and now and not self.validated()
+
+    def validated(self) -> bool:
+        return bool(self.checks) and self.checks[-1]["step"] == self.step
 
     def validate(self, pairs: list[TrainingPair]) -> None:
         """Score the averaged weights; keep them if they are the best so far."""
+        self.look()
         if not self.accelerator.is_main_process:
             return
         with torch.no_grad():
@@ -253,6 +272,8 @@ class _Run:
         score = next(iter(figures.values()))
         if score < self.best_score:
             self.best, self.best_score = self.averaged(), score
+            if self.keep is not None:
+                self.keep(self.best, self.step)
         self.checks.append({"step": self.step, **figures})
         board = self._board()
         for key, value in figures.items():
@@ -285,6 +306,7 @@ class _Run:
 
     def save(self) -> None:
         """Checkpoint and logs, each file atomically."""
+        self.look()
         if not self.accelerator.is_main_process:
             return
         state = {

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from fusionbench.methods._sr3 import add_noise, draw_noise_level, sqrt_alpha_bar
 from fusionbench.methods.dmfnet.head import FusionHead
 from fusionbench.methods.dmfnet.losses import LossWeights, fusion_loss
-from fusionbench.methods.dmfnet.model import decoder_maps, draw_noise
+from fusionbench.methods.dmfnet.model import Noise, decoder_maps, draw_noise
 from fusionbench.methods.dmfnet.unet import TIMESTEPS, DenoisingUNet
 from fusionbench.training import Settings, TrainingPair, mean_terms, sample_seed, spread, to_signed
 
@@ -55,30 +55,39 @@ class DenoiseRecipe:
     low_noise: share of samples whose step comes from the lowest 60 of 2000, where Stage II reads its maps. readout: weight
     of the mean absolute error, on those samples, of the image read linearly off the finest map that Stage II reads (and
     half that weight for x0 itself). Nothing else asks that map to hold fine detail: the two blocks behind it get the
-    noisy image by their own skips. Both are ours; 0 and 0, with one step for the whole batch, are as published.
+    noisy image by their own skips. Both are ours; 0 and 0, with one step for the whole batch, are as published. noise: False
+    trains an autoencoder on the same samples and terms: nothing is added, every level is 1.
     """
 
     name = "dmfnet-denoise"
 
-    def __init__(self, unet: DenoisingUNet, low_noise: float = 0.5, readout: float = 0.0) -> None:
+    def __init__(self, unet: DenoisingUNet, low_noise: float = 0.5, readout: float = 0.0, noise: bool = True) -> None:
         self.network: nn.Module = Denoiser(unet)
-        self.low_noise, self.readout = low_noise, readout
+        self.low_noise, self.readout, self.noise = low_noise, readout, noise
         self.levels = sqrt_alpha_bar("cosine", TIMESTEPS)
 
     def loss(self, network: nn.Module, a: Tensor, b: Tensor, seeds: list[int]) -> tuple[Tensor, Mapping[str, Tensor]]:
-        clean = torch.cat([a, b])
+        return self.loss_of(network, a, b, *(x.to(a.device) for x in self.draw(seeds, *a.shape[-2:])))
+
+    def draw(self, seeds: list[int], height: int, width: int) -> tuple[Tensor, ...]:
+        """For the MRI images of N seeds, then the others: (2N,) levels, (2N,1,H,W) noise, (2N,) 1 where noise is low."""
         step = int(torch.randint(1, TIMESTEPS + 1, (), generator=_generator(seeds[0])))
         levels, noise, low = [], [], []
-        for index in range(len(clean)):
+        for index in range(2 * len(seeds)):
             g = _generator(sample_seed(seeds[index % len(seeds)], index // len(seeds)))
             low.append(bool(torch.rand((), generator=g) < self.low_noise))
             if self.low_noise:
                 step = int(torch.randint(1, (LOW_STEPS if low[-1] else TIMESTEPS) + 1, (), generator=g))
             levels.append(draw_noise_level(self.levels, step, 1, g))
-            noise.append(torch.randn(clean.shape[1:], generator=g))
-        level = torch.cat(levels).to(clean.device)
-        x0, read = network(add_noise(clean, level, torch.stack(noise).to(clean)), level)
-        mask = torch.tensor(low, device=clean.device).float()[:, None, None, None]
+            noise.append(torch.randn(1, height, width, generator=g))
+        level = torch.cat(levels)
+        return level if self.noise else torch.ones_like(level), torch.stack(noise), torch.tensor(low).float()
+
+    def loss_of(self, network: nn.Module, *images_and_draws: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        a, b, level, noise, low = images_and_draws
+        clean = torch.cat([a, b])
+        x0, read = network(add_noise(clean, level, noise), level)
+        mask = low[:, None, None, None]
         terms = {
             "denoise": F.mse_loss(x0, clean),
             "readout": self.readout * ((read - clean).abs() * mask).mean(),
@@ -87,7 +96,17 @@ class DenoiseRecipe:
         return torch.stack(list(terms.values())).sum(), terms
 
     def validate(self, network: nn.Module, pairs: list[TrainingPair]) -> Mapping[str, float]:
-        """Root mean squared error in grey levels at low and at high noise."""
+        """The loss on whole pairs, always with the same draws, and its terms; then the root mean squared error in grey
+        levels at low and at high noise."""
+        device = next(network.parameters()).device
+        rows = []
+        for index, pair in enumerate(spread(pairs, VALIDATION_PAIRS)):
+            a, b = to_signed([pair.a]).to(device), to_signed([pair.b]).to(device)
+            total, terms = self.loss(network, a, b, [sample_seed(index)])
+            rows.append({"loss": total, **terms})
+        return {**mean_terms(rows), **(self._errors(network, pairs) if self.noise else {})}
+
+    def _errors(self, network: nn.Module, pairs: list[TrainingPair]) -> dict[str, float]:
         images = [image for p in spread(pairs, VALIDATION_PAIRS // 2) for image in (p.a, p.b)]
         figures = {}
         device = next(network.parameters()).device
@@ -125,11 +144,27 @@ class FuseRecipe:
 
     def _maps(self, a: Tensor, b: Tensor, seeds: Sequence[int]) -> list[Tensor]:
         with torch.no_grad():
-            noise = draw_noise([_generator(seed) for seed in seeds], *a.shape[-2:])
-            return decoder_maps(self.unet.to(a.device), a, b, noise)
+            return decoder_maps(self.unet.to(a.device), a, b, Noise(*self.draw(seeds, *a.shape[-2:])))
+
+    def draw(self, seeds: Sequence[int], height: int, width: int) -> tuple[Tensor, ...]:
+        """The noise and the levels of :class:`Noise`."""
+        noise = draw_noise([_generator(seed) for seed in seeds], height, width)
+        return noise.eps, noise.level
+
+    def loss_of(self, network: nn.Module, *images_and_draws: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
+        a, b, eps, level = images_and_draws
+        with torch.no_grad():
+            maps = decoder_maps(self.unet.to(a.device), a, b, Noise(eps, level))
+        return self._loss_on(network, maps, a, b)
 
     def loss(self, network: nn.Module, a: Tensor, b: Tensor, seeds: list[int]) -> tuple[Tensor, Mapping[str, Tensor]]:
-        fused = network(self._maps(a, b, seeds) if self.cache is None else self._cached_maps(a, b, seeds))
+        maps = self._maps(a, b, seeds) if self.cache is None else self._cached_maps(a, b, seeds)
+        return self._loss_on(network, maps, a, b)
+
+    def _loss_on(
+        self, network: nn.Module, maps: list[Tensor], a: Tensor, b: Tensor
+    ) -> tuple[Tensor, Mapping[str, Tensor]]:
+        fused = network(maps)
         with torch.autocast(a.device.type, enabled=False):
             return fusion_loss(fused.float(), a, b, self.weights)
 

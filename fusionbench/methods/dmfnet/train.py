@@ -93,8 +93,9 @@ def _train_denoiser(
     facts: dict[str, Any],
     name: str,
 ) -> None:
-    extra = {"low_noise": 0.0, "readout": 0.0} if name == "paper" else {"low_noise": 0.6, "readout": 1.0}
-    train(DenoiseRecipe(unet, **extra), split, settings, out / "denoise", resume=resume)
+    low_noise, readout = (0.0, 0.0) if name == "paper" else (0.6, 1.0)
+    extra = {"low_noise": low_noise, "readout": readout}
+    train(DenoiseRecipe(unet, low_noise, readout), split, settings, out / "denoise", resume=resume)
     save_unet(file, unet.cpu(), p, {"denoise": {**dataclasses.asdict(settings), **extra}, **facts})
 
 
