@@ -3,7 +3,7 @@
 Same weights, same noise, same pair; what differs is batching, the memory layout, autocast and leaving out what the head
 does not read. Prints seconds a pair, the ratio, and how far the outputs are apart.
 
-    python benchmarks/dmfnet.py [--size 256] [--repeat 5] [--weights FILE] [--threads N]
+    python benchmarks/dmfnet.py [--size 256] [--repeat 5] [--weights FILE] [--threads N] [--device cpu|cuda]
 """
 
 import argparse
@@ -28,8 +28,8 @@ def straightforward(model: DMFNet, a: Tensor, b: Tensor, noise: Noise) -> Tensor
     for row, image in enumerate((a, b)):
         levels: list[list[Tensor]] = [[] for _ in range(5)]
         for column in range(3):
-            level = noise.level[row, :, column]
-            noisy = add_noise(image, level, noise.eps[row, :, column][:, None])
+            level = noise.level[row, :, column].to(image)
+            noisy = add_noise(image, level, noise.eps[row, :, column][:, None].to(image))
             every = list(model.unet.decode(noisy, level))
             model.unet.final_conv(every[-1])
             for kept, wanted in zip(levels, every[::3], strict=True):
@@ -43,7 +43,7 @@ def seconds(run: Callable[[], Tensor], repeat: int) -> float:
     times = []
     for _ in range(repeat):
         start = time.perf_counter()
-        run()
+        run().cpu()  # a GPU is waited for
         times.append(time.perf_counter() - start)
     return statistics.median(times)
 
@@ -54,16 +54,20 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--weights", type=Path, default=shipped_weights())
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
 
     task = create_task("phantom/pet-mri")
     pair = task.load(task.ids()[0])
     a, b = (torch.from_numpy(image).float()[None, None] / 255 for image in (pair.a, pair.b))
     times = -(-options.size // min(a.shape[-2:]))
-    a, b = (image.tile(1, 1, times, times)[..., : options.size, : options.size].contiguous() for image in (a, b))
-    plain = load_model(options.weights)[0].eval().requires_grad_(False)
+    a, b = (
+        image.tile(1, 1, times, times)[..., : options.size, : options.size].to(device).contiguous() for image in (a, b)
+    )
+    plain = load_model(options.weights)[0].eval().requires_grad_(False).to(device)
 
     with torch.inference_mode():
 
@@ -71,12 +75,13 @@ def main() -> None:
             noise = draw_noise([torch.Generator().manual_seed(0)], options.size, options.size)
             return straightforward(plain, 2 * a - 1, 2 * b - 1, noise).clamp(-1, 1) / 2 + 0.5
 
+        where = f"{torch.get_num_threads()} threads" if options.device == "cpu" else torch.cuda.get_device_name()
         reference, slow = loop(), seconds(loop, options.repeat)
-        print(f"{options.size} x {options.size}, {torch.get_num_threads()} threads, {options.weights.name}")
+        print(f"{options.size} x {options.size}, {where}, {options.weights.name}")
         print(f"straightforward loop   {slow:7.3f} s a pair")
         for precision in ("float32", "bf16"):
             method = DMFNetMethod(weights=str(options.weights), precision=precision)
-            method.prepare(torch.device("cpu"))
+            method.prepare(device)
 
             def ours(method: DMFNetMethod = method) -> Tensor:
                 return method.fuse(a, b, [torch.Generator().manual_seed(0)])

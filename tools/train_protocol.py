@@ -194,11 +194,14 @@ class Crew:
         except OSError:
             self.end(name, "failed", f"its process is gone, exit code {self.processes[name].exitcode}")
 
-    def hear(self, names: Iterable[str], until: float) -> dict[str, Any]:
-        """One answer of each of these jobs, or the end of it; those that are late are not in the result."""
+    def hear(self, names: Iterable[str], until: float, strict: bool = False) -> dict[str, Any]:
+        """One answer of each of these jobs, or the end of it; those that are late are not in the result. strict: wait no
+        longer once one has failed."""
         answers: dict[str, Any] = {}
         pending = set(names)
         while (pending := pending & self.pipes.keys()) and time.monotonic() < until:
+            if strict and len(self.pipes) < len(JOBS):
+                break
             if time.monotonic() - self.collected > 60:
                 self.collect()
             of_pipe = {pipe: name for name, pipe in self.pipes.items()}
@@ -297,15 +300,15 @@ def run(options: argparse.Namespace) -> int:
 def _direct(crew: Crew, strict: bool, begin: float, seconds: float, scratch: Path) -> None:
     """The run from its first process to its last step; see docs/protocol.md."""
     stop = begin + 0.92 * seconds  # then the last validations, and the files
-    ready = crew.hear(crew.alive(), begin + min(150, 0.4 * seconds))
+    ready = crew.hear(crew.alive(), begin + min(150, 0.4 * seconds), strict)
     for name, note in ready.items():
         crew.say(f"{name}: ready {note}")
+    if strict and len(ready.keys() & set(crew.alive())) < len(JOBS):
+        crew.say(f"only {len(ready)} jobs are ready: stopped, as --strict says")
+        return
     for name in set(crew.alive()) - ready.keys():
         crew.end(name, "failed", "not ready in time")
         crew.processes[name].kill()
-    if strict and len(ready.keys() & set(crew.alive())) < len(JOBS):
-        crew.say("not all jobs can start: stopped, as --strict says")
-        return
     window = min(8.0, 0.015 * seconds)
     patience = max(30.0, 4 * window)
     first = crew.measure(crew.alive("denoise", "lkcfunet", *SMALL), window, time.monotonic() + patience)
