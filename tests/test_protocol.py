@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -118,6 +117,7 @@ def test_pairs_come_back_from_their_file_and_another_file_is_refused(jobs, pairs
         jobs.read_pairs(damaged)
 
 
+@pytest.mark.slow
 def test_every_configuration_trains_until_its_deadline_and_its_weights_run(tool, jobs, pairs, tmp_path, new_process):
     split, size = jobs.read_pairs(pairs), jobs.SIZES["tiny"]
     untrained = tmp_path / f"{jobs.UNTRAINED}.safetensors"
@@ -161,38 +161,32 @@ def test_the_ablation_differs_in_its_features_alone(jobs, tmp_path):
 
 
 class NoHost(TorchDispatchMode):
-    """Fails at an operation on a CPU tensor: recorded as a CUDA graph, it would wait for the host, or be lost."""
+    """Fails at an operation on a tensor of the host: recorded as a CUDA graph, it would wait for it, or be lost."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
         for tensor in tree_leaves((args, kwargs, result)):
             if isinstance(tensor, torch.Tensor):
-                assert tensor.device.type == "cuda", func
+                assert tensor.device.type == "meta", func
         return result
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_a_recorded_step_has_nothing_to_do_with_the_host(jobs, tmp_path, name):
+def test_a_recorded_step_has_nothing_to_do_with_the_host(jobs, tmp_path, name, monkeypatch):
     job, size = next(job for job in jobs.JOBS if job.name == name), jobs.SIZES["tiny"]
     features = tmp_path / "unet.safetensors"
     save_unet(features, jobs.untrained_unet(size), size.dmfnet, {})
     recipe = jobs.build(job, size, 9, True, features).recipe
     inputs = [torch.zeros(2, 1, 64, 64)] * 2 + list(recipe.draw([1, 2], 64, 64))
-    with FakeTensorMode():
-
-        def moved(tensor):
-            return torch.empty(tensor.shape, dtype=tensor.dtype, device="cuda")
-
-        for module in (*recipe.network.modules(), *(recipe.unet.modules() if job.group == "fuse" else ())):
-            for name, tensor in module._parameters.items():
-                module._parameters[name] = None if tensor is None else torch.nn.Parameter(moved(tensor))
-            for name, tensor in module._buffers.items():
-                module._buffers[name] = moved(tensor)
-        if job.group == "fuse":
-            recipe.unet.to = lambda device: recipe.unet  # they are there, but no driver is to confirm it
-        inputs = [moved(tensor) for tensor in inputs]
-        with NoHost():
-            loss, terms = recipe.loss_of(recipe.network, *inputs)
+    recipe.network.to("meta")  # a device that is not the host, on every machine
+    if job.group == "fuse":
+        recipe.unet.to("meta")
+    inputs = [tensor.to("meta") for tensor in inputs]
+    autocast, enabled = torch.autocast, torch.is_autocast_enabled
+    monkeypatch.setattr(torch, "autocast", lambda device, **options: autocast("cpu", **options))  # "meta" has none
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: enabled("cpu"))
+    with NoHost():
+        loss, terms = recipe.loss_of(recipe.network, *inputs)
     assert loss.shape == ()
     assert all(value.shape == () for value in terms.values())
 
@@ -200,7 +194,10 @@ def test_a_recorded_step_has_nothing_to_do_with_the_host(jobs, tmp_path, name):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("name", JOBS)
-def test_a_recorded_run_repeats_the_plain_one(jobs, tmp_path, name, new_process):
+def test_a_recorded_run_repeats_the_plain_one(jobs, tmp_path, name, new_process, monkeypatch):
+    # TF32 rounds to 1e-3, differently in each algorithm, and Adam makes whole steps of the smallest gradients.
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     job, size = next(job for job in jobs.JOBS if job.name == name), jobs.SIZES["tiny"]
     features = tmp_path / "unet.safetensors"
     save_unet(features, jobs.untrained_unet(size), size.dmfnet, {})
@@ -213,14 +210,14 @@ def test_a_recorded_run_repeats_the_plain_one(jobs, tmp_path, name, new_process)
 
 
 @pytest.mark.slow
-def test_a_whole_run_leaves_weights_and_facts(pairs, tmp_path):
-    """Slow: twelve processes."""
+def test_a_whole_run_leaves_weights_and_facts(tool, pairs, tmp_path):
+    """Slow: twelve processes, and on two cores a minute and a half until all are ready."""
     command = [sys.executable, TOOLS / "train_protocol.py", "run", pairs, "--out", tmp_path, "--size", "tiny"]
-    command += ["--device", "cpu", "--seconds", "150", "--strict", "--commit", "abc"]
+    command += ["--device", "cpu", "--seconds", "240", "--strict", "--commit", "abc"]
     started = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert time.monotonic() - started < 160
+    assert time.monotonic() - started < 260
     facts = json.loads((tmp_path / "protocol.json").read_text())
     assert facts["commit"] == "abc"
     steps = {name: job["steps"] for name, job in facts["jobs"].items()}
@@ -228,3 +225,11 @@ def test_a_whole_run_leaves_weights_and_facts(pairs, tmp_path):
         assert len({steps[name] for name in group}) == 1
     with tarfile.open(tmp_path / "weights-1.tar") as tar:
         assert {f"{name}.safetensors" for name in JOBS} == set(tar.getnames())
+    kept = [file.stem for file in tool.keep(tmp_path, tmp_path / "kept")]
+    assert sorted(kept) == sorted(JOBS[2:])
+    card = load_weights(tmp_path / "kept/dmfnet-a.safetensors", "dmfnet")[1]
+    assert card["protocol"]["steps"] == steps["dmfnet-a"]
+    assert card["protocol"]["validation"]
+    assert "curve" not in card["stage_one"]
+    with pytest.raises(InputError, match=r"no weights-N\.tar"):
+        tool.keep(tmp_path / "kept", tmp_path)

@@ -2,11 +2,13 @@
 
     python tools/train_protocol.py pack HARVARD_FOLDER pairs.npz
     python tools/train_protocol.py run pairs.npz --out training/protocol --seconds 540
+    python tools/train_protocol.py keep training/protocol results/protocol
 
 ``pack`` gathers the pairs that the protocol trains and validates on, checks their numbers and writes them into one file.
 ``run`` starts a process for each job, measures how fast the jobs go beside each other, sets the steps, trains, and leaves in
 --out ``protocol.json`` (facts, curves) and ``weights-N.tar`` (below 16 MB each), renewed every minute: whatever ends it, the
 best weights so far are there. A job that fails is reported and the others go on; with --strict none starts unless all can.
+``keep`` writes a run's configurations as they would be shipped (those above 1 MB as float16), their cards without curves.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import os
 import signal
 import sys
 import tarfile
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -30,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
 import torch
 from protocol_jobs import (
     JOBS,
@@ -50,7 +54,7 @@ from torch import Tensor
 
 from fusionbench.errors import InputError
 from fusionbench.files import write_bytes
-from fusionbench.methods.dmfnet.checkpoints import save_unet
+from fusionbench.methods.dmfnet.checkpoints import KIND_UNET, save_unet
 from fusionbench.training import Split, Trial, save_weights, train
 
 TAR_BYTES = 15_000_000
@@ -338,12 +342,40 @@ def _direct(crew: Crew, strict: bool, begin: float, seconds: float, scratch: Pat
     crew.hear(crew.alive(), begin + 0.97 * seconds)
 
 
+def keep(out: Path, kept: Path) -> list[Path]:
+    """Write a run's weights into a folder; those of Stage I are in the files of the networks that read them."""
+    written = []
+    for archive in sorted(out.glob("weights-*.tar")):
+        with tempfile.TemporaryDirectory() as folder, tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
+            for file in sorted(Path(folder).iterdir()):
+                with safetensors.safe_open(file, "pt") as weights:
+                    card = json.loads(weights.metadata()["card"])
+                    tensors = {key: weights.get_tensor(key) for key in weights.keys()}  # noqa: SIM118 (not a dict)
+                if card["kind"] == KIND_UNET:
+                    continue
+                for facts in (card["protocol"], card.get("stage_one") or {}):
+                    facts.pop("curve", None)
+                    facts["validation"] = [
+                        {key: float(f"{value:.5g}") for key, value in row.items()}
+                        for row in facts.get("validation", [])
+                    ]
+                save_weights(kept / file.name, tensors, card, half=file.stat().st_size > 1_000_000)
+                written.append(kept / file.name)
+    if not written:
+        raise InputError(f"{out}: no weights-N.tar of a run; give the --out of one")
+    return written
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, dest="command")
     pack = commands.add_parser("pack", help="write the protocol's pairs into one file")
     pack.add_argument("data", type=Path)
     pack.add_argument("pairs", type=Path)
+    keeper = commands.add_parser("keep", help="write a run's weights as they would be shipped")
+    keeper.add_argument("out", type=Path)
+    keeper.add_argument("kept", type=Path)
     trainer = commands.add_parser("run", help="train all configurations")
     trainer.add_argument("pairs", type=Path)
     trainer.add_argument("--out", type=Path, default=Path("training/protocol"))
@@ -359,6 +391,9 @@ def main() -> int:
             if options.device == "cuda" and not torch.cuda.is_available():
                 raise InputError("no CUDA device; give --device cpu")
             return run(options)
+        if options.command == "keep":
+            print("\n".join(map(str, keep(options.out, options.kept))))
+            return 0
         split = protocol_split(options.data)
         write_pairs(options.pairs, split)
         print(json.dumps(split.describe(), indent=1))
