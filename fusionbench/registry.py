@@ -12,6 +12,7 @@ import difflib
 import functools
 import hashlib
 import importlib
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import inspect
@@ -179,6 +180,13 @@ class Registry(Generic[F]):
         return f"unknown {self.kind} {name!r}; {hint}"
 
 
+class _AlwaysFromSource(importlib.machinery.SourceFileLoader):
+    """Without Python's bytecode cache, which takes a file edited within a second to its old size for the old one."""
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def import_module(module: str) -> types.ModuleType:
     """Import a dotted module name or the path of a .py file, once; a file again when it has changed since.
 
@@ -195,7 +203,7 @@ def import_module(module: str) -> types.ModuleType:
         before = sys.modules.get(name)
         if before is not None and before.__dict__.get("__content__") == content:
             return before
-        spec = importlib.util.spec_from_file_location(name, path)
+        spec = importlib.util.spec_from_file_location(name, path, loader=_AlwaysFromSource(name, str(path)))
         if spec is None or spec.loader is None:
             raise InputError(f"{module}: not a Python module; give the path of a .py file")
         loaded = importlib.util.module_from_spec(spec)

@@ -284,6 +284,8 @@ def _lose_roots_privilege() -> None:
             raise OSError(ctypes.get_errno(), "prctl")
 
 
+@pytest.mark.slow
+@pytest.mark.promise
 @pytest.mark.skipif(sys.platform != "linux", reason="takes the privilege from root in Linux's way")
 @pytest.mark.parametrize("what", ["folder", "file", "results"])
 def test_without_permission(tmp_path: Path, what: str) -> None:
@@ -302,6 +304,8 @@ def test_without_permission(tmp_path: Path, what: str) -> None:
     assert tree(results) == {}
 
 
+@pytest.mark.slow
+@pytest.mark.promise
 def test_many_lines_never_reach_the_user_as_a_traceback(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     SPOILT["truncated"][0](*folders)
     running = process("run", "-m", "average", *folder_options(folders), "--results", tmp_path / "results")

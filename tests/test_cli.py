@@ -346,6 +346,8 @@ def rows_of(journal: Path) -> int:
     return journal.read_text(encoding="utf-8").count('"record"') if journal.exists() else 0
 
 
+@pytest.mark.slow
+@pytest.mark.promise
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
 def test_kill_9_in_the_middle_then_the_same_command(cli: Cli, tmp_path: Path) -> None:
     pairs = 6

@@ -62,7 +62,7 @@ def squares(rows: list[Row]) -> dict[int, int]:
     return {int(row.pair): row.record["square"] for row in rows if not row.lost}
 
 
-@pytest.mark.parametrize("name", ["serial", pytest.param("local:2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["serial", pytest.param("local:2", marks=[pytest.mark.slow, pytest.mark.promise])])
 def test_all_rows_arrive(name: str) -> None:
     threads = torch.get_num_threads()
     with open_engine(name) as engine:
@@ -79,6 +79,7 @@ def test_work_that_raises_is_raised() -> None:
         list(engine.rows(fail, units(4)))
 
 
+@pytest.mark.promise
 @pytest.mark.slow
 def test_a_deadly_pair_is_told_and_the_others_are_done() -> None:
     with open_engine("local:2") as engine:
@@ -89,6 +90,7 @@ def test_a_deadly_pair_is_told_and_the_others_are_done() -> None:
     assert "died 3 times" in lost.lost
 
 
+@pytest.mark.promise
 @pytest.mark.slow
 def test_workers_killed_from_outside_lose_nothing() -> None:
     """Every 0.7 s one worker process is killed, while 40 units are on their way."""
@@ -124,6 +126,7 @@ def test_unknown_engines_are_refused(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.promise
 @pytest.mark.slow
 def test_dask_does_all_of_it() -> None:
     pytest.importorskip("distributed", reason="the extra fusionbench[dask] is not installed")

@@ -90,6 +90,7 @@ def test_times_mean_nothing(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     assert go(tmp_path / "r", folders) == (1, 0)  # the same image comes out: its scores still hold
 
 
+@pytest.mark.promise
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["local:2", "dask:2"])
 def test_engines_give_the_same_bytes(tmp_path: Path, folders: tuple[Path, Path], engine: str) -> None:
@@ -101,6 +102,7 @@ def test_engines_give_the_same_bytes(tmp_path: Path, folders: tuple[Path, Path],
     assert [r["image"] for r in one.values()] == [r["image"] for r in many.values()]
 
 
+@pytest.mark.promise
 @pytest.mark.slow
 def test_a_worker_that_outlives_a_run_keeps_nothing_of_it(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     """A plugin file that changed between two runs is read anew by workers of a running cluster."""
@@ -129,6 +131,7 @@ def mine(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     assert {record["made_by"] for record in here.values()} == {record["made_by"] for record in there.values()}
 
 
+@pytest.mark.promise
 @pytest.mark.slow
 def test_compiled_now_or_loaded_from_the_cache_gives_the_same_bytes(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     """A worker that compiles a kernel and one that loads it must agree to the last digit."""
@@ -143,6 +146,7 @@ def test_compiled_now_or_loaded_from_the_cache_gives_the_same_bytes(tmp_path: Pa
     assert tables(tmp_path / "compiled") == tables(tmp_path / "loaded")
 
 
+@pytest.mark.promise
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("engine", ["serial", "local:2"])

@@ -85,6 +85,7 @@ def folders(tmp_path: Path, plugin: Path) -> tuple[Path, Path]:
     return tmp_path / "a", tmp_path / "b"
 
 
+@pytest.mark.promise
 @pytest.mark.slow
 def test_each_costs_its_pair_only(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     outcome = run(
@@ -107,6 +108,7 @@ def test_each_costs_its_pair_only(tmp_path: Path, folders: tuple[Path, Path]) ->
     assert not [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "77"]]
 
 
+@pytest.mark.promise
 @pytest.mark.slow
 def test_a_method_that_dies_while_loading_is_told_for_every_pair(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     outcome = run(
@@ -122,6 +124,7 @@ def test_a_method_that_dies_while_loading_is_told_for_every_pair(tmp_path: Path,
     assert all("exit code 9 while it was loaded" in reason for _, _, reason in outcome.failed)
 
 
+@pytest.mark.promise
 @pytest.mark.slow
 def test_the_same_bytes_as_without(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     for name, limits in (("in", Limits()), ("out", None)):

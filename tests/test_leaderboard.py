@@ -15,6 +15,7 @@ from fusionbench.report import write_report
 from fusionbench.scores import Key, read_table, write_table
 from tests.conftest import save, slices, tree
 
+pytestmark = pytest.mark.xdist_group("leaderboard")  # one worker makes the leaderboard, once
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "leaderboard.py"
 KEY = Key("harvard", "pet-mri", "laplacian")
 

@@ -19,6 +19,7 @@ webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium, in
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.promise,
     pytest.mark.skipif(not CHROMIUM or not DRIVER, reason="needs chromium and chromium-driver"),
 ]
 PLUGIN = """

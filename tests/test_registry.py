@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fusionbench.errors import InputError
-from fusionbench.registry import Registry, convert
+from fusionbench.registry import Registry, convert, import_module
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -148,6 +150,17 @@ def test_load_a_file_names_what_it_registers_every_time(tmp_path: Path) -> None:
     assert METHODS.load("fusionbench.methods.baselines.controls") == [
         "average", "maximum", "source-a", "source-b", "weighted",
     ]  # fmt: skip
+
+
+def test_a_file_edited_within_a_second_to_its_old_size_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    path = tmp_path / "quick.py"
+    for number in (1, 2):
+        path.write_text(f"x = {number}\n", encoding="utf-8")
+        os.utime(path, (1e9, 1e9))
+        assert import_module(str(path)).x == number
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ import torch
 
 from fusionbench.errors import InputError
 from fusionbench.methods._learned import PairRecipe
+from fusionbench.methods.cnnfuse import network as cnnfuse
+from fusionbench.methods.cnnfuse.train import loss as cnnfuse_loss
 from fusionbench.methods.dmfnet.method import shipped_weights
 from fusionbench.methods.dmfnet.model import Preset, build_head, build_unet
 from fusionbench.methods.dmfnet.recipes import DenoiseRecipe, FuseRecipe
@@ -62,9 +64,12 @@ def losses(folder: Path):
         return [float(row["loss"]) for row in csv.DictReader(file)]
 
 
+HELD_OUT = ["ct-mri/2", "pet-mri/2"]
+
+
 @pytest.fixture
 def split():
-    return split_by_case(some_pairs(), ["ct-mri/2", "pet-mri/2"])
+    return split_by_case(some_pairs(), HELD_OUT)
 
 
 @pytest.mark.parametrize("stage", ["denoise", "fuse", "lkcfunet"])
@@ -110,7 +115,7 @@ class Interrupted(PairRecipe):
 
     def __init__(self, number=None, step=-1, validation=-1):
         torch.manual_seed(0)
-        super().__init__("lkcfunet", lkcfunet.Network(lkcfunet.Preset(inner=2)), Objective(loss_preset("compact")))
+        super().__init__("cnn-fuse", cnnfuse.Network(), cnnfuse_loss)
         self.number, self.step, self.validation, self.steps = number, step, validation, 0
 
     def loss(self, *images, seeds):
@@ -126,10 +131,19 @@ class Interrupted(PairRecipe):
         return super().validate(network, pairs)
 
 
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """A run that nothing stops: its folder, and the state of its network."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    return folder, train(Interrupted(), split_by_case(some_pairs(), HELD_OUT), settings(), folder).state_dict()
+
+
 @pytest.mark.parametrize("where", [{"step": 4}, {"step": 2}, {"validation": 3}, {"validation": 6}])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_after_the_step_and_the_resumed_run_repeats_the_unbroken_one(tmp_path, split, number, where):
-    whole = train(Interrupted(), split, settings(), tmp_path / "whole")
+def test_a_signal_stops_after_the_step_and_the_resumed_run_repeats_the_unbroken_one(
+    tmp_path, split, unbroken, number, where
+):
+    whole, state = unbroken
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -139,12 +153,13 @@ def test_a_signal_stops_after_the_step_and_the_resumed_run_repeats_the_unbroken_
         signal.signal(signal.SIGTERM, before)
     assert len(losses(tmp_path / "broken")) == where.get("step", where.get("validation", 0) - 1) + 1
     resumed = train(Interrupted(), split, settings(), tmp_path / "broken", resume=True)
-    assert losses(tmp_path / "broken") == losses(tmp_path / "whole")
-    assert (tmp_path / "whole" / "validation.csv").read_bytes() == (tmp_path / "broken" / "validation.csv").read_bytes()
-    for name, value in whole.state_dict().items():
+    assert losses(tmp_path / "broken") == losses(whole)
+    assert (whole / "validation.csv").read_bytes() == (tmp_path / "broken" / "validation.csv").read_bytes()
+    for name, value in state.items():
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
+@pytest.mark.promise
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_command_has_saved_and_says_the_command_that_goes_on(tmp_path, number, code):
