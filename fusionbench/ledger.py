@@ -38,6 +38,11 @@ from fusionbench.work import Row
 Notify = Callable[[str, int, int], None]
 
 
+def mask_name(mask: str) -> str:
+    """What a mask ("none", "foreground" or an image file) is called in a column's name; "" for the whole image."""
+    return {"none": "", "foreground": "foreground"}.get(mask, "mask")
+
+
 @dataclasses.dataclass(frozen=True)
 class Scoring:
     """What to score, where in the image, and on which device. ``mask``: "none", "foreground" or an image file."""
@@ -48,8 +53,7 @@ class Scoring:
 
     def columns(self) -> dict[str, str]:
         """Metric id -> column of the tables."""
-        mask = {"none": "", "foreground": "foreground"}.get(self.mask, "mask")
-        return {name: str(Column.parse(name).inside(mask)) for name in self.metrics}
+        return {name: str(Column.parse(name).inside(mask_name(self.mask))) for name in self.metrics}
 
     def versions(self) -> dict[str, str]:
         """Column -> what its numbers depend on besides the images; a change makes stored scores stale."""

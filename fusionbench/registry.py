@@ -109,10 +109,10 @@ class Registry(Generic[F]):
         return name in self._plugins
 
     def __getitem__(self, name: str) -> Plugin[F]:
-        """The plugin of that name; an unknown name raises InputError with the nearest known ones."""
+        """The plugin of that name, in upper or lower case; an unknown one raises InputError with the nearest known ones."""
         self._discover()
         try:
-            return self._plugins[name]
+            return self._plugins[name.lower()]
         except KeyError:
             raise InputError(self._unknown(name)) from None
 
@@ -172,7 +172,7 @@ class Registry(Generic[F]):
 
     def _unknown(self, name: str) -> str:
         known = self.names()
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known: {', '.join(known)}"
         for module, reason in self.unavailable.items():
             if name in module.split("."):

@@ -18,10 +18,11 @@ from rich.console import Console
 from fusionbench.cli import COMMANDS, report, show
 from fusionbench.datasets import TASKS
 from fusionbench.methods import METHODS, unavailable
-from fusionbench.metrics import METRICS
+from fusionbench.metrics import METRICS, PROFILES
 from fusionbench.pairs import grey, read_picture
+from fusionbench.report.boards import make_boards
 from fusionbench.report.tables import Cell, Line, Sheet
-from fusionbench.scores import Key, read_table
+from fusionbench.scores import Key, read_metric_facts, read_results, read_table
 from tests.conftest import SHARED, Cli, Write, folder_options, make_folders, process, save, slices, tree, write_plugin
 
 
@@ -83,7 +84,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch, width: int = 80) -> io.StringIO:
 
 def test_listings_stay_whole_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = narrow(monkeypatch)
-    for kind in show.KINDS:
+    for kind in ("methods", "metrics", "tasks"):
         show._print_listing(show.make_console(), kind, show._LISTINGS[kind]())
     lines = shown.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
@@ -91,6 +92,49 @@ def test_listings_stay_whole_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> N
     assert {*METHODS.names(), *METRICS.names(), *TASKS.names()} <= firsts
     text = " ".join(" ".join(line.split("│")[2].split()) for line in lines if line.startswith("│"))
     assert unavailable(METHODS["ifcnn-max"]) in text
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_profiles_are_listed_whole_at_any_width(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    shown = narrow(monkeypatch, width)
+    show._print_profiles(show.make_console(), "profiles", show._profiles())
+    assert max(map(len, shown.getvalue().splitlines())) <= width
+    words = shown.getvalue().split()
+    for profile in PROFILES.values():
+        at = words.index(f"{profile.name}:")
+        assert " ".join(words[at:]).startswith(f"{profile.name}: {profile.title} {' '.join(profile.metrics)}")
+
+
+def test_explain_takes_profiles_and_methods(cli: Cli) -> None:
+    assert "The mean rank is over: en sd sf mi qabf vif ssim@l2" in cli("explain", "cddfuse").stdout
+    method = cli("explain", "laplacian:levels=5").stdout
+    assert "https://doi.org/10.1109/TCOM.1983.1095851" in method
+    assert "Settings: levels=4" in method
+    both = cli("explain", "dmfnet").stdout  # a profile and a method go by this name
+    assert "# dmfnet: The evaluator of DM-FNet" in both
+    assert "# dmfnet: DM-FNet (compact)" in both
+    assert "did you mean 'laplacian'" in cli("explain", "laplacain", code=2).stderr
+
+
+def test_names_are_taken_in_upper_and_lower_case(cli: Cli, tmp_path: Path) -> None:
+    assert cli("explain", "SSIM@L2").stdout == cli("explain", "ssim@l2").stdout
+    wanted = ["-t", "PET-MRI", "--dataset", "Phantom", "--profile", "CDDFuse", "--limit", 1]
+    cli("run", "-m", "Laplacian:levels=2", *wanted, "--metric", "MI@bits", "--results", tmp_path)
+    table = read_table(tmp_path, Key("phantom", "pet-mri", "laplacian@levels=2"))
+    assert table.about["spec"] == "laplacian:levels=2"
+    assert {"ssim@l2", "mi@bits"} <= set(table.frame())
+    shown = cli(
+        "report", "--results", tmp_path, "--method", "LAPLACIAN@levels=2", "--metric", "MI@Bits", "--images", "none"
+    )
+    assert "Laplacian" in shown.stdout
+
+
+@pytest.mark.parametrize("command", ["run", "report", "sensitivity"])
+def test_method_and_metric_have_one_spelling_everywhere(cli: Cli, command: str) -> None:
+    text = " ".join(cli(command, "--help").stdout.split())
+    assert "--metric, --metrics" in text
+    for name in ("run", "fuse", "profile", "prior", "check", "report"):
+        assert "-m, --method, --methods" in cli(name, "--help").stdout
 
 
 def test_a_leaderboard_stays_whole_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -449,3 +493,18 @@ def test_a_report_shows_the_methods_that_were_chosen(cli: Cli, tmp_path: Path) -
     assert "Laplacian" in everything
     assert "Laplacian" not in chosen
     assert "PCA" in chosen
+
+
+def test_every_metric_that_was_asked_for_is_shown(cli: Cli, tmp_path: Path) -> None:
+    wanted = ["-m", "laplacian", "-t", "ct-mri", "--dataset", "phantom", "--limit", 1, "--results", tmp_path]
+    assert "MI (bits)" in cli("run", *wanted, "--profile", "cddfuse", "--metric", "mi@bits").stdout
+    shown = {b.profile: b.metrics for b in make_boards(read_results(tmp_path), read_metric_facts(tmp_path))}
+    assert shown == {"cddfuse": [*PROFILES["cddfuse"].metrics, "mi@bits"]}
+    told = " ".join(cli("report", "--results", tmp_path, "--metrics", "mi@vifb", code=2).stderr.split())
+    assert "metric 'mi@vifb' is not in these results" in told
+    assert "`fusionbench run --metric ID` adds one" in told
+    assert "profile strict: not scored" in cli("report", "--results", tmp_path, "--profile", "strict", code=2).stderr
+    # Profiles add up; what is scored inside a mask is shown, beside the whole image where it is but a metric.
+    both = cli("run", *wanted, "--profile", "dmfnet", "--profile", "cddfuse").stdout
+    assert all(f"profile {name}" in both for name in ("dmfnet", "cddfuse"))
+    assert "CC (foreground)" in cli("run", *wanted, "--mask", "foreground", "--metric", "cc").stdout

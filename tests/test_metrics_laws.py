@@ -308,8 +308,8 @@ def test_a_metric_name_cannot_hold_a_mask() -> None:
 
 
 def test_select_explain_and_groups() -> None:
-    assert select("dmfnet", ["qg", "en"]) == [*PROFILES["dmfnet"].metrics, "qg"]
-    assert select(None, ["qg"]) == ["qg"]
+    assert select(["DMFNet"], ["qg", "EN"]) == [*PROFILES["dmfnet"].metrics, "qg"]
+    assert select([], ["qg"]) == ["qg"]
     text = explain("ssim@l2+foreground")
     assert "data range 2" in text
     assert "10.1109/TIP.2003.819861" in text

@@ -257,6 +257,36 @@ def test_choices_and_unknown_names(three: Path) -> None:
         write_report(three / "empty")
 
 
+def test_a_metric_asked_for_singly_stands_beside_the_profiles(tmp_path: Path) -> None:
+    """One that no profile holds, or none that was asked for as a whole; in its mask, where a profile has that too."""
+    columns = ("gain", "loss", "look", "gain@other", "width", "width+foreground", "part")
+    add(tmp_path, "a", {m: spread(2) for m in columns})
+    facts = read_metric_facts(tmp_path)
+    facts["profiles"]["wide"] = {"title": "wide", "metrics": ["width", "depth", "part"], "core": ["width", "depth"]}
+
+    def shown(**chosen: Any) -> dict[str, list[str]]:
+        return {b.profile: b.metrics for b in make_boards(read_results(tmp_path), facts, **chosen)}
+
+    mine = ["gain", "loss", "look"]
+    assert shown() == {"dmfnet": [*mine, "gain@other", "part", "width", "width+foreground"]}
+    assert shown(metrics=["PART", "loss"]) == {"dmfnet": ["part", "loss"]}
+    add(tmp_path, "a", {m: spread(2) for m in (*columns, "depth", "loss+foreground", "gain+foreground")})
+    assert shown() == {
+        "dmfnet": [*mine, "gain@other"],
+        "wide": ["width", "depth", "part", "gain@other"],
+        "dmfnet+foreground": ["gain+foreground", "loss+foreground", "width+foreground"],
+    }
+    assert shown(beside=["part", "gain+foreground", "nowhere"])["dmfnet"] == [*mine, "gain@other", "part"]
+    assert shown(metrics=["gain"]) == {"dmfnet": ["gain"], "wide": ["gain"], "dmfnet+foreground": ["gain+foreground"]}
+    assert shown(metrics=["width+foreground"]).keys() == {"dmfnet", "wide", "dmfnet+foreground"}
+
+
+def test_a_choice_that_leaves_nothing_is_told(three: Path) -> None:
+    write_metric_facts(three, METRICS, PROFILES | {"whole": {"title": "", "metrics": ["gain", "more"], "core": []}})
+    with pytest.raises(InputError, match="profile whole: not scored, more lacking; add it"):
+        leaderboards(three, profiles=["WHOLE"])
+
+
 def test_the_terminals_leaderboard(three: Path) -> None:
     (found,) = leaderboards(three)
     assert found.headings == ("Mean rank", "G ↑", "L ↓", "K* ↑")

@@ -26,7 +26,7 @@ from typing import Any
 import click
 
 from fusionbench.bench import Notify, run, score_folders
-from fusionbench.cli.common import DIRECTORY, progress_bar
+from fusionbench.cli.common import DIRECTORY, METHOD, progress_bar
 from fusionbench.corrupt import KINDS
 from fusionbench.datasets import resolve_tasks
 from fusionbench.errors import InputError
@@ -68,7 +68,7 @@ QUICK_SECONDS = 3.0
 @click.option("--data", type=DIRECTORY, help="The Harvard pairs; without it, phantom pairs only.")
 @click.option("--published", type=DIRECTORY, help="METHOD/TASK/ID.png of other people's runs.")
 @click.option("--results", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
-@click.option("--method", multiple=True, help="Only these of our methods.")
+@click.option(*METHOD, multiple=True, help="Only these of our methods.")
 @click.option("--profile", "profiles", multiple=True, help="Only these profiles' core metrics.")
 @click.option("--phantom/--no-phantom", default=True, show_default=True, help="Our methods on phantom pairs too.")
 @click.option("--robustness/--no-robustness", default=True, show_default=True, help="And on degraded phantom pairs.")

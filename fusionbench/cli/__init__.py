@@ -22,7 +22,7 @@ from fusionbench.errors import InputError
 
 COMMANDS = {
     "list": ("show", "What is registered: methods, metrics, tasks, profiles."),
-    "explain": ("show", "Formula, convention, unit, source and traps of a metric."),
+    "explain": ("show", "What a metric, a profile or a method is: formula, convention, source, settings, traps."),
     "data": ("data", "What data is where; verify it; download it."),
     "run": ("run", "Fuse, save and score methods on tasks."),
     "fuse": ("run", "Fuse one pair of your own images."),

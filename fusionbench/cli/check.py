@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fusionbench.cli.common import DIRECTORY, FILE, config_option, options, progress_bar
+from fusionbench.cli.common import DIRECTORY, FILE, METHOD, config_option, options, progress_bar
 from fusionbench.contracts import Broken, plugin_checks, registered
 from fusionbench.datasets import resolve_tasks
 from fusionbench.metrics import select
@@ -24,9 +24,7 @@ LOCKED_METHODS = ("average", "maximum", "source-a", "source-b", "pca", "laplacia
 @click.option("--results", type=DIRECTORY, help="Keep what was recomputed here (default: a temporary folder).")
 @click.option("--update", is_flag=True, help="Rewrite the lock file with what comes out now.")
 @options(
-    click.option(
-        "-m", "--method", multiple=True, help="With --update: methods to lock (default: controls and classics)."
-    ),
+    click.option(*METHOD, multiple=True, help="With --update: methods to lock (default: controls and classics)."),
     click.option("--profile", default="dmfnet", show_default=True, help="With --update: metrics to lock."),
     click.option(
         "--limit", type=click.IntRange(min=1), default=2, show_default=True, help="With --update: pairs a task."
@@ -47,7 +45,7 @@ def check_command(
     if update:
         tasks = resolve_tasks(["all"], "phantom")
         with progress_bar() as notify:
-            locked = recompute(method or LOCKED_METHODS, tasks, select(profile), limit, notify, results)
+            locked = recompute(method or LOCKED_METHODS, tasks, select([profile]), limit, notify, results)
         write_lock(baseline, locked)
         click.echo(f"{baseline}: {len(locked)} scores locked")
         return

@@ -28,6 +28,9 @@ DEFAULT_PROFILE = "dmfnet"
 DIRECTORY = click.Path(path_type=Path, file_okay=False, readable=False)
 # Whether a path can be read is told by whoever reads it, in one line.
 FILE = click.Path(path_type=Path, dir_okay=False, readable=False)
+# One option, whichever way it is spelled; the last is the parameter's name.
+METHOD = ("-m", "--method", "--methods", "method")
+METRIC = ("--metric", "--metrics", "metric")
 
 
 def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
@@ -128,10 +131,13 @@ dataset_options = options(
     click.option("--split", default="test", show_default=True, help="test or train, or another that the task has."),
 )
 metric_options = options(
-    click.option("--profile", help="Named set of metric conventions [default: dmfnet, unless --metric is given]."),
     click.option(
-        "--metric", multiple=True, metavar="ID", help="Single metrics, besides --profile if given; repeatable."
+        "--profile",
+        "profiles",
+        multiple=True,
+        help="Named set of metric conventions; several add up [default: dmfnet, unless --metric is given].",
     ),
+    click.option(*METRIC, multiple=True, metavar="ID", help="Single metrics, besides --profile if given; repeatable."),
     click.option(
         "--mask", default="none", show_default=True, help="Where to score: none, foreground, or an image file."
     ),
@@ -143,11 +149,11 @@ work_options = options(
 )
 
 
-def chosen_metrics(profile: str | None, metric: Sequence[str], mask: str) -> list[str]:
+def chosen_metrics(profiles: Sequence[str], metric: Sequence[str], mask: str) -> list[str]:
     """The metric ids of a command; a mask file is looked at before any work."""
     if mask not in ("none", "foreground"):
         read_picture(Path(mask))
-    return select(DEFAULT_PROFILE if profile is None and not metric else profile, metric)
+    return select(profiles if profiles or metric else [DEFAULT_PROFILE], metric)
 
 
 def chosen_tasks(task: Sequence[str], dataset: str, data: Sequence[Path]) -> list[str]:

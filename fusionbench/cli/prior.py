@@ -9,6 +9,7 @@ import click
 
 from fusionbench.cli.common import (
     DIRECTORY,
+    METHOD,
     chosen_tasks,
     config_option,
     dataset_options,
@@ -20,8 +21,7 @@ from fusionbench.prior import CANDIDATES, build_prior
 
 @click.command("prior")
 @click.option(
-    "-m",
-    "--method",
+    *METHOD,
     multiple=True,
     default=CANDIDATES,
     show_default=True,

@@ -11,14 +11,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fusionbench.cli.common import chosen_tasks, config_option, plugin_option, results_option
+from fusionbench.cli.common import METHOD, chosen_tasks, config_option, plugin_option, results_option
 from fusionbench.cli.run import chosen_methods
 from fusionbench.errors import InputError
 from fusionbench.profiling import profile, sample_pair, store
 
 
 @click.command("profile")
-@click.option("-m", "--method", multiple=True, required=True, metavar="METHOD", help="Name[:key=value,...] or all.")
+@click.option(*METHOD, multiple=True, required=True, metavar="METHOD", help="Name[:key=value,...] or all.")
 @click.option("-t", "--task", default="pet-mri", show_default=True, help="Task whose first test pair is fused.")
 @click.option("--dataset", default="phantom", show_default=True, help="phantom, harvard, folders, or a plugin's.")
 @click.option("--data", type=click.Path(path_type=Path, readable=False), multiple=True, help="Where the images are.")

@@ -12,7 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from fusionbench.cli.common import (
+    DEFAULT_PROFILE,
     DIRECTORY,
+    METHOD,
+    METRIC,
     config_option,
     make_console,
     options,
@@ -44,8 +47,8 @@ def _zoom(ctx: click.Context, parameter: click.Parameter, text: str | None) -> B
 @click.option("--out", type=DIRECTORY, help="Where to write [default: RESULTS/leaderboard].")
 @options(
     click.option("--profile", "profiles", multiple=True, help="Only these profiles; repeatable."),
-    click.option("--methods", multiple=True, help="Only these methods; repeatable."),
-    click.option("--metrics", multiple=True, help="Only these metrics; repeatable."),
+    click.option(*METHOD, multiple=True, help="Only these methods; repeatable."),
+    click.option(*METRIC, multiple=True, help="Only these metrics; repeatable."),
 )
 @options(
     click.option("--columns", help=f"Columns beside the metrics, by comma, of: {', '.join(COLUMNS)}."),
@@ -62,8 +65,8 @@ def report_command(
     results: Path,
     out: Path | None,
     profiles: Sequence[str],
-    methods: Sequence[str],
-    metrics: Sequence[str],
+    method: Sequence[str],
+    metric: Sequence[str],
     columns: str | None,
     pairs: str | None,
     zoom: Box | None,
@@ -77,8 +80,8 @@ def report_command(
             results,
             out,
             profiles=profiles,
-            methods=methods,
-            metrics=metrics,
+            methods=method,
+            metrics=metric,
             columns=columns.split(",") if columns else DEFAULT_COLUMNS,
             pairs=pairs.split(",") if pairs else (),
             zoom=zoom,
@@ -86,27 +89,35 @@ def report_command(
             images=images,
             notify=notify,
         )
-    print_leaderboard(results, profiles[0] if profiles else "dmfnet", None, methods, metrics)
+    print_leaderboard(results, None, profiles=profiles, methods=method, metrics=metric)
     click.echo(f"{len(written)} files in {out}")
 
 
 def print_leaderboard(
     results: Path,
-    profile: str,
     tasks: Collection[tuple[str, str]] | None,
+    *,
+    profiles: Sequence[str] = (),
     methods: Sequence[str] = (),
     metrics: Sequence[str] = (),
+    beside: Sequence[str] = (),
 ) -> None:
-    """The terminal's leaderboard: one table a (dataset, task); None means all that the results folder has."""
+    """The terminal's leaderboard: a table for each of ``profiles`` (default: dmfnet) on every (dataset, task).
+
+    None means all tasks that the results folder has. A task without any of the profiles shows what it has instead.
+    ``methods``, ``metrics``, ``beside``: see :func:`fusionbench.report.boards.make_boards`.
+    """
     keys = [key for key in find_tables(results) if tasks is None or (key.dataset, key.task) in tasks]
     tables = [read_table(results, key) for key in keys]
-    boards = make_boards(tables, read_metric_facts(results), methods=methods, metrics=metrics)
+    boards = make_boards(tables, read_metric_facts(results), methods=methods, metrics=metrics, beside=beside)
     console = make_console()
-    wanted = profile if any(board.profile == profile for board in boards) else None
-    sheets = [sheet(board, ("rank",), tests=False) for board in boards if wanted in (None, board.profile)]
+    wanted = {name.lower() for name in profiles} or {DEFAULT_PROFILE}
+    full = {(board.dataset, board.task) for board in boards if board.profile in wanted}
+    shown = [board for board in boards if board.profile in wanted or (board.dataset, board.task) not in full]
+    sheets = [sheet(board, ("rank",), tests=False) for board in shown]
     for item in sheets:
         _print_sheet(console, item)
-    # What holds for every table is said once, below the last; the rest below its own.
+    # What holds for every table is said once, below the last.
     shared = list(dict.fromkeys(n for item in sheets for n in item.notes))
     for note in shared:
         titles = [item.title for item in sheets if note in item.notes]

@@ -14,6 +14,7 @@ from fusionbench.cli.common import (
     DEFAULT_PROFILE,
     DIRECTORY,
     FILE,
+    METHOD,
     chosen_metrics,
     chosen_tasks,
     config_option,
@@ -28,20 +29,19 @@ from fusionbench.cli.report import print_leaderboard
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
 from fusionbench.isolate import parse_limits
+from fusionbench.ledger import mask_name
 from fusionbench.methods import METHODS, Method, create_method, unavailable
 from fusionbench.methods.external import load_method
-from fusionbench.metrics import PROFILES
+from fusionbench.metrics import PROFILES, select
 from fusionbench.pairs import Pair, read_picture, recolour, size_text, write_png
 from fusionbench.published import published_facts
-from fusionbench.scores import read_table
+from fusionbench.scores import Column, read_table
 from fusionbench.volumes import NIFTI, fuse_volumes, is_volume, parse_window, read_volume, write_volume
 from fusionbench.work import fuse_pair
 
 
 @click.command("run")
-@click.option(
-    "-m", "--method", multiple=True, required=True, metavar="METHOD", help="Name[:key=value,...] or all; repeatable."
-)
+@click.option(*METHOD, multiple=True, required=True, metavar="METHOD", help="Name[:key=value,...] or all; repeatable.")
 @click.option("-t", "--task", multiple=True, required=True, metavar="TASK", help="Task name or all; repeatable.")
 @dataset_options
 @metric_options
@@ -78,7 +78,7 @@ def run_command(
     dataset: str,
     data: Sequence[Path],
     split: str,
-    profile: str | None,
+    profiles: Sequence[str],
     metric: Sequence[str],
     mask: str,
     results: Path,
@@ -102,7 +102,7 @@ def run_command(
     """
     methods = chosen_methods(method)
     tasks = chosen_tasks(task, dataset, data)
-    metrics = chosen_metrics(profile, metric, mask)
+    metrics = chosen_metrics(profiles, metric, mask)
     with progress_bar() as notify:
         outcome = run(
             methods,
@@ -121,7 +121,7 @@ def run_command(
             isolate=None if isolate is None else parse_limits(isolate),
             notify=notify,
         )
-    _finish(ctx, outcome, results, profile)
+    _finish(ctx, outcome, results, profiles, metric, mask)
 
 
 @click.command("score")
@@ -153,7 +153,7 @@ def score_command(
     dataset: str,
     data: Sequence[Path],
     split: str,
-    profile: str | None,
+    profiles: Sequence[str],
     metric: Sequence[str],
     mask: str,
     results: Path,
@@ -166,7 +166,7 @@ def score_command(
     \b
     fusionbench score ./outputs --name MyNet -t pet-mri --data HARVARD_FOLDER
     """
-    metrics = chosen_metrics(profile, metric, mask)
+    metrics = chosen_metrics(profiles, metric, mask)
     tasks = chosen_tasks([task], dataset, data)
     if len(tasks) != 1:
         raise InputError(f"--task {task}: a folder holds the images of one task; name one")
@@ -195,14 +195,14 @@ def score_command(
         count = sum(bool(record.get(what)) for record in records)
         if count:
             click.echo(f"note: {count} of {len(records)} images are {why}", err=True)
-    _finish(ctx, outcome, results, profile)
+    _finish(ctx, outcome, results, profiles, metric, mask)
 
 
 @click.command("fuse")
 @click.argument("mri", type=click.Path(path_type=Path))
 @click.argument("other", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=FILE, required=True, help="PNG to write; .nii or .nii.gz for volumes.")
-@click.option("-m", "--method", default="laplacian", show_default=True, metavar="METHOD", help="Name[:key=value,...].")
+@click.option(*METHOD, default="laplacian", show_default=True, metavar="METHOD", help="Name[:key=value,...].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of methods that draw noise.")
 @click.option(
@@ -241,7 +241,7 @@ def fuse_command(
         raise InputError(
             f"{output}: {source} is a volume (NIfTI file or DICOM folder), and so is the result; name it *.nii.gz or *.nii"
         )
-    specs = [] if method == "all" else chosen_methods([method])
+    specs = [] if method.lower() == "all" else chosen_methods([method])
     if len(specs) != 1:
         raise InputError(f"--method {method}: stands for several methods; name one")
     if volumes:
@@ -307,7 +307,7 @@ def chosen_methods(wanted: Sequence[str]) -> list[str]:
             chosen += names
         elif spec.endswith(".toml"):
             chosen.append(load_method(Path(spec)))
-        elif spec == "all":
+        elif spec.lower() == "all":
             for name in METHODS.names():
                 reason = unavailable(METHODS[name])
                 if reason:
@@ -319,11 +319,14 @@ def chosen_methods(wanted: Sequence[str]) -> list[str]:
             reason = unavailable(plugin)
             if reason and not given:
                 raise InputError(f"method {spec}: {reason}")
-            chosen.append(spec)
+            chosen.append(plugin.facts.name + spec[len(plugin.facts.name) :])
     return list(dict.fromkeys(chosen))
 
 
-def _finish(ctx: click.Context, outcome: Outcome, results: Path, profile: str | None) -> None:
+def _finish(
+    ctx: click.Context, outcome: Outcome, results: Path, profiles: Sequence[str], metric: Sequence[str], mask: str
+) -> None:
+    """Tell what went wrong, show the tables with all that was asked for, and end with the exit code."""
     for line in outcome.damaged:
         click.echo(f"damaged {line}", err=True)
     for key, reason in outcome.skipped:
@@ -332,6 +335,11 @@ def _finish(ctx: click.Context, outcome: Outcome, results: Path, profile: str | 
         click.echo(f"failed {key.method} on {key.dataset}/{key.task} {pair}: {reason}", err=True)
     for key, reason in outcome.broken:
         click.echo(f"Error: method {key.method} on {key.dataset}/{key.task}: {reason}", err=True)
-    print_leaderboard(results, profile or DEFAULT_PROFILE, {(key.dataset, key.task) for key in outcome.keys})
+    print_leaderboard(
+        results,
+        {(key.dataset, key.task) for key in outcome.keys},
+        profiles=[str(Column(name.lower()).inside(mask_name(mask))) for name in profiles or [DEFAULT_PROFILE]],
+        beside=[str(Column.parse(name).inside(mask_name(mask))) for name in select([], metric)] if metric else [],
+    )
     click.echo(f"{outcome.fused} images fused, {outcome.scored} scored; results in {results}")
     ctx.exit(outcome.exit_code)

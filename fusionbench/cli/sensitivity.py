@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from fusionbench.cli.common import config_option, plugin_option, results_option
+from fusionbench.cli.common import METRIC, config_option, plugin_option, results_option
 from fusionbench.errors import InputError
 from fusionbench.metrics import METRICS
 from fusionbench.regression import spec_of
@@ -27,13 +27,13 @@ _TELLING = {"psnr", "qabf", "ssim", "vif"}
 @click.command("sensitivity")
 @results_option
 @click.option("-t", "--task", "wanted", multiple=True, metavar="TASK", help="Only these tasks; repeatable.")
-@click.option("--metric", "names", multiple=True, metavar="NAME", help="Only these metrics, such as ssim; repeatable.")
+@click.option(*METRIC, multiple=True, metavar="NAME", help="Only these metrics, such as ssim; repeatable.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV: all comparisons of all tasks.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @config_option
 @plugin_option
 def sensitivity_command(
-    results: Path, wanted: Sequence[str], names: Sequence[str], as_csv: bool, as_json: bool
+    results: Path, wanted: Sequence[str], metric: Sequence[str], as_csv: bool, as_json: bool
 ) -> None:
     """Compare the rankings that two conventions of one metric give to the methods of a results folder.
 
@@ -45,17 +45,17 @@ def sensitivity_command(
     tables = _by_task(read_results(results), wanted)
     facts = read_metric_facts(results)["metrics"]
     found = {task: compare_tables(own, facts) for task, own in tables.items()}
-    if names:
-        _check_names(names, tables)
-        found = {t: [c for c in cs if c.metric in map(heading, names)] for t, cs in found.items()}
+    if metric:
+        _check_names(metric, tables)
+        found = {t: [c for c in cs if c.metric in map(heading, metric)] for t, cs in found.items()}
     if not any(found.values()):
-        raise InputError(_nothing(tables, results, names))
+        raise InputError(_nothing(tables, results, metric))
     if as_csv:
         click.echo(to_csv(found), nl=False)
     elif as_json:
         click.echo(json.dumps({task: [_plain(c) for c in cs] for task, cs in found.items()}, indent=1))
     else:
-        _print(found, tables, results, names)
+        _print(found, tables, results, metric)
 
 
 def _by_task(tables: Iterable[Table], wanted: Sequence[str]) -> dict[str, list[Table]]:

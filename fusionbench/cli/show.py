@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import inspect
 import json
 import textwrap
 from collections.abc import Sequence
@@ -11,19 +13,23 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from fusionbench.cli.common import make_console, plugin_option
 from fusionbench.datasets import TASKS
-from fusionbench.methods import METHODS, unavailable
-from fusionbench.metrics import METRICS, PROFILES, explain
+from fusionbench.errors import InputError
+from fusionbench.methods import METHODS, MethodFacts, unavailable
+from fusionbench.metrics import METRICS, PROFILES, Profile, explain
+from fusionbench.registry import Plugin
+from fusionbench.scores import Column
 
 KINDS = ("methods", "metrics", "tasks", "profiles")
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(KINDS), required=False)
+@click.argument("kind", type=click.Choice(KINDS, case_sensitive=False), required=False)
 @click.option("--json", "as_json", is_flag=True, help="All fact sheets, for programs.")
 @plugin_option
 def list_command(kind: str | None, as_json: bool) -> None:
@@ -36,20 +42,68 @@ def list_command(kind: str | None, as_json: bool) -> None:
         return
     console = make_console()
     for name in kinds:
-        _print_listing(console, name, listings[name])
+        (_print_profiles if name == "profiles" else _print_listing)(console, name, listings[name])
 
 
 @click.command("explain")
-@click.argument("metric")
+@click.argument("name")
 @plugin_option
-def explain_command(metric: str) -> None:
-    """Formula in words, convention, unit, direction, source and traps of METRIC (such as ssim or mi@bits)."""
-    text = explain(metric)
+def explain_command(name: str) -> None:
+    """What a metric, a profile or a method is.
+
+    A metric (ssim, mi@bits): formula in words, convention, unit, direction, source and traps. A profile (cddfuse): its
+    metrics, and which of them enter the mean rank. A method (laplacian): source, settings, what it does.
+    """
+    text = "\n".join(_stories(name))
     console = make_console()
     if console.is_terminal:
         console.print(Markdown(text))
     else:
         click.echo(text, nl=False)
+
+
+def _stories(name: str) -> list[str]:
+    """Markdown texts of all that goes by a name, in upper or lower case. Raises InputError with the nearest known names."""
+    wanted = Column.parse(name.lower()).metric
+    if wanted in METRICS:
+        return [explain(wanted)]
+    found = [_explain_profile(PROFILES[wanted])] if wanted in PROFILES else []
+    method = name.partition(":")[0].lower()
+    if method in METHODS:
+        found.append(_explain_method(METHODS[method]))
+    if not found:
+        near = difflib.get_close_matches(wanted, {*METRICS, *PROFILES, *METHODS}, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "`fusionbench list` shows all there are"
+        raise InputError(f"no metric, profile or method is called {name!r}; {hint}")
+    return found
+
+
+def _explain_profile(profile: Profile) -> str:
+    lines = [f"# {profile.name}: {profile.title}", "", "A profile: a named set of metrics in named conventions.", ""]
+    for metric in profile.metrics:
+        facts = METRICS[metric].facts
+        lines.append(f"- {metric}: {facts.title}" + (f" ({facts.convention})" if facts.convention else ""))
+    return "\n".join([*lines, "", f"The mean rank is over: {' '.join(profile.core)}", ""])
+
+
+def _explain_method(plugin: Plugin[MethodFacts]) -> str:
+    facts = plugin.facts
+    settings = ", ".join(f"{key}={p.default}" for key, p in plugin.settings.items())
+    rows = (
+        ("Family", facts.family + (" (a control: never ranked as a winner)" if facts.control else "")),
+        ("Reference", facts.reference + (f", https://doi.org/{facts.doi}" if facts.doi else "")),
+        ("Settings", settings),
+        ("Needs trained weights", "yes" if facts.trained else "no"),
+        ("Draws noise", "yes, from --seed" if facts.stochastic else ""),
+        ("Sources", "interchangeable" if facts.symmetric else "not interchangeable: the first is the structural image"),
+        ("The authors' code", facts.theirs),
+        ("This code", facts.ours),
+        ("Licence", facts.licence),
+        ("Unavailable here", unavailable(plugin) or ""),
+    )
+    lines = [f"# {facts.name}: {facts.title}", "", *(f"- {name}: {value}" for name, value in rows if value)]
+    text = inspect.getdoc(plugin.factory)
+    return "\n".join([*lines, *(["", text] if text else []), ""])
 
 
 def _methods() -> list[dict[str, Any]]:
@@ -81,9 +135,17 @@ _COLUMNS = {
     "methods": ("name", "title", "family", "year", "reference"),
     "metrics": ("name", "title", "family", "direction", "origin"),
     "tasks": ("name", "title", "modalities", "year", "reference"),
-    "profiles": ("name", "title", "metrics"),
 }
 _NARROW = 120  # columns of a terminal below which listings are stacked
+
+
+def _print_profiles(console: Console, kind: str, rows: Sequence[dict[str, Any]]) -> None:
+    """A paragraph each: lists of metrics are longer than a cell of a table has room for."""
+    console.print(f"{len(rows)} {kind}; the metrics in bold enter the mean rank")
+    for row in rows:
+        metrics = Text(" ").join(Text(m, style="bold" if m in row["core"] else "") for m in row["metrics"])
+        console.print(Text.assemble((row["name"], "bold cyan"), f": {row['title']}"))
+        console.print(Padding(metrics, (0, 0, 0, 2), expand=False))
 
 
 def _print_listing(console: Console, kind: str, rows: Sequence[dict[str, Any]]) -> None:

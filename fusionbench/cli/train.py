@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from fusionbench.cli.common import DIRECTORY, FILE, config_option
+from fusionbench.cli.common import DIRECTORY, FILE, METHOD, config_option
 from fusionbench.datasets import create_task, resolve_tasks
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS
@@ -228,7 +228,7 @@ def show_weights(file: Path) -> None:
 @weights_command.command("import")
 @click.argument("files", type=FILE, nargs=-1, required=True)
 @click.option("-o", "--output", type=FILE, required=True, help="The .safetensors file to write.")
-@click.option("--method", default="dmfnet", show_default=True, help="Whose files they are.")
+@click.option(*METHOD, default="dmfnet", show_default=True, help="Whose files they are.")
 @click.option("--preset", default="paper", show_default=True, help="Size of the network: paper or compact.")
 def import_weights(files: Sequence[Path], output: Path, method: str, preset: str) -> None:
     """Convert the files that a method's authors published (.pth) into one of ours.

@@ -71,12 +71,15 @@ def create_task(name: str, *, data: Sequence[Path] = (), split: str = "test") ->
 
 
 def resolve_tasks(wanted: Sequence[str], dataset: str, data: Sequence[Path] = ()) -> list[str]:
-    """What the user typed -> full names. ``wanted``: task names, full names or "all"; ``dataset``: a name or "auto".
+    """What the user typed, in upper or lower case -> full names.
+
+    ``wanted``: task names, full names or "all"; ``dataset``: a name or "auto".
 
     "auto" takes harvard where its images can be found (``data``, FUSIONBENCH_DATA, the user data folder), else phantom.
     Raises InputError for a task that the dataset does not have.
     """
     names = TASKS.names()
+    dataset = dataset.lower()
     if dataset == "auto":
         from fusionbench.datasets.harvard import find_root  # the contract must not need a plugin to be imported
 
@@ -86,7 +89,7 @@ def resolve_tasks(wanted: Sequence[str], dataset: str, data: Sequence[Path] = ()
         known = sorted({name.partition("/")[0] for name in names})
         raise InputError(f"unknown dataset {dataset!r}; known: {', '.join(known)}")
     chosen: list[str] = []
-    for item in wanted:
+    for item in map(str.lower, wanted):
         if item == "all" and dataset == "folders":
             raise InputError("two folders hold one task; name it: -t ct-mri, pet-mri, spect-mri or other")
         if item == "all":

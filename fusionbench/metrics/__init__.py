@@ -351,9 +351,12 @@ def evaluate(
 
 
 def resolve(metrics: str | Iterable[str]) -> list[str]:
-    """Profile names and metric ids -> metric ids, without repeats. Raises InputError with the nearest known names."""
+    """Profile names and metric ids, in upper or lower case -> metric ids, without repeats.
+
+    Raises InputError with the nearest known names.
+    """
     ids: list[str] = []
-    for name in [metrics] if isinstance(metrics, str) else metrics:
+    for name in map(str.lower, [metrics] if isinstance(metrics, str) else metrics):
         if name in PROFILES:
             ids += PROFILES[name].metrics
         elif name in METRICS:
@@ -368,11 +371,12 @@ def resolve(metrics: str | Iterable[str]) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-def select(profile: str | None, metric_ids: Sequence[str] = ()) -> list[str]:
-    """The ids of a profile (None: of no profile), then further ids, without repeats. Raises InputError for unknown names."""
-    if profile is not None and profile not in PROFILES:
-        raise InputError(f"unknown profile {profile!r}; known: {', '.join(PROFILES)}")
-    return resolve(([] if profile is None else [profile]) + list(metric_ids))
+def select(profiles: Sequence[str], metric_ids: Sequence[str] = ()) -> list[str]:
+    """The ids of some profiles, then further ids, without repeats. Raises InputError for unknown names."""
+    for name in profiles:
+        if name.lower() not in PROFILES:
+            raise InputError(f"unknown profile {name!r}; known: {', '.join(PROFILES)}")
+    return resolve([*profiles, *metric_ids])
 
 
 def reason(metric_id: str) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
 from fusionbench.report import conventions, figures, latex, page, sources, tables
-from fusionbench.report.boards import Board, make_boards
+from fusionbench.report.boards import Board, make_boards, why_none
 from fusionbench.report.curves import csv_text, curves, panels
 from fusionbench.report.figures import Box, Shown
 from fusionbench.report.tables import COLUMNS, DEFAULT_COLUMNS, Cell, Line, Sheet
@@ -37,12 +37,9 @@ def leaderboards(
 ) -> list[Sheet]:
     """The leaderboards of a results folder as plain lines, for a terminal; quick, hence without significance marks.
 
-    Raises InputError when the folder holds no scores, or for a name that is not in it.
+    Raises InputError when the folder holds no scores, for a name that is not in it, and when nothing is left to be shown.
     """
-    found = make_boards(
-        read_results(results), read_metric_facts(results), methods=methods, metrics=metrics, profiles=profiles
-    )
-    return [tables.sheet(board, ("rank",), tests=False) for board in found]
+    return [tables.sheet(board, ("rank",), tests=False) for board in _boards(results, methods, metrics, profiles)]
 
 
 def write_report(
@@ -64,7 +61,7 @@ def write_report(
     ``methods``, ``metrics``, ``profiles`` narrow what is shown; ``columns``: see COLUMNS; ``pairs``: ids for the image grid;
     ``zoom``: its inset (x, y, width, height) in pixels; ``data``: where sources may be found, as for a run; ``images``: see
     IMAGES. ``notify`` is called with (stage, done, total). Raises InputError when there are no scores, for a name that is
-    not in the results, or a zoom box outside the image.
+    not in the results, when nothing is left to be shown, or a zoom box outside the image.
     """
     out = results / "leaderboard" if out is None else out
     for name in columns:
@@ -72,9 +69,7 @@ def write_report(
             raise InputError(f"column {name!r} is unknown; choose from: {', '.join(COLUMNS)}")
     if images not in IMAGES:
         raise InputError(f"images={images!r} is unknown; choose from: {', '.join(IMAGES)}")
-    boards = make_boards(
-        read_results(results), read_metric_facts(results), methods=methods, metrics=metrics, profiles=profiles
-    )
+    boards = _boards(results, methods, metrics, profiles)
     steps = _first_profiles(boards)
     for pair in pairs:
         if not any(pair in board.pairs for board in steps):
@@ -94,6 +89,15 @@ def write_report(
     write_text(out / "index.html", page.write(boards, results, data, pairs, images))
     notify("page", len(steps) + 1, len(steps) + 1)
     return [*written, out / "index.html"]
+
+
+def _boards(results: Path, methods: Sequence[str], metrics: Sequence[str], profiles: Sequence[str]) -> list[Board]:
+    """The boards of a results folder, at least one. Raises InputError when there is none."""
+    scored, facts = read_results(results), read_metric_facts(results)
+    found = make_boards(scored, facts, methods=methods, metrics=metrics, profiles=profiles)
+    if not found:
+        raise InputError(f"{results}: {why_none(scored, facts, profiles)}")
+    return found
 
 
 def _first_profiles(boards: Sequence[Board]) -> list[Board]:
