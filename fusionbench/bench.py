@@ -34,7 +34,7 @@ from fusionbench.metrics import METRICS, PROFILES
 from fusionbench.pairs import Pair, is_file_name, list_pictures, pixel_digest, read_picture, size_text
 from fusionbench.provenance import making, plain
 from fusionbench.registry import Plugin
-from fusionbench.scores import Key, Table, fingerprint
+from fusionbench.scores import FROM_IMAGES, Key, Table, fingerprint
 from fusionbench.work import (
     ContractError,
     FuseUnit,
@@ -150,9 +150,9 @@ def score_folders(
 ) -> Outcome:
     """Score folders of fused images that something else made, matched to the task's pairs by file stem.
 
-    A folder comes with facts: at least ``name``, which becomes the method's name in the tables. A coloured image is scored
-    on its BT.601 grey, and the record says so; metrics of colour are left out for grey ones. Folders scored together share
-    what is computed from the sources alone. Raises InputError when a pair has no image, an image has another size than its
+    A folder comes with facts: at least ``name``, which becomes the method's name in the tables, and ``origin`` (who made the
+    images). A coloured image is scored on its BT.601 grey, and the record says so; metrics of colour are left out for grey
+    ones. Folders scored together share what is computed from the sources alone. Raises InputError when a pair has no image, an image has another size than its
     pair, or a name cannot be a file name; nothing is written then.
     """
     for _, facts in folders:
@@ -171,7 +171,12 @@ def score_folders(
         Ledger(results, outcome, scoring, made) as ledger,
     ):
         for key, (folder, facts) in zip(found, folders, strict=True):
-            foreign: dict[str, Any] = {**facts, "foreign": True, "folder": "/".join(folder.resolve().parts[-2:])}
+            foreign: dict[str, Any] = {
+                "origin": FROM_IMAGES,
+                **facts,
+                "foreign": True,
+                "folder": "/".join(folder.resolve().parts[-2:]),
+            }
             about = _task_about(ref) | {"method": plain(foreign), "settings": {}, "seed": 0}
             table = ledger.open(key, about, wanted if force else ())
             for pair, record in records[key].items():

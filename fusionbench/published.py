@@ -1,7 +1,7 @@
 """What is known of published fusion methods whose images others have released: paper, authors, venue, DOI.
 
-Looked up, never guessed: a field that could not be found is absent. Such images are third-party runs, not the authors' own
-results, and every table says so.
+Looked up, never guessed: a field that could not be found is absent. Who made the images is not known here: whoever scores
+them says so (``origin``), and every table repeats it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,9 @@ def published_facts(name: str) -> dict[str, Any]:
     if found is None:
         return facts
     title, entry = found
-    kept = {k: entry[k] for k in ("year", "family", "authors", "venue", "doi", "url") if k in entry}
-    note = "third-party run" + (f"; {entry['note']}" if "note" in entry else "")
+    kept = {k: entry[k] for k in ("year", "family", "authors", "venue", "doi", "url", "note") if k in entry}
     return (
-        facts
-        | {"title": title, "trained": True, "note": note, "reference": _reference(entry)}
-        | kept
-        | {"bibtex": bibtex(title, entry)}
+        facts | {"title": title, "trained": True, "reference": _reference(entry), "bibtex": bibtex(title, entry)} | kept
     )
 
 

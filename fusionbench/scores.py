@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 1
+FROM_IMAGES = "scored from images"
+"""Origin of images that were made elsewhere, where nobody says more."""
 
 
 class DamagedError(InputError):

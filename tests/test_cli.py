@@ -193,6 +193,8 @@ def test_run_twice_report_and_score(cli: Cli, tmp_path: Path, folders: tuple[Pat
     assert counts(cli(*score).stdout) == "0 images fused, 0 scored"
     table = read_table(results, Key("folders", "pet-mri", "TheirNet"))
     assert table.about["method"]["year"] == 2023
+    assert table.about["method"]["origin"] == "scored from images"
+    assert "Fused elsewhere (my own run): TheirNet." in " ".join(cli(*score, "--origin", "my own run").stdout.split())
     assert all(record["lossy"] for record in table.pairs.values())
 
 

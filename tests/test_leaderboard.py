@@ -67,7 +67,7 @@ def test_committed_files_hold_nothing_of_the_run(made: Path) -> None:
     assert about["method"]["name"] == "laplacian"
     foreign = read_table(made / "results", Key("harvard", "pet-mri", "CDDFuse")).about["method"]
     assert (foreign["foreign"], foreign["year"]) == (True, 2023)
-    assert foreign["note"].startswith("third-party run")
+    assert foreign["origin"] == "third-party run"
 
 
 @pytest.mark.slow

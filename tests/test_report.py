@@ -100,7 +100,47 @@ def test_tables_mark_places_ties_controls_and_descriptions(three: Path) -> None:
     assert f"**{np.mean(spread(3)):.4f}**" in rows[3]
     assert rows[5].startswith("|  | *TOP* (control)")
     assert "**9." not in rows[5]
-    assert "third-party runs): C." in text
+    assert "Fused elsewhere (scored from images): C." in text
+
+
+def test_captions_say_what_the_cells_hold(three: Path) -> None:
+    """No word of a deviation where cells hold means, of a mark that no cell has, of bold where nothing can be bold."""
+    found = board(three)
+    for text in (tables.markdown(found), latex.table(found)):
+        assert "Mean over 8 pairs." in text
+        assert "eviation" not in text
+        assert "±" not in text
+    for text in (tables.markdown(found, std=True), latex.table(found, std=True)):
+        assert "standard deviation over 8 pairs." in text
+        assert f"{np.std(spread(3), ddof=1):.4f}" in text
+    assert f"**{np.mean(spread(3)):.4f}** ± {np.std(spread(3), ddof=1):.4f}" in tables.markdown(found, std=True)
+    assert f"{{\\textbf{{{np.mean(spread(3)):.4f}}} $\\pm$ {np.std(spread(3), ddof=1):.4f}}}" in latex.table(
+        found, std=True
+    )
+    legend = " ".join(tables.sheet(found).legend)
+    assert "Mean rank over G, L:" in legend
+    assert "Best bold, second underlined." in legend
+    assert "‡" not in legend
+    assert "ean rank" not in tables.sheet(found, ["year"]).legend[0]
+    assert "bold" not in " ".join(tables.sheet(found, styled=False).legend)
+    few = board(three, methods=["a", "top"])
+    assert not [word for word in ("bold", "†", "elsewhere") if word in " ".join(tables.sheet(few).legend)]
+
+
+def test_a_single_pair_has_no_standard_deviation(tmp_path: Path) -> None:
+    add(tmp_path, "a", dict.fromkeys(METRICS, (1.0,)))
+    assert "Mean over 1 pair." in tables.markdown(board(tmp_path), std=True)
+
+
+def test_the_origin_of_images_is_what_was_said(three: Path) -> None:
+    add(three, "d", {m: spread(4) for m in METRICS}, foreign=True, origin="authors' release")
+    add(three, "e", {m: spread(5) for m in METRICS}, foreign=True, note="third-party run; odd")  # as 0.1.0 wrote it
+    legend = tables.sheet(board(three)).legend
+    assert sorted(text for text in legend if text.startswith("Fused elsewhere")) == [
+        "Fused elsewhere (authors' release): D.",
+        "Fused elsewhere (scored from images): C.",
+        "Fused elsewhere (third-party run): E.",
+    ]
 
 
 def test_markdown_renders_as_one_whole_table(three: Path) -> None:
@@ -118,7 +158,6 @@ def test_facts_of_published_methods() -> None:
         facts = published_facts(name.upper())
         assert facts["foreign"] is True
         assert facts["title"] == name
-        assert facts["note"].startswith("third-party run")
         assert not facts.get("doi") or re.fullmatch(r"10\.\d{4,}/\S+", facts["doi"])
         assert facts["bibtex"].count("{") == facts["bibtex"].count("}")
     assert published_facts("nobody") == {"name": "nobody", "title": "nobody", "foreign": True}

@@ -149,7 +149,11 @@ def _published(folder: Path | None, data: Path, results: Path, options: dict[str
     done = 0
     for task in resolve_tasks(["all"], "harvard", [data]):
         places = [item / task.partition("/")[2].upper() for item in sorted(folder.iterdir())] if folder else []
-        found = [(p, {"family": "foreign"} | published_facts(p.parent.name)) for p in places if p.is_dir()]
+        found = [
+            (p, {"family": "foreign", "origin": "third-party run"} | published_facts(p.parent.name))
+            for p in places
+            if p.is_dir()
+        ]
         if found:
             done += score_folders(found, task, results, data=[data], **options).scored
     return done

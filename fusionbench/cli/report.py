@@ -52,6 +52,7 @@ def _zoom(ctx: click.Context, parameter: click.Parameter, text: str | None) -> B
 )
 @options(
     click.option("--columns", help=f"Columns beside the metrics, by comma, of: {', '.join(COLUMNS)}."),
+    click.option("--std", is_flag=True, help="Standard deviations beside the means, in Markdown, LaTeX and here."),
     click.option("--pairs", help="Pairs of the image grid, by comma."),
     click.option("--zoom", metavar="X,Y,W,H", callback=_zoom, help="Inset of the image grid, in pixels."),
     click.option("--images", type=click.Choice(IMAGES), default="auto", show_default=True, help=_IMAGES_HELP),
@@ -68,6 +69,7 @@ def report_command(
     method: Sequence[str],
     metric: Sequence[str],
     columns: str | None,
+    std: bool,
     pairs: str | None,
     zoom: Box | None,
     images: str,
@@ -83,13 +85,14 @@ def report_command(
             methods=method,
             metrics=metric,
             columns=columns.split(",") if columns else DEFAULT_COLUMNS,
+            std=std,
             pairs=pairs.split(",") if pairs else (),
             zoom=zoom,
             data=data,
             images=images,
             notify=notify,
         )
-    print_leaderboard(results, None, profiles=profiles, methods=method, metrics=metric)
+    print_leaderboard(results, None, profiles=profiles, methods=method, metrics=metric, std=std)
     click.echo(f"{len(written)} files in {out}")
 
 
@@ -101,6 +104,7 @@ def print_leaderboard(
     methods: Sequence[str] = (),
     metrics: Sequence[str] = (),
     beside: Sequence[str] = (),
+    std: bool = False,
 ) -> None:
     """The terminal's leaderboard: a table for each of ``profiles`` (default: dmfnet) on every (dataset, task).
 
@@ -114,13 +118,13 @@ def print_leaderboard(
     wanted = {name.lower() for name in profiles} or {DEFAULT_PROFILE}
     full = {(board.dataset, board.task) for board in boards if board.profile in wanted}
     shown = [board for board in boards if board.profile in wanted or (board.dataset, board.task) not in full]
-    sheets = [sheet(board, ("rank",), tests=False) for board in shown]
+    sheets = [sheet(board, ("rank",), tests=False, std=std, styled=console.is_terminal) for board in shown]
     for item in sheets:
         _print_sheet(console, item)
     # What holds for every table is said once, below the last.
-    shared = list(dict.fromkeys(n for item in sheets for n in item.notes))
-    for note in shared:
-        titles = [item.title for item in sheets if note in item.notes]
+    told = {item.title: (*item.notes, *item.legend) for item in sheets}
+    for note in dict.fromkeys(note for notes in told.values() for note in notes):
+        titles = [title for title, notes in told.items() if note in notes]
         where = "" if len(titles) == len(sheets) else f"{', '.join(title.partition(' · ')[0] for title in titles)}: "
         console.print(Text(where + note, style="dim"))
 
@@ -162,4 +166,6 @@ def _blocks(widths: Sequence[int], room: int) -> list[slice]:
 
 def _cell(cell: Cell) -> Text:
     style = {"best": "bold green", "second": "underline"}.get(cell.place, "")
-    return Text(cell.text + ("‡" if cell.undefined else ""), style=style)
+    return Text(cell.text + ("‡" if cell.undefined else ""), style=style).append(
+        f" ± {cell.std}" if cell.std else "", "dim"
+    )

@@ -35,7 +35,7 @@ from fusionbench.methods.external import load_method
 from fusionbench.metrics import PROFILES, select
 from fusionbench.pairs import Pair, read_picture, recolour, size_text, write_png
 from fusionbench.published import published_facts
-from fusionbench.scores import Column, read_table
+from fusionbench.scores import FROM_IMAGES, Column, read_table
 from fusionbench.volumes import NIFTI, fuse_volumes, is_volume, parse_window, read_volume, write_volume
 from fusionbench.work import fuse_pair
 
@@ -132,7 +132,10 @@ def run_command(
 @click.option("--year", type=int, help="Year of publication.")
 @click.option("--reference", default="", help="Citation.")
 @click.option("--doi", default="", help="DOI of the publication.")
-@click.option("--note", default="", help="Who made the images, and how.")
+@click.option(
+    "--origin", default=FROM_IMAGES, show_default=True, help="Who made the images, such as: authors' release."
+)
+@click.option("--note", default="", help="What else a reader must know of them.")
 @dataset_options
 @metric_options
 @results_option
@@ -149,6 +152,7 @@ def score_command(
     year: int | None,
     reference: str,
     doi: str,
+    origin: str,
     note: str,
     dataset: str,
     data: Sequence[Path],
@@ -170,7 +174,7 @@ def score_command(
     tasks = chosen_tasks([task], dataset, data)
     if len(tasks) != 1:
         raise InputError(f"--task {task}: a folder holds the images of one task; name one")
-    said = {"title": title, "year": year, "reference": reference, "doi": doi, "note": note}
+    said = {"title": title, "year": year, "reference": reference, "doi": doi, "origin": origin, "note": note}
     facts = {"family": "foreign"} | published_facts(name) | {key: value for key, value in said.items() if value}
     with progress_bar() as notify:
         outcome = score_folder(

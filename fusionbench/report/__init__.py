@@ -33,13 +33,20 @@ IMAGES = ("auto", "public", "all", "none")
 
 
 def leaderboards(
-    results: Path, *, methods: Sequence[str] = (), metrics: Sequence[str] = (), profiles: Sequence[str] = ()
+    results: Path,
+    *,
+    methods: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+    profiles: Sequence[str] = (),
+    std: bool = False,
 ) -> list[Sheet]:
     """The leaderboards of a results folder as plain lines, for a terminal; quick, hence without significance marks.
 
     Raises InputError when the folder holds no scores, for a name that is not in it, and when nothing is left to be shown.
     """
-    return [tables.sheet(board, ("rank",), tests=False) for board in _boards(results, methods, metrics, profiles)]
+    return [
+        tables.sheet(board, ("rank",), tests=False, std=std) for board in _boards(results, methods, metrics, profiles)
+    ]
 
 
 def write_report(
@@ -50,6 +57,7 @@ def write_report(
     metrics: Sequence[str] = (),
     profiles: Sequence[str] = (),
     columns: Sequence[str] = DEFAULT_COLUMNS,
+    std: bool = False,
     pairs: Sequence[str] = (),
     zoom: Box | None = None,
     data: Sequence[Path] = (),
@@ -58,7 +66,8 @@ def write_report(
 ) -> list[Path]:
     """Write everything into ``out`` (RESULTS/leaderboard when None) and return the paths written, in order.
 
-    ``methods``, ``metrics``, ``profiles`` narrow what is shown; ``columns``: see COLUMNS; ``pairs``: ids for the image grid;
+    ``methods``, ``metrics``, ``profiles`` narrow what is shown; ``columns``: see COLUMNS; ``std``: standard deviations
+    beside the means in Markdown and LaTeX (CSV and page have them anyway); ``pairs``: ids for the image grid;
     ``zoom``: its inset (x, y, width, height) in pixels; ``data``: where sources may be found, as for a run; ``images``: see
     IMAGES. ``notify`` is called with (stage, done, total). Raises InputError when there are no scores, for a name that is
     not in the results, when nothing is left to be shown, or a zoom box outside the image.
@@ -79,8 +88,8 @@ def write_report(
     tabled = [board for board in boards if "+" not in board.dataset] or boards  # degraded inputs make curves
     for done, board in enumerate(tabled):
         notify("tables", done, len(tabled))
-        written += _write_tables(board, boards, out, columns)
-    written += _write_collections(tabled, out, columns)
+        written += _write_tables(board, boards, out, columns, std)
+    written += _write_collections(tabled, out, columns, std)
     for done, (board, shown) in enumerate(zip(steps, grids, strict=True)):
         notify("figures", done, len(steps))
         written += _write_figures(board, out, shown, zoom)
@@ -108,12 +117,12 @@ def _first_profiles(boards: Sequence[Board]) -> list[Board]:
     return [board for key, board in first.items() if "+" not in key[0]] or list(first.values())
 
 
-def _write_tables(board: Board, boards: Sequence[Board], out: Path, columns: Sequence[str]) -> list[Path]:
+def _write_tables(board: Board, boards: Sequence[Board], out: Path, columns: Sequence[str], std: bool) -> list[Path]:
     folder = out / board.dataset / board.task
     texts = {
-        f"{board.profile}.md": tables.markdown(board, columns, _of_task(board, boards)),
+        f"{board.profile}.md": tables.markdown(board, columns, _of_task(board, boards), std=std),
         f"{board.profile}.csv": tables.csv_text(board),
-        f"{board.profile}.tex": latex.table(board, columns),
+        f"{board.profile}.tex": latex.table(board, columns, std=std),
     }
     texts |= {f"{board.profile}-{name}.csv": text for name, text in tables.statistics_csv(board).items()}
     for name, text in texts.items():
@@ -126,11 +135,15 @@ def _of_task(board: Board, boards: Sequence[Board]) -> list[Board]:
     return [other for other in boards if (other.dataset, other.task) == (board.dataset, board.task)]
 
 
-def _write_collections(boards: Sequence[Board], out: Path, columns: Sequence[str]) -> list[Path]:
+def _write_collections(boards: Sequence[Board], out: Path, columns: Sequence[str], std: bool) -> list[Path]:
     main = _first_profiles(boards)
     texts = {
         "README.md": "\n".join(
-            ["# Leaderboard", "", *(tables.markdown(board, columns, _of_task(board, boards)) for board in main)]
+            [
+                "# Leaderboard",
+                "",
+                *(tables.markdown(board, columns, _of_task(board, boards), std=std) for board in main),
+            ]
         ),
         "tables.tex": latex.document(f"{b.dataset}/{b.task}/{b.profile}.tex" for b in boards),
         "methods.bib": latex.bibtex(boards),

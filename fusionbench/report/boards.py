@@ -23,7 +23,7 @@ import pandas as pd
 
 from fusionbench import stats
 from fusionbench.errors import InputError
-from fusionbench.scores import Column, Table
+from fusionbench.scores import FROM_IMAGES, Column, Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +92,15 @@ class Board:
         shared = sum(table.name == title for table in self.tables.values()) > 1
         settings = method.partition("@")[2]
         return f"{title} ({settings or method})" if shared or settings else title
+
+    def origin(self, method: str) -> str:
+        """Where images come from that were made elsewhere and scored here, as whoever scored them said; else ""."""
+        facts = self.tables[method].about.get("method", {})
+        if not facts.get("foreign"):
+            return ""
+        # Version 0.1.0 wrote it at the head of the note, if at all.
+        before = "third-party run" if str(facts.get("note", "")).startswith("third-party run") else FROM_IMAGES
+        return str(facts.get("origin") or before)
 
     def seconds(self, method: str) -> float:
         """Median seconds a pair: as profiled where ``fusionbench profile`` has run, else as recorded while fusing."""

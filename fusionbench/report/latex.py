@@ -7,17 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fusionbench.report.boards import Board
-from fusionbench.report.tables import DEFAULT_COLUMNS, Cell, footnotes, sheet, task_title
+from fusionbench.report.tables import DEFAULT_COLUMNS, Cell, sheet, task_title
 
 
-def table(board: Board, columns: Sequence[str] = DEFAULT_COLUMNS) -> str:
-    """A booktabs table; needs \\usepackage{booktabs,siunitx}. Columns align on the decimal point."""
-    data = sheet(board, columns)
-    numeric = [
-        _latex_format([line.cells[i].text for line in data.lines if line.cells]) for i in range(len(data.headings))
-    ]
+def table(board: Board, columns: Sequence[str] = DEFAULT_COLUMNS, *, std: bool = False) -> str:
+    """A booktabs table; needs \\usepackage{booktabs,siunitx}. Columns align on the decimal point.
+
+    ``std``: standard deviations beside the means.
+    """
+    data = sheet(board, columns, std=std)
+    numeric = [_latex_format([line.cells[i] for line in data.lines if line.cells]) for i in range(len(data.headings))]
     lines = ["% \\usepackage{booktabs,siunitx,graphicx}", "\\begin{table*}", "\\centering"]
-    lines += [f"\\caption{{{_latex_caption(board)}}}", f"\\label{{tab:{_label(board)}}}"]
+    lines += [f"\\caption{{{_latex_caption(board, data.legend)}}}", f"\\label{{tab:{_label(board)}}}"]
     lines += [
         "\\sisetup{table-number-alignment=right,table-text-alignment=right}",
         "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
@@ -89,27 +90,27 @@ def _tex(text: str) -> str:
 def _latex_cell(cell: Cell) -> str:
     plain = re.fullmatch(r"-?\d+(\.\d+)?", cell.text)
     marks = ("\\dag" if cell.tied else "") + ("\\ddag" if cell.undefined else "")
-    if plain and not cell.place and not marks:
+    if plain and not cell.place and not marks and not cell.std:
         return cell.text
     text = _tex(cell.text)
     text = {"best": f"\\textbf{{{text}}}", "second": f"\\underline{{{text}}}"}.get(cell.place, text)
     raised = f"\\rlap{{\\textsuperscript{{{marks}}}}}" if marks else ""
-    return f"{{{text}{raised}}}"
+    spread = f" $\\pm$ {_tex(cell.std)}" if cell.std else ""
+    return f"{{{text}{raised}{spread}}}"
 
 
-def _latex_format(texts: Sequence[str]) -> str:
-    """ "S[table-format=2.4]" for a column of numbers, "r" for one that holds none."""
-    found = [re.fullmatch(r"(-?\d+)(?:\.(\d+))?", text) for text in texts]
+def _latex_format(cells: Sequence[Cell]) -> str:
+    """ "S[table-format=2.4]" for a column of numbers, "r" for one that holds none, or standard deviations beside them."""
+    found = [re.fullmatch(r"(-?\d+)(?:\.(\d+))?", cell.text) for cell in cells]
     whole = [len(match[1]) for match in found if match]
-    if not whole:
+    if not whole or any(cell.std for cell in cells):
         return "r"
     decimals = max(len(match[2] or "") for match in found if match)
     return f"S[table-format={max(whole)}.{decimals}]" if decimals else f"S[table-format={max(whole)}]"
 
 
-def _latex_caption(board: Board) -> str:
-    text = f"{task_title(board)} fusion on {board.dataset} ({len(board.pairs)} pairs), profile {board.profile}. "
-    return _tex(text + " ".join(footnotes(board, True)))
+def _latex_caption(board: Board, legend: Iterable[str]) -> str:
+    return _tex(f"{task_title(board)} fusion on {board.dataset}, profile {board.profile}. {' '.join(legend)}")
 
 
 def _label(board: Board) -> str:

@@ -201,6 +201,7 @@ def _method_data(board: Board, method: str) -> dict[str, Any]:
         "short": acronym(board.name(method)) or method,
         "control": table.control,
         "foreign": bool(facts.get("foreign")),
+        "origin": board.origin(method),
         "facts": {k: v if isinstance(v, str | int | float | bool) else json.dumps(v) for k, v in facts.items()},
         "settings": {k: str(v) for k, v in about.get("settings", {}).items()},
         "made": {k: str(about[k]) for k in ("seed", "split") if about.get(k) not in (None, "")},

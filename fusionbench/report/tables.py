@@ -1,7 +1,7 @@
 """Leaderboards as text: a plain sheet, Markdown for people, CSV for programs.
 
 Best is bold, second underlined, a dagger means "not shown to differ from the best" (Wilcoxon, Holm), a double dagger that
-some scores are undefined. Controls and unranked methods stand below the contenders.
+some scores are undefined. Controls and unranked methods stand below the contenders. A legend says what the cells hold.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ _HEADINGS = {
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """A formatted value: ``place`` is "best", "second" or ""; ``tied`` with the best; ``undefined`` scores behind it."""
+    """A formatted value: ``place`` is "best", "second" or ""; ``tied`` with the best; ``undefined`` scores behind it.
+
+    ``std``: the standard deviation that is shown beside it, "" for none.
+    """
 
     text: str
     place: str = ""
@@ -57,16 +60,31 @@ class Line:
 
 @dataclasses.dataclass(frozen=True)
 class Sheet:
-    """A leaderboard as plain lines: what every output prints, and what a terminal can show."""
+    """A leaderboard as plain lines: what every output prints, and what a terminal can show.
+
+    ``notes``: what a reader must know of the data; ``legend``: what the cells hold and their marks mean.
+    """
 
     title: str
     headings: tuple[str, ...]
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
+    legend: tuple[str, ...] = ()
 
 
-def sheet(board: Board, columns: Sequence[str] = DEFAULT_COLUMNS, *, tests: bool = True) -> Sheet:
-    """The leaderboard in plain form. ``tests=False`` leaves out the marks that need statistics (and is quicker)."""
+def sheet(
+    board: Board,
+    columns: Sequence[str] = DEFAULT_COLUMNS,
+    *,
+    tests: bool = True,
+    std: bool = False,
+    styled: bool = True,
+) -> Sheet:
+    """The leaderboard in plain form.
+
+    ``tests=False`` leaves out the marks that need statistics (and is quicker); ``std``: standard deviations beside the
+    means; ``styled``: whether the output can show bold and underlined cells, which the legend then explains.
+    """
     headings = [_HEADINGS[name] for name in columns] + [metric_heading(board, m) for m in board.metrics]
     places = {metric: board.placing(metric) for metric in board.metrics}
     tied = board.tests.tied if tests and len(board.order) > 1 else {}
@@ -81,12 +99,19 @@ def sheet(board: Board, columns: Sequence[str] = DEFAULT_COLUMNS, *, tests: bool
                     places[metric].get(method, ""),
                     method in tied.get(metric, []) and places[metric].get(method) != "best",
                     int(board.cell(board.undefined, method, metric)),
-                    number(board.cell(board.stds, method, metric)),
+                    _spread(board, method, metric) if std else "",
                 )
             )
         lines.append(Line(method, board.name(method), kind, tuple(cells)))
     lines += [Line(m, board.name(m), "apart", (), note) for m, note in board.apart.items()]
-    return Sheet(heading(board), tuple(headings), tuple(lines), (*board.notes, *footnotes(board, tests)))
+    legend = _legend(board, columns, lines, styled)
+    return Sheet(heading(board), tuple(headings), tuple(lines), tuple(board.notes), tuple(legend))
+
+
+def _spread(board: Board, method: str, metric: str) -> str:
+    """The standard deviation of a cell; "" where a single pair has none."""
+    value = board.cell(board.stds, method, metric)
+    return "" if math.isnan(value) else number(value)
 
 
 def number(value: float, decimals: int = 4) -> str:
@@ -220,9 +245,15 @@ def p_text(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
-def markdown(board: Board, columns: Sequence[str] = DEFAULT_COLUMNS, siblings: Sequence[Board] = ()) -> str:
-    """A GitHub table with verdict and summary above and the notes below; ``siblings``: see :func:`verdict`."""
-    data = sheet(board, columns)
+def markdown(
+    board: Board,
+    columns: Sequence[str] = DEFAULT_COLUMNS,
+    siblings: Sequence[Board] = (),
+    *,
+    std: bool = False,
+) -> str:
+    """A GitHub table with verdict and summary above, notes and legend below; ``siblings``: see :func:`verdict`."""
+    data = sheet(board, columns, std=std)
     width = len(data.headings)
     said = verdict(board, siblings)
     lines = [f"### {_md(data.title)}", "", f"**{_md(said[0])}**", *map(_md, said[1:]), ""]
@@ -238,7 +269,7 @@ def markdown(board: Board, columns: Sequence[str] = DEFAULT_COLUMNS, siblings: S
         cells = " | ".join(_md_cell(cell) for cell in line.cells)
         lines.append(f"| {place if line.kind == 'contender' else ''} | {name} | {cells} |")
     apart = [f"- {_md(line.title)}: not ranked; {_md(line.note)}" for line in data.lines if line.kind == "apart"]
-    return "\n".join([*lines, "", *apart, *(["", *[f"- {_md(n)}" for n in data.notes]]), ""])
+    return "\n".join([*lines, "", *apart, "", *(f"- {_md(text)}" for text in (*data.notes, *data.legend)), ""])
 
 
 def csv_text(board: Board) -> str:
@@ -352,26 +383,35 @@ def _and(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
-def footnotes(board: Board, tests: bool) -> list[str]:
-    core = ", ".join(board.column(m).short for m in board.core)
-    notes = [
-        f"Mean and standard deviation over {len(board.pairs)} pairs. Mean rank over {core}: each metric ranks the methods' "
-        "means, 1 = best, ties averaged. Best bold, second underlined.",
-    ]
-    if board.controls:
+def _legend(board: Board, columns: Sequence[str], lines: Sequence[Line], styled: bool) -> list[str]:
+    """What the cells of a sheet hold, and what each mark that is among them means."""
+    cells = [cell for line in lines for cell in line.cells]
+    what = "Mean ± standard deviation" if any(cell.std for cell in cells) else "Mean"
+    text = f"{what} over {_count(len(board.pairs), 'pair')}."
+    if "rank" in columns:
+        core = ", ".join(board.column(m).short for m in board.core)
+        text += f" Mean rank over {core}: each metric ranks the methods' means, 1 = best, ties averaged."
+    styles = {"best": "best bold", "second": "second underlined"}
+    shown = [words for place, words in styles.items() if styled and any(cell.place == place for cell in cells)]
+    if shown:
+        text += f" {', '.join(shown).capitalize()}."
+    notes = [text]
+    if any(line.kind == "control" for line in lines):
         notes.append("Controls are trivial fusers: their rank is the one they would have, and they never win a place.")
     if any(board.column(m).describes for m in board.metrics):
         notes.append(
             "* describes the image and is no measure of quality; ranked in the direction customary in the literature."
         )
-    if tests and board.order:
+    if any(cell.tied for cell in cells):
         notes.append(
             "† not shown to differ from the best in the column (two-sided Wilcoxon signed-rank over pairs, Holm, α = 0.05)."
         )
-    if any(board.tables[m].about.get("method", {}).get("foreign") for m in board.ranked):
-        names = ", ".join(board.name(m) for m in board.ranked if board.tables[m].about.get("method", {}).get("foreign"))
-        notes.append(f"Images made elsewhere and scored here (third-party runs): {names}.")
-    if int(board.undefined.to_numpy().sum()):
+    origins: dict[str, list[str]] = {}
+    for line in lines:
+        if line.cells and (origin := board.origin(line.method)):
+            origins.setdefault(origin, []).append(line.title)
+    notes += [f"Fused elsewhere ({origin}): {', '.join(own)}." for origin, own in origins.items()]
+    if any(cell.undefined for cell in cells):
         notes.append("‡ undefined on some pairs, which are left out of this mean.")
     return notes
 
@@ -385,7 +425,7 @@ def _md_cell(cell: Cell) -> str:
     text = _md(cell.text)
     text = {"best": f"**{text}**", "second": f"<u>{text}</u>"}.get(cell.place, text)
     text += ("†" if cell.tied else "") + ("‡" if cell.undefined else "")
-    return f"{text} ± {cell.std}" if cell.std and cell.std != "–" else text
+    return f"{text} ± {cell.std}" if cell.std else text
 
 
 def _csv(rows: Iterable[Sequence[Any]]) -> str:

@@ -12,7 +12,7 @@ function openDetails(key) {
   const facts = Object.entries(LABELS).filter(([name]) => found.facts[name] !== undefined).map(([name, label]) => [label, String(found.facts[name] === true ? "yes" : found.facts[name])]);
   const settings = Object.entries(found.settings).map(([name, value]) => `${name} = ${value}`).join(", ");
   if (settings) facts.push(["Settings", settings]);
-  if (found.foreign) facts.push(["Images", "third-party run: made elsewhere, scored here"]);
+  if (found.foreign) facts.push(["Images", `made elsewhere, scored here (${found.origin})`]);
   if (found.seconds) facts.push(["Seconds a pair", `${found.seconds[1]} (median; ${found.seconds[2] || "device not named"})`]);
   for (const [name, label] of [["parameters", "Parameters"], ["flops", "FLOPs"], ["memory", "Peak memory"]]) if (found[name]) facts.push([label, found[name][1]]);
   if (found.made.seed && !found.foreign) facts.push(["Seed", found.made.seed]);

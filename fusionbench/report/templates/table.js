@@ -75,13 +75,12 @@ function sortBy(column) {
 function nameCell(key) {
   const number = place(profile(), key);
   const found = method(key);
-  const origin = (found.facts.note ?? "").startsWith("third-party run") ? "third-party run" : "made elsewhere";
   const failed = Object.keys(found.errors).length;
   return el("th", { class: "who", scope: "row" }, el("div", {},
     el("span", { class: "place-number" }, number === null ? "" : number),
     el("span", {},
       el("button", { type: "button", "data-method": key, "aria-haspopup": "dialog", title: found.title, onclick: () => openDetails(key) }, window.innerWidth < 640 ? label(key, 16) : found.title),
-      found.foreign ? el("span", { class: "tag", title: "Images made elsewhere, scored here; not the authors' own result" }, origin) : null,
+      found.foreign ? el("span", { class: "tag", title: "Images made elsewhere, scored here" }, found.origin) : null,
       failed ? el("span", { class: "tag" }, `failed on ${failed}`) : null)));
 }
 
