@@ -152,8 +152,8 @@ def score_folders(
 
     A folder comes with facts: at least ``name``, which becomes the method's name in the tables, and ``origin`` (who made the
     images). A coloured image is scored on its BT.601 grey, and the record says so; metrics of colour are left out for grey
-    ones. Folders scored together share what is computed from the sources alone. Raises InputError when a pair has no image, an image has another size than its
-    pair, or a name cannot be a file name; nothing is written then.
+    ones. Folders scored together share what is computed from the sources alone. Raises InputError when a pair has no image,
+    an image has another size than its pair, or a name cannot be a file name; nothing is written then.
     """
     for _, facts in folders:
         _check_name(str(facts["name"]))
