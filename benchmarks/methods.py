@@ -44,7 +44,7 @@ for _name in ("dwt", "swt", "nsct", "ratio-pyramid", "gradient-pyramid", "nsst-w
 
 def measure(spec: str, a: UInt8, b: UInt8) -> tuple[float, UInt8]:
     """(CPU seconds, fused image)."""
-    method = create_method(spec)[2]
+    method = create_method(spec).method
     method.prepare(torch.device("cpu"))
     x, y = (torch.from_numpy(image.copy())[None, None].float() / 255 for image in (a, b))
     times: list[float] = []

@@ -15,7 +15,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -28,29 +29,26 @@ from fusionbench.datasets import TASKS, Task
 from fusionbench.engines import Engine, open_engine
 from fusionbench.errors import InputError
 from fusionbench.isolate import fuse_isolated
-from fusionbench.ledger import Ledger, Notify, Outcome, Scoring, locked
-from fusionbench.methods import METHODS, Method, MethodFacts, create_method
+from fusionbench.ledger import Ledger, Notify, Outcome, Scoring, locked, silent
+from fusionbench.methods import METHODS, Created, create_method
 from fusionbench.metrics import METRICS, PROFILES
-from fusionbench.pairs import Pair, is_file_name, list_pictures, pixel_digest, read_picture, size_text
+from fusionbench.pairs import is_file_name, list_pictures, pixel_digest, read_picture, size_text
 from fusionbench.provenance import making, plain
-from fusionbench.registry import Plugin
 from fusionbench.scores import FROM_IMAGES, Key, Table, fingerprint
 from fusionbench.work import (
-    ContractError,
     FuseUnit,
     Limits,
     Row,
     ScoreJob,
     ScoreUnit,
     TaskRef,
-    fuse_pair,
     fuse_unit,
     image_paths,
     plugin_source,
     score_unit,
 )
 
-__all__ = ["Notify", "Outcome", "label", "resolve_device", "run", "score_folder", "score_folders"]
+__all__ = ["Notify", "Outcome", "resolve_device", "run", "score_folder", "score_folders", "silent"]
 
 Images = Mapping[Key, Callable[[str], tuple[Path, Path | None]]]
 """Of each table, pair -> (the image that is scored, its coloured version)."""
@@ -72,7 +70,7 @@ def run(
     corrupt: Sequence[str] = (),
     engine: str = "serial",
     isolate: Limits | None = None,
-    notify: Notify = lambda stage, done, total: None,
+    notify: Notify = silent,
 ) -> Outcome:
     """Fuse, save and score every method on every task; only what is missing or stale is done.
 
@@ -85,7 +83,8 @@ def run(
     InputError for bad names, settings or data, before anything is written, and when another run is at work in ``results``.
     """
     scoring = Scoring(tuple(metrics), mask, resolve_device(device))
-    created = [_Created(spec, *create_method(spec)) for spec in methods]
+    created = [create_method(spec) for spec in methods]
+    sources = {item.spec: item.sources() for item in created}
     places = tuple(Path(folder).absolute() for folder in data)
     flaws = [parse_degradation(text).label for text in corrupt] or [""]
     refs = [TaskRef(name, places, split, flaw) for flaw in dict.fromkeys(flaws) for name in tasks]
@@ -99,20 +98,22 @@ def run(
             with Ledger(results, outcome, scoring, made) as ledger:
                 units: list[FuseUnit] = []
                 for item in created:
-                    key = ref.key(label(item.plugin.facts.name, item.settings, item.plugin.settings))
+                    key = ref.key(item.label)
                     if key in ledger.held:
                         continue  # named twice, or with a setting at its default
                     reason = item.method.supports(key.task)
                     if reason:
                         outcome.skipped.append((key, reason))
                         continue
-                    table = ledger.open(key, _about(ref, item, seed), digests if force else ())
-                    todo = _stale(table, results, digests, item, seed)
-                    if todo:
-                        _try_settings(item, task.load(min(todo)), seed)
+                    table = ledger.open(key, _about(ref, item, sources[item.spec], seed), digests if force else ())
+                    todo = _stale(table, results, digests, item, sources[item.spec], seed)
+                    outcome.notes += _what_changed(item, ledger.before[key], sources[item.spec], table, todo)
                     unit = FuseUnit(ref, item.spec, key, todo, results.absolute(), scoring.device, seed, run=ledger.run)
                     unit = unit if isolate is None else dataclasses.replace(unit, limits=isolate)
-                    units += _fuse_units(unit, item, workers)
+                    unit = dataclasses.replace(unit, plugins=_sources(item.plugin.factory, TASKS[ref.name].factory))
+                    if todo:
+                        _try_settings(item, unit, isolate is not None)
+                    units += _fuse_units(unit, workers)
                 total = sum(len(unit.todo) for unit in units)
                 work = fuse_unit if isolate is None else fuse_isolated
                 with closing(workers.rows(work, units)) as rows:  # an interrupt must not leave a child behind
@@ -146,7 +147,7 @@ def score_folders(
     force: bool = False,
     mask: str = "none",
     engine: str = "serial",
-    notify: Notify = lambda stage, done, total: None,
+    notify: Notify = silent,
 ) -> Outcome:
     """Score folders of fused images that something else made, matched to the task's pairs by file stem.
 
@@ -231,59 +232,39 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def label(name: str, settings: Mapping[str, Any], parameters: Mapping[str, Any]) -> str:
-    """File-name-safe label of a method with settings: its name alone when all are at their defaults."""
-    changed = {k: v for k, v in sorted(settings.items()) if v != parameters[k].default}
-    if not changed:
-        return name
-    text = ",".join(f"{k}={Path(v).stem if isinstance(v, Path) else v}" for k, v in changed.items())
-    safe = re.sub(r"[^A-Za-z0-9._=,+-]", "_", text)
-    exact = (
-        "" if safe == text and not any(isinstance(v, Path) for v in changed.values()) else fingerprint(str(changed))[:6]
-    )
-    return f"{name}@{safe}{'~' + exact if exact else ''}"
-
-
-@dataclasses.dataclass(frozen=True)
-class _Created:
-    """A method of the run: as the user wrote it, its plugin, all its settings, and an instance that is not prepared."""
-
-    spec: str
-    plugin: Plugin[MethodFacts]
-    settings: Mapping[str, Any]
-    method: Method
-
-    @property
-    def weights(self) -> str:
-        """Digest of the weights, "" without any."""
-        return str(getattr(self.method, "digest", str)())
-
-
-def _try_settings(item: _Created, pair: Pair, seed: int) -> None:
-    """Fuse once, if a function has settings of the user's: those that it refuses are told before anything is written.
+def _try_settings(item: Created, whole: FuseUnit, isolated: bool) -> None:
+    """Fuse one pair, if a function has settings of the user's: those that it refuses are told before anything is written.
 
     A class has seen its settings when it was made. Any other failure is the pair's, and becomes a row of its table.
     """
-    name = item.plugin.facts.name
-    if isinstance(item.plugin.factory, type) or label(name, item.settings, item.plugin.settings) == name:
+    if isinstance(item.plugin.factory, type) or item.label == item.facts.name:
         return
-    try:
-        fuse_pair(item.method, pair, "cpu", seed)
-    except ContractError:
-        return
-    except InputError as error:
-        raise InputError(f"method {item.spec}: {error}") from None
-    except Exception:  # told where it counts
-        return
+    pair = min(whole.todo)
+    with tempfile.TemporaryDirectory(prefix="fusionbench-") as folder:
+        trial = dataclasses.replace(whole, todo={pair: whole.todo[pair]}, results=Path(folder))
+        for row in (fuse_isolated if isolated else fuse_unit)(trial):
+            if row.refused:
+                raise InputError(f"method {item.spec}: {row.refused}")
 
 
-def _fuse_units(whole: FuseUnit, item: _Created, workers: Engine) -> Iterator[FuseUnit]:
-    plugins = _sources(item.plugin.factory, TASKS[whole.task.name].factory)
+def _what_changed(
+    item: Created, before: Mapping[str, Any], sources: Mapping[str, str], table: Table, todo: Collection[str]
+) -> list[str]:
+    """Why a stranger's method fuses again what is there. before: the table's head as it was."""
+    again = sum("image" in table.pairs.get(pair, {}) for pair in todo)
+    if not again or not sources:
+        return []
+    if "sources" not in before:
+        return [f"{item.label}: made before sources were recorded: fusing {again} again"]
+    changed = sorted({name for name, _ in before["sources"].items() ^ sources.items()})
+    return [f"{', '.join(changed)} changed since these images were fused: fusing {again} again"] if changed else []
+
+
+def _fuse_units(whole: FuseUnit, workers: Engine) -> Iterator[FuseUnit]:
     pairs = sorted(whole.todo)
     size = workers.block(len(pairs))
     for start in range(0, len(pairs), size):
-        todo = {pair: whole.todo[pair] for pair in pairs[start : start + size]}
-        yield dataclasses.replace(whole, todo=todo, plugins=plugins)
+        yield dataclasses.replace(whole, todo={pair: whole.todo[pair] for pair in pairs[start : start + size]})
 
 
 def _score(
@@ -345,14 +326,26 @@ def _applies(metric: str, ref: TaskRef, ids: Sequence[str]) -> bool:
 
 
 def _stale(
-    table: Table, results: Path, digests: Mapping[str, str], item: _Created, seed: int
+    table: Table,
+    results: Path,
+    digests: Mapping[str, str],
+    item: Created,
+    sources: Mapping[str, str],
+    seed: int,
 ) -> dict[str, tuple[str, str]]:
     """Pairs to fuse: (pair digest, fingerprint) of those whose stored image is missing, damaged or of other making."""
     todo = {}
-    facts, weights = item.plugin.facts, item.weights
+    facts, weights = item.facts, item.weights
+    depends = [sources] if sources else []  # of strangers' methods alone
     for pair, digest in digests.items():
         made = fingerprint(
-            digest, facts.name, facts.version, plain(item.settings), weights, seed if facts.stochastic else None
+            digest,
+            facts.name,
+            facts.version,
+            plain(item.settings),
+            weights,
+            seed if facts.stochastic else None,
+            *depends,
         )
         record = table.pairs.get(pair, {})
         if record.get("fused") != made or "error" in record or not _intact(results, table.key, pair, record):
@@ -367,13 +360,14 @@ def _intact(results: Path, key: Key, pair: str, record: Mapping[str, Any]) -> bo
         return False
 
 
-def _about(ref: TaskRef, item: _Created, seed: int) -> dict[str, Any]:
+def _about(ref: TaskRef, item: Created, sources: Mapping[str, str], seed: int) -> dict[str, Any]:
     return _task_about(ref) | {
         "spec": item.spec,
-        "method": plain(dataclasses.asdict(item.plugin.facts)),
+        "method": plain(dataclasses.asdict(item.facts)),
         "settings": plain(item.settings),
         "weights": item.weights,
         "seed": seed,
+        **({"sources": dict(sources)} if sources else {}),
     }
 
 

@@ -98,7 +98,7 @@ def _generators(n: int) -> list[torch.Generator]:
 
 
 def _prepared(spec: str) -> Method:
-    method = create_method(spec)[2]
+    method = create_method(spec).method
     method.prepare(torch.device("cpu"))
     return method
 
@@ -198,7 +198,7 @@ def _metric_facts(name: str) -> None:
 
 
 def _settings(spec: str) -> None:
-    plugin, _, _ = create_method(spec)
+    plugin = create_method(spec).plugin
     for name, parameter in plugin.settings.items():
         if parameter.default is inspect.Parameter.empty or parameter.annotation is inspect.Parameter.empty:
             raise Broken(f"setting {name} needs a type annotation and a default")

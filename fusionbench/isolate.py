@@ -66,17 +66,18 @@ def fuse_isolated(unit: FuseUnit) -> Iterator[Row]:
             try:
                 child.wait_for("ready", START_SECONDS)
             except _Ended as reason:  # it will not be better for the next pair
-                yield from (part.lost(f"{reason} while it was loaded") for part in replace(unit, todo=todo).split())
+                parts = replace(unit, todo=todo).split()
+                yield from (part.lost(f"{reason} while it was loaded", child.said()) for part in parts)
                 return
             while todo:
                 try:
                     row = child.wait_for("row", unit.limits.seconds)
                 except _Ended as reason:
                     pair = next(iter(todo))
-                    yield replace(unit, todo={pair: todo.pop(pair)}).lost(str(reason))
+                    yield replace(unit, todo={pair: todo.pop(pair)}).lost(str(reason), child.said())
                     break
                 todo.pop(row["pair"])
-                yield Row(unit.key, row["pair"], row["record"], broken=row["broken"])
+                yield Row(unit.key, **row)
 
 
 class _Child:
@@ -132,7 +133,9 @@ class _Child:
                 raise _Ended(f"ran longer than {seconds:g} s and was stopped")
             used = self._used()
             if used > self._memory:
-                raise _Ended(f"used {used / 1e9:.1f} GB, more than {self._memory / 1e9:.1f} GB, and was stopped")
+                raise _Ended(
+                    f"used {used / 1e9:.1f} GB of memory, more than {self._memory / 1e9:.1f} GB, and was stopped"
+                )
         line, _, self._buffer = self._buffer.partition(b"\n")
         try:
             message = json.loads(line)
@@ -160,11 +163,15 @@ class _Child:
         how = f"exit code {code}"
         if code < 0:
             how = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-        self._said.seek(0, os.SEEK_END)
-        self._said.seek(max(0, self._said.tell() - 4096))
-        lines = self._said.read().decode(errors="replace").strip().splitlines()
+        lines = self.said().strip().splitlines()
         last = f": {' '.join(lines[-1].split())[:200]}" if lines else ""
         return f"its process ended with {how}{last}"
+
+    def said(self) -> str:
+        """The last that it printed."""
+        self._said.seek(0, os.SEEK_END)
+        self._said.seek(max(0, self._said.tell() - 4096))
+        return self._said.read().decode(errors="replace")
 
     def _kill(self) -> None:
         """The child's whole session, and whatever it started in sessions of their own."""
@@ -199,7 +206,13 @@ def child(pipe: int) -> None:
                 prepared(unit.spec, unit.device, unit.run)
                 say(ready=True)
                 for row in fuse_unit(unit):
-                    say(row={"pair": row.pair, "record": dict(row.record), "broken": row.broken})
+                    said = {
+                        "record": dict(row.record),
+                        "broken": row.broken,
+                        "refused": row.refused,
+                        "trace": row.trace,
+                    }
+                    say(row={"pair": row.pair, **said})
         except InputError as error:
             say(refused=str(error))
 

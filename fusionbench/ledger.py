@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import filelock
 
@@ -35,7 +35,19 @@ from fusionbench.scores import (
 )
 from fusionbench.work import Row
 
-Notify = Callable[[str, int, int], None]
+
+class Notify(Protocol):
+    """How progress is told."""
+
+    def __call__(self, stage: str, done: int, total: int, item: str = "") -> None:
+        """``stage``: what is done, such as "phantom/pet-mri: fusing"; ``total``: 0 where unknown; ``item``: which one."""
+
+
+def silent(stage: str, done: int, total: int, item: str = "") -> None:
+    """Progress that nobody wants to hear of."""
+
+
+FAILURES = "failures.log"
 
 
 def mask_name(mask: str) -> str:
@@ -75,7 +87,8 @@ class Outcome:
     """What a run did.
 
     ``failed``: pairs on which a method raised, or whose worker died; ``broken``: methods that broke the contract;
-    ``damaged``: files that were put aside and computed again.
+    ``damaged``: files that were put aside and computed again; ``notes``: why images were made again; ``log``: the file with
+    the tracebacks of what failed, None when nothing did.
     """
 
     keys: list[Key] = dataclasses.field(default_factory=list)
@@ -85,6 +98,8 @@ class Outcome:
     failed: list[tuple[Key, str, str]] = dataclasses.field(default_factory=list)
     broken: list[tuple[Key, str]] = dataclasses.field(default_factory=list)
     damaged: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    log: Path | None = None
 
     @property
     def exit_code(self) -> int:
@@ -120,6 +135,7 @@ class Ledger:
     def __init__(self, results: Path, outcome: Outcome, scoring: Scoring, made: dict[str, Any]) -> None:
         self.held: dict[Key, Table] = {}
         self.run = uuid.uuid4().hex  # tells workers that outlive a run that this is another one
+        self.before: dict[Key, Mapping[str, Any]] = {}  # the tables' heads as they were
         self._results = results
         self._outcome = outcome
         self._scoring = scoring
@@ -161,6 +177,7 @@ class Ledger:
         self._forgotten[key] = {"pairs": sorted(table.pairs.keys() & forced), "metrics": stale}
         forget(table, **self._forgotten[key])
         about["metric_versions"] = {**known, **self._versions}
+        self.before[key] = dict(table.about)
         # How the stored rows were made stays on record until a row is made anew.
         before, table.about = table.about, {**about, **self._made, **_kept(table.about, about)}
         if before != table.about or key.journal(self._results).exists():
@@ -190,6 +207,16 @@ class Ledger:
         self._changed.add(row.key)
         if "error" in row.record:
             self._outcome.failed.append((row.key, row.pair, row.record["error"]))
+            self._log(row, row.record["error"])
+
+    def _log(self, row: Row, reason: str) -> None:
+        """Keep a failure with its traceback; the file holds those of one run."""
+        path = self._results / FAILURES
+        with path.open("w" if self._outcome.log is None else "a", encoding="utf-8") as file:
+            file.write(
+                f"{row.key.method} on {row.key.dataset}/{row.key.task}, pair {row.pair}: {reason}\n{row.trace}\n"
+            )
+        self._outcome.log = path
 
     def _by(self, row: Row) -> str:
         return making_id(self._made if row.made is None else row.made)
@@ -209,18 +236,19 @@ class Ledger:
             else:
                 self.enter(dataclasses.replace(row, record={**row.record, "made_by": self._by(row)}))
                 self._outcome.fused += "error" not in row.record
-            notify(stage, done, total)
+            notify(stage, done, total, row.key.method)
 
     def take_scored(self, rows: Iterable[Row], stage: str, total: int, notify: Notify) -> None:
         """Enter the rows of scoring units, beside what is known of their images."""
         for done, row in _counted(rows, stage, total, notify):
             if row.lost:
                 self._outcome.failed.append((row.key, row.pair, f"not scored: {row.lost}"))
+                self._log(row, f"not scored: {row.lost}")
             else:
                 known = self.held[row.key].pairs[row.pair]
                 self.enter(dataclasses.replace(row, record={**known, **row.record, "scored_by": self._by(row)}))
                 self._outcome.scored += 1
-            notify(stage, done, total)
+            notify(stage, done, total, row.key.method)
 
 
 def _counted(rows: Iterable[Row], stage: str, total: int, notify: Notify) -> Iterator[tuple[int, Row]]:

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fusionbench.bench import Notify, run
+from fusionbench.bench import Notify, run, silent
 from fusionbench.errors import InputError
 from fusionbench.methods import create_method
 from fusionbench.pairs import UInt8, pixel_digest, read_picture, write_png
@@ -39,7 +39,7 @@ def build_prior(
     split: str = "train",
     limit: int | None = None,
     engine: str = "serial",
-    notify: Notify = lambda stage, done, total: None,
+    notify: Notify = silent,
 ) -> dict[str, dict[str, int]]:
     """Fuse and score what is missing, write the targets; returns task -> method -> how often it was chosen.
 
@@ -50,7 +50,7 @@ def build_prior(
     if split == "test":
         raise InputError("--split test: a prior is for training; take a split for that, such as train")
     for spec in methods:
-        facts = create_method(spec)[0].facts
+        facts = create_method(spec).facts
         if facts.control:
             raise InputError(f"{facts.name} is a control, which a prior would collapse to; leave it out")
     outcome = run(

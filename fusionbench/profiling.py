@@ -23,7 +23,7 @@ import psutil
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from fusionbench.bench import label, resolve_device
+from fusionbench.bench import resolve_device
 from fusionbench.engines import LokyPool, threads_of
 from fusionbench.errors import InputError
 from fusionbench.ledger import locked
@@ -41,7 +41,7 @@ def profile(spec: str, pair: Pair, *, device: str = "auto", runs: int = 7, threa
 
     Raises InputError for an unknown method or device, and when the method fails or its process dies.
     """
-    plugin, _, _ = create_method(spec)
+    plugin = create_method(spec).plugin
     source = plugin_source(plugin.factory)
     pool = LokyPool(1)
     try:
@@ -56,7 +56,7 @@ def profile(spec: str, pair: Pair, *, device: str = "auto", runs: int = 7, threa
 def measure(spec: str, source: str, pair: Pair, device: str, runs: int, threads: int) -> dict[str, Any]:
     """What the fresh process does; see :func:`profile`."""
     import_plugins((source,) if source else ())
-    method = create_method(spec)[2]
+    method = create_method(spec).method
     with threads_of(threads):
         before = _start_peak(device)
         method.prepare(torch.device(device))
@@ -83,8 +83,7 @@ def measure(spec: str, source: str, pair: Pair, device: str, runs: int, threads:
 
 def store(results: Path, spec: str, stats: Mapping[str, Any]) -> list[Key]:
     """Write a measurement into every table of the method in a results folder; returns their keys."""
-    plugin, settings, _ = create_method(spec)
-    name = label(plugin.facts.name, settings, plugin.settings)
+    name = create_method(spec).label
     keys = [key for key in find_tables(results) if key.method == name]
     if keys:
         with locked(results):

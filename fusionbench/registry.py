@@ -7,6 +7,7 @@ through an entry point of the registry's group, single files and modules through
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import difflib
 import functools
@@ -16,13 +17,14 @@ import importlib.machinery
 import importlib.metadata
 import importlib.util
 import inspect
+import itertools
 import math
 import pkgutil
 import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -187,6 +189,48 @@ class _AlwaysFromSource(importlib.machinery.SourceFileLoader):
         return self.source_to_code(self.get_data(self.path), self.path)
 
 
+def source_files(module: types.ModuleType) -> list[Path]:
+    """The source file of a plugin's module and those of the modules beside it, or in its package, that it imports, by any
+    way round. Empty for a module without a source file, such as a notebook.
+    """
+    path = Path(getattr(module, "__file__", None) or "")
+    found: list[Path] = []
+    todo = [path.resolve()] if path.suffix == ".py" and path.is_file() else []
+    while todo:
+        path = todo.pop()
+        found.append(path)
+        todo += sorted({p for p in _imports_beside(path) if p not in found and p not in todo})
+    return found
+
+
+def _imports_beside(path: Path) -> Iterator[Path]:
+    """The source files that a source file imports from its own folder or package."""
+    home = root = path.parent
+    while (root / "__init__.py").is_file():
+        root = root.parent
+    package = home.relative_to(root).parts[:1]  # (), or the name of the top package
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names, places = [alias.name for alias in node.names], [home, root]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            names = [base, *(f"{base}.{alias.name}".lstrip(".") for alias in node.names)]
+            places = [home, root] if node.level == 0 else [home.joinpath(*[".."] * (node.level - 1)).resolve()]
+        else:
+            continue
+        for name, place in itertools.product(filter(None, names), places):
+            parts = name.split(".")
+            if place == root and (parts[:1] != list(package) if package else _is_installed(root)):
+                continue  # an installed package's neighbours are not its own
+            for length in range(1, len(parts) + 1):
+                stem = place.joinpath(*parts[:length])
+                yield from (file for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.is_file())
+
+
+def _is_installed(folder: Path) -> bool:
+    return bool({"site-packages", "dist-packages"} & set(folder.parts))
+
+
 def import_module(module: str) -> types.ModuleType:
     """Import a dotted module name or the path of a .py file, once; a file again when it has changed since.
 
@@ -199,21 +243,25 @@ def import_module(module: str) -> types.ModuleType:
         if not path.is_file():
             raise InputError(f"{module}: no such plugin file; give the path of a .py file or a dotted module name")
         name = f"fusionbench_plugin_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
         before = sys.modules.get(name)
-        if before is not None and before.__dict__.get("__content__") == content:
-            return before
+        if before is not None:
+            files = source_files(before)
+            if before.__dict__.get("__content__") == _content(files):
+                return before
+            for beside in [key for key, m in sys.modules.items() if m is not before and _is_from(m, files)]:
+                del sys.modules[beside]
         spec = importlib.util.spec_from_file_location(name, path, loader=_AlwaysFromSource(name, str(path)))
         if spec is None or spec.loader is None:
             raise InputError(f"{module}: not a Python module; give the path of a .py file")
         loaded = importlib.util.module_from_spec(spec)
-        loaded.__dict__["__content__"] = content  # workers of a cluster outlive a run, and the file may be edited
         sys.modules[name] = loaded
         try:
             spec.loader.exec_module(loaded)
         except BaseException:
             del sys.modules[name]
             raise
+        # Workers of a cluster outlive a run, and the file, or what it imports, may be edited.
+        loaded.__dict__["__content__"] = _content(source_files(loaded))
         return loaded
     except InputError:
         raise
@@ -282,3 +330,12 @@ def _annotation(plugin: Plugin[Any], setting: str) -> Any:
 
 def _origin(factory: Callable[..., Any]) -> str:
     return f"{factory.__module__}.{factory.__qualname__}"
+
+
+def _content(files: Sequence[Path]) -> str:
+    return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
+
+
+def _is_from(module: types.ModuleType, files: Sequence[Path]) -> bool:
+    file = getattr(module, "__file__", None)
+    return file is not None and Path(file).resolve() in files

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fusionbench.bench import Notify, run, score_folder
+from fusionbench.bench import Notify, run, score_folder, silent
 from fusionbench.errors import InputError
 from fusionbench.scores import Column, Key, Table, read_table
 from fusionbench.work import TaskRef
@@ -41,7 +41,7 @@ def reproduce(
     images: Path | None = None,
     device: str = "",
     engine: str = "serial",
-    notify: Notify = lambda stage, done, total: None,
+    notify: Notify = silent,
 ) -> Reproduction:
     """Fuse and score from scratch what the score file ``path`` holds, in a temporary folder.
 

@@ -12,6 +12,7 @@ import hashlib
 import re
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from fusionbench.corrupt import DegradedTask, parse_degradation
 from fusionbench.datasets import Task, create_task
 from fusionbench.errors import InputError
-from fusionbench.methods import Method, create_method
+from fusionbench.methods import Created, Method, create_method
 from fusionbench.methods.external import load_method
 from fusionbench.metrics import prepare
 from fusionbench.pairs import Pair, read_picture, recolour, to_uint8, write_png
@@ -96,11 +97,11 @@ class FuseUnit:
     def on(self, device: str) -> FuseUnit:
         return dataclasses.replace(self, device=device)
 
-    def lost(self, reason: str) -> Row:
-        """The row of a unit of one pair that nobody came back from."""
+    def lost(self, reason: str, trace: str = "") -> Row:
+        """The row of a unit of one pair whose process died; trace: the last that it printed."""
         ((pair, (digest, made)),) = self.todo.items()
         record = {"case": self.task.open().case(pair), "pair": digest, "fused": made, "error": reason}
-        return Row(self.key, pair, record)
+        return Row(self.key, pair, record, trace=trace)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +133,7 @@ class ScoreUnit:
         return dataclasses.replace(self, device=device)
 
     def lost(self, reason: str) -> Row:
-        """The row of a unit of one image that nobody came back from: it stays without a score, and is told."""
+        """The row of a unit of one image whose process died: it stays without a score, and is told."""
         ((pair, (job,)),) = self.todo.items()
         return Row(job.key, pair, {}, lost=reason)
 
@@ -141,8 +142,9 @@ class ScoreUnit:
 class Row:
     """What a worker sends back: a record for one pair, or why there is none.
 
-    ``broken``: how the method broke its contract on this pair. ``lost``: why an image could not be scored. ``made``: what
-    the row owes to a worker elsewhere (see ``provenance.making``), None when it was this program on this machine.
+    ``broken``: how the method broke its contract on this pair. ``lost``: why an image could not be scored. ``refused``: what
+    the method said of its input or settings (an InputError). ``trace``: the traceback of a failure, or the last that a dead
+    process printed. ``made``: program and machine, where they are not this one (see ``provenance.making``), else None.
     """
 
     key: Key
@@ -150,6 +152,8 @@ class Row:
     record: Mapping[str, Any]
     broken: str = ""
     lost: str = ""
+    refused: str = ""
+    trace: str = ""
     made: Mapping[str, Any] | None = None
 
 
@@ -174,8 +178,8 @@ def fuse_unit(unit: FuseUnit) -> Iterator[Row]:
     import_plugins(unit.plugins)
     task = opened(unit.task, unit.run)
     method = prepared(unit.spec, unit.device, unit.run)
-    for pairs in _batches((task.load(pair) for pair in unit.todo), getattr(method, "batch", 1)):
-        for pair, result in zip(pairs, _fuse_batch(method, pairs, unit), strict=True):
+    for pairs in _batches((task.load(pair) for pair in unit.todo), method.batch):
+        for pair, result in zip(pairs, _fuse_batch(method.method, pairs, unit), strict=True):
             yield _fused_row(unit, pair, result)
 
 
@@ -210,11 +214,18 @@ def _fuse_batch(method: Method, pairs: Sequence[Pair], unit: FuseUnit) -> list[R
 def _fused_row(unit: FuseUnit, pair: Pair, result: Result) -> Row:
     digest, made = unit.todo[pair.id]
     record: dict[str, Any] = {"case": pair.case, "pair": digest, "fused": made}
-    if isinstance(result, ContractError):
-        return Row(unit.key, pair.id, {}, broken=str(result))
     if isinstance(result, Exception):
+        if isinstance(result, ContractError):
+            return Row(unit.key, pair.id, {}, broken=str(result))
         reason = f"{type(result).__name__}: {' '.join(str(result).split())}"
-        return Row(unit.key, pair.id, record | {"error": reason})
+        refused = str(result) if isinstance(result, InputError) else ""
+        return Row(
+            unit.key,
+            pair.id,
+            record | {"error": reason},
+            refused=refused,
+            trace="".join(traceback.format_exception(result)),
+        )
     fused, seconds = result
     path, rgb = image_paths(unit.results, unit.key, pair.id)
     record["image"] = write_png(path, fused, durable=False)  # its digest tells when it is damaged
@@ -328,8 +339,8 @@ def opened(task: TaskRef, run: str) -> Task:
 
 
 @functools.lru_cache(maxsize=2)
-def prepared(spec: str, device: str, run: str) -> Method:
+def prepared(spec: str, device: str, run: str) -> Created:
     """A method with its weights on the device; kept during a run, since units of one method follow each other."""
-    method = create_method(spec)[2]
-    method.prepare(torch.device(device))
-    return method
+    created = create_method(spec)
+    created.method.prepare(torch.device(device))
+    return created

@@ -21,7 +21,7 @@ def count(module):
 def prepared(name, weights, **settings):
     """A method with weights from a file, ready on the CPU."""
     spec = ",".join(f"{key}={value}" for key, value in {"weights": weights, **settings}.items())
-    made = create_method(f"{name}:{spec}")[2]
+    made = create_method(f"{name}:{spec}").method
     made.prepare(torch.device("cpu"))
     return made
 

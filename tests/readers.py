@@ -230,7 +230,7 @@ def _weights_files() -> list[bytes]:
 
 def _weights(path: Path) -> None:
     for name in ("dmfnet", "densefuse"):
-        create_method(f"{name}:weights={path}")[2].prepare(torch.device("cpu"))
+        create_method(f"{name}:weights={path}").method.prepare(torch.device("cpu"))
 
 
 def _checkpoints() -> list[bytes]:

@@ -27,7 +27,7 @@ def random_image(shape: tuple[int, int], seed: int = 0) -> np.ndarray:
 
 
 def fuse(spec: str, a: np.ndarray, b: np.ndarray, seed: int = 0) -> np.ndarray:
-    method = create_method(spec)[2]
+    method = create_method(spec).method
     method.prepare(torch.device("cpu"))
     x, y = (torch.from_numpy(image)[None, None].float() for image in (a, b))
     return method.fuse(x, y, torch.Generator().manual_seed(seed))[0, 0].double().numpy()
@@ -299,14 +299,14 @@ def test_settings_out_of_range_are_refused_in_words(spec):
 
 
 def test_ifcnn_without_weights_says_where_to_get_them(tmp_path):
-    method = create_method("ifcnn-max")[2]
+    method = create_method("ifcnn-max").method
     with pytest.raises(InputError, match="weights=FILE"):
         method.prepare(torch.device("cpu"))
     assert "needs weights" in METHODS["ifcnn-max"].factory.unavailable()
     wrong = tmp_path / "wrong.pth"
     torch.save({"conv1.weight": torch.zeros(1)}, wrong)
     with pytest.raises(InputError, match=r"wrong\.pth: conv1\.weight"):
-        create_method(f"ifcnn-max:weights={wrong}")[2].prepare(torch.device("cpu"))
+        create_method(f"ifcnn-max:weights={wrong}").method.prepare(torch.device("cpu"))
 
 
 def psnr(x: np.ndarray, y: np.ndarray) -> float:

@@ -37,7 +37,7 @@ def read(path: Path) -> UInt8:
 
 def fuse(spec: str, a: UInt8, b: UInt8) -> UInt8:
     """Fuse two (H, W) uint8 images; in float64, which MATLAB computes in, where the method allows it."""
-    method = create_method(spec)[2]
+    method = create_method(spec).method
     method.prepare(torch.device("cpu"))
     kind = torch.float32 if spec.startswith("ifcnn") else torch.float64
     x, y = (torch.from_numpy(image.copy())[None, None].to(kind) / 255 for image in (a, b))

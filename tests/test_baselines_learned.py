@@ -75,7 +75,7 @@ def test_training_writes_weights_that_the_method_loads(package, tmp_path):
     assert len(losses) == 12
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
     spec = f"{METHODS_BY_PACKAGE[package]}:weights={file}"
-    method = create_method(spec)[2]
+    method = create_method(spec).method
     method.prepare(torch.device("cpu"))
     fused = method.fuse(torch.rand(2, 1, 20, 24), torch.rand(2, 1, 20, 24), torch.Generator())
     assert fused.shape == (2, 1, 20, 24)
@@ -109,4 +109,4 @@ def test_weights_of_another_method_are_refused(tmp_path):
     trainer = importlib.import_module("fusionbench.methods.cnnfuse.train")
     file = trainer.train_stages("all", pairs(), tmp_path, overrides={"steps": 1, "batch": 1, "crop": 24})
     with pytest.raises(InputError, match="holds weights of 'cnnfuse'"):
-        create_method(f"densefuse:weights={file}")[2].prepare(torch.device("cpu"))
+        create_method(f"densefuse:weights={file}").method.prepare(torch.device("cpu"))

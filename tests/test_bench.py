@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from fusionbench.bench import Outcome, label, resolve_device, run, score_folder
+from fusionbench.bench import Notify, Outcome, resolve_device, run, score_folder
 from fusionbench.errors import InputError
-from fusionbench.methods import METHODS
+from fusionbench.methods import METHODS, MethodFacts, label
 from fusionbench.metrics import METRICS, evaluate
 from fusionbench.pairs import grey, read_picture, recolour
 from fusionbench.registry import Plugin
@@ -251,9 +251,13 @@ def test_a_method_that_raises_on_one_pair_costs_that_pair_and_is_tried_again(
     again = go("bench-raising")
     assert again.exit_code == 1
     assert counts(again) == (0, 0)
+    log = outcome.log
+    assert log is not None
+    assert "RuntimeError: no such luck" in log.read_text()
     METHODS.load(str(method_file("bench-raising", "return a.maximum(b)")))  # mended, version not even raised
     healed = go("bench-raising")
-    assert (healed.exit_code, counts(healed)) == (0, (1, 1))
+    assert (healed.exit_code, counts(healed)) == (0, (3, 3))
+    assert healed.notes == ["bench-raising.py changed since these images were fused: fusing 2 again"]
     assert scores_of(results, "bench-raising") == scores_of(results, "maximum")
 
 
@@ -289,10 +293,10 @@ class Stop(Exception):
     """Raised from the progress callback: the run ends there, as by an interrupt."""
 
 
-def stop_at(count: int) -> Callable[[str, int, int], None]:
+def stop_at(count: int) -> Notify:
     calls = 0
 
-    def notify(stage: str, done: int, total: int) -> None:
+    def notify(stage: str, done: int, total: int, item: str = "") -> None:
         nonlocal calls
         calls += "checking" not in stage
         if calls >= count:
@@ -459,14 +463,20 @@ def test_an_id_cannot_climb(tmp_path: Path, n: int, id: str) -> None:
 
 
 def test_labels_are_file_names_and_tell_settings_apart() -> None:
-    def labels(settings: Sequence[dict[str, object]]) -> list[str]:
-        parameters = METHODS["weighted"].settings
-        return [label("weighted", item, dict.fromkeys(item, parameters["weight"])) for item in settings]
+    def fuse(a: object, b: object, *, weight: float = 0.6, file: Path | str = "") -> None: ...
 
-    found = labels(
-        [{"weight": 0.6}, {"weight": 0.5}, {"file": Path("a/x.pt")}, {"file": Path("b/x.pt")}, {"file": "a/x"}]
-    )
-    assert found[:2] == ["weighted", "weighted@weight=0.5"]
+    plugin = Plugin(MethodFacts(name="labelled", title="", family=""), fuse)
+    found = [
+        label(plugin, item)
+        for item in (
+            {"weight": 0.6},
+            {"weight": 0.5},
+            {"file": Path("a/x.pt")},
+            {"file": Path("b/x.pt")},
+            {"file": "a/x"},
+        )
+    ]
+    assert found[:2] == ["labelled", "labelled@weight=0.5"]
     assert len(set(found)) == 5
     assert not any("/" in name for name in found)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -218,7 +219,13 @@ def test_a_failing_pair_is_told_and_the_exit_code_is_1(
         tmp_path / "r",
         code=1,
     )
-    assert result.stderr.strip() == "failed cli-fails on folders/pet-mri p1: RuntimeError: flat"
+    log = tmp_path / "r/failures.log"
+    assert result.stderr.splitlines() == [
+        "failed cli-fails on folders/pet-mri p1: RuntimeError: flat",
+        f"tracebacks: {log}",
+        f"next: fusionbench report --results {tmp_path / 'r'}",
+    ]
+    assert re.search(r'cli-fails.py", line \d+, in fuse\n.*raise RuntimeError\(.flat.\)', log.read_text())
     assert counts(result.stdout) == "5 images fused, 5 scored"
 
 

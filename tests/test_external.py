@@ -112,7 +112,7 @@ def test_no_shell(tmp_path: Path, folders: tuple[Path, Path]) -> None:
 
 def test_a_changed_file_makes_results_stale(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     (tmp_path / "their code" / "weights").write_text("one")
-    name = method(tmp_path, "ext-stale", "cp {b} {out}", "files = ['their code/weights']")
+    name = method(tmp_path, "ext-stale", "cp {b} {out}", "files = ['weights']")
     options = {"data": folders, "metrics": ["en"], "device": "cpu"}
     assert run([name], ["folders/pet-mri"], tmp_path / "r", **options).fused == 5  # type: ignore[arg-type]
     assert run([name], ["folders/pet-mri"], tmp_path / "r", **options).fused == 0  # type: ignore[arg-type]

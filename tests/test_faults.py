@@ -63,7 +63,7 @@ def test_a_damaged_line_of_a_journal_is_left_out(tmp_path: Path, folders: tuple[
     class Stop(Exception):
         pass
 
-    def stop(stage: str, done: int, total: int) -> None:
+    def stop(stage: str, done: int, total: int, item: str = "") -> None:
         if "scoring" in stage and done == 4:
             raise Stop
 

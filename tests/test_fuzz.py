@@ -226,7 +226,7 @@ def test_pickles_are_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         if "weights" in METHODS[name].settings:
             tried += 1
             with pytest.raises(InputError):
-                create_method(f"{name}:weights={tmp_path / 'evil.pt'}")[2].prepare(torch.device("cpu"))
+                create_method(f"{name}:weights={tmp_path / 'evil.pt'}").method.prepare(torch.device("cpu"))
     assert tried
     assert not (tmp_path / "pickle-was-run").exists()
 

@@ -16,6 +16,7 @@ from fusionbench.pairs import write_png
 from fusionbench.registry import import_module
 from fusionbench.scores import Key, read_table
 from fusionbench.work import Limits
+from tests.conftest import process
 
 PLUGIN = '''
 import ctypes, os, subprocess, sys, time
@@ -106,6 +107,29 @@ def test_each_costs_its_pair_only(tmp_path: Path, folders: tuple[Path, Path]) ->
     assert outcome.exit_code == 1
     time.sleep(0.5)
     assert not [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "77"]]
+
+
+CRASHER = """
+import os
+from fusionbench.methods import METHODS, MethodFacts
+
+@METHODS.register(MethodFacts(name="crasher", title="Crasher", family="test"))
+def crasher(a, b, *, k: int = 1):
+    os._exit(7)
+"""
+
+
+def test_settings_are_tried_under_the_same_limits(tmp_path: Path) -> None:
+    plugin = tmp_path / "crasher.py"
+    plugin.write_text(CRASHER)
+    arguments = ["-m", "crasher:k=2", "-t", "pet-mri", "--dataset", "phantom", "--limit", 1, "--metric", "en"]
+    running = process(
+        "run", "--plugin", plugin, *arguments, "--isolate", "time=60,memory=4G", "--results", tmp_path / "results"
+    )
+    output, errors = running.communicate(timeout=120)
+    assert running.returncode == 1, errors
+    assert "failed crasher@k=2 on phantom/pet-mri test-00000: its process ended with exit code 7" in errors
+    assert "0 images fused, 0 scored" in output
 
 
 @pytest.mark.promise

@@ -29,7 +29,7 @@ ALLOWED = {
     "datasets": CORE,
     "metrics": CORE | {"scores"},
     "training": CORE,
-    "methods": CORE | {"training"},
+    "methods": CORE | {"scores", "training"},
     "corrupt": CORE | {"datasets", "scores"},
     "work": CORE | {"scores", "datasets", "methods", "metrics", "corrupt"},
     "engines": CORE | {"scores", "provenance", "work"},

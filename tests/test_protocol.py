@@ -136,7 +136,7 @@ def test_every_configuration_trains_until_its_deadline_and_its_weights_run(tool,
             assert load_weights(file, "dmfnet-denoiser")[1]["denoise"]["noise"] is (job.name == jobs.DIFFUSION)
             continue
         name = {"fuse": "dmfnet", "lkcfunet": "lkcfunet"}.get(job.group, job.name)
-        method = create_method(f"{name}:weights={file}")[2]
+        method = create_method(f"{name}:weights={file}").method
         method.prepare(torch.device("cpu"))
         fused = method.fuse(image, image.flip(3), torch.Generator().manual_seed(0))
         assert fused.shape == image.shape

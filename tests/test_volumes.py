@@ -39,7 +39,7 @@ def test_fused_slices_are_those_of_the_method(tmp_path: Path) -> None:
     a, b = blobs((20, 24, 6), AFFINE), blobs((20, 24, 6), AFFINE, 1)
     first, second = (read_volume(save(tmp_path / f"{n}.nii.gz", data)) for n, data in (("a", a), ("b", b)))
     np.testing.assert_array_equal(first.data, a)
-    method = create_method("maximum")[2]
+    method = create_method("maximum").method
     fused = fuse_volumes(first, second, method, windows=((0, 200), (0, 200)), metrics=["en"])
     levels = [np.floor(np.clip(x.astype(float) / 200, 0, 1) * 255 + 0.5).astype(np.uint8) for x in (a, b)]
     np.testing.assert_array_equal(fused.levels, np.maximum(*levels))

@@ -40,7 +40,7 @@ def pairs(count: int, engine: str) -> None:
         "| stage | rows | seconds | rows a second | driver MB | largest worker MB |\n| --- | --: | --: | --: | --: | --: |"
     )
 
-    def notify(stage: str, done: int, total: int) -> None:
+    def notify(stage: str, done: int, total: int, item: str = "") -> None:
         step = max(1, total // 5)
         if done and done % step == 0 and "checking" not in stage:
             now = time.monotonic()
@@ -96,7 +96,7 @@ def timed(folder: Path, limit: int, methods: list[str], engine: str) -> tuple[fl
     before = os.times()
     start = time.monotonic()
 
-    def notify(stage: str, done: int, total: int) -> None:
+    def notify(stage: str, done: int, total: int, item: str = "") -> None:
         if "checking" not in stage and done:
             rows.append(time.monotonic())
 

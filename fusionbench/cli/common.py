@@ -25,6 +25,7 @@ from fusionbench.registry import import_module
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_PROFILE = "dmfnet"
+FIRST_LINE, NEXT_LINE = 10.0, 60.0  # seconds: of progress in a log file
 DIRECTORY = click.Path(path_type=Path, file_okay=False, readable=False)
 # Whether a path can be read is told by whoever reads it, in one line.
 FILE = click.Path(path_type=Path, dir_okay=False, readable=False)
@@ -142,6 +143,7 @@ metric_options = options(
         "--mask", default="none", show_default=True, help="Where to score: none, foreground, or an image file."
     ),
 )
+debug_option = click.option("--debug", is_flag=True, help="Print the traceback of every failure.")
 work_options = options(
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
     click.option("--limit", type=click.IntRange(min=1), help="Only the first N pairs of each task."),
@@ -166,15 +168,19 @@ def chosen_tasks(task: Sequence[str], dataset: str, data: Sequence[Path]) -> lis
 
 @contextmanager
 def progress_bar() -> Iterator[Notify]:
-    """A ``notify`` for the engine: one bar a stage, shown on a terminal only, and only after two seconds."""
+    """A ``notify`` for the engine. On a terminal one bar a stage, after two seconds; in a log file a plain line after ten
+    seconds, then one a minute."""
+    if not sys.stderr.isatty():
+        yield _log_lines()
+        return
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty())
+    bar = Progress(*columns, console=console, transient=True)
     start = time.monotonic()
     rows: dict[str, Any] = {}
     running = False
 
-    def notify(stage: str, done: int, total: int) -> None:
+    def notify(stage: str, done: int, total: int, item: str = "") -> None:
         nonlocal running
         if not running and time.monotonic() - start > 2:
             bar.start()
@@ -183,13 +189,30 @@ def progress_bar() -> Iterator[Notify]:
             for row in rows.values():
                 bar.update(row, visible=False)
             rows[stage] = bar.add_task(stage, total=total or None)  # 0: unknown
-        bar.update(rows[stage], completed=done)
+        bar.update(rows[stage], completed=done, description=f"{stage} {item}".rstrip())
 
     try:
         yield notify
     finally:
         if running:
             bar.stop()
+
+
+def _log_lines() -> Notify:
+    start = time.monotonic()
+    due = start + FIRST_LINE
+
+    def notify(stage: str, done: int, total: int, item: str = "") -> None:
+        nonlocal due
+        now = time.monotonic()
+        if now >= due:
+            due = now + NEXT_LINE
+            of = f" of {total}" if total else ""
+            click.echo(
+                f"[{int(now - start) // 60:d}:{int(now - start) % 60:02d}] {stage} {done}{of} {item}".rstrip(), err=True
+            )
+
+    return notify
 
 
 def make_console() -> Console:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from fusionbench.cli.common import (
     chosen_tasks,
     config_option,
     dataset_options,
+    debug_option,
     metric_options,
     plugin_option,
     progress_bar,
@@ -68,6 +71,7 @@ from fusionbench.work import fuse_pair
     metavar="[time=SECONDS,memory=4G]",
     help="Each method in a process of its own; one that hangs, crashes or takes too much loses that pair only.",
 )
+@debug_option
 @config_option
 @plugin_option
 @click.pass_context
@@ -89,6 +93,7 @@ def run_command(
     corrupt: Sequence[str],
     engine: str,
     isolate: str | None,
+    debug: bool,
 ) -> None:
     """Fuse, save and score methods on tasks, doing only what is missing or stale.
 
@@ -121,7 +126,11 @@ def run_command(
             isolate=None if isolate is None else parse_limits(isolate),
             notify=notify,
         )
-    _finish(ctx, outcome, results, profiles, metric, mask)
+    if dataset == "auto" and all(name.startswith("phantom/") for name in tasks):
+        click.echo(
+            "no Harvard pairs found: using phantom, generated pairs (--data FOLDER names the Harvard ones)", err=True
+        )
+    _finish(ctx, outcome, results, profiles, metric, mask, debug)
 
 
 @click.command("score")
@@ -140,6 +149,7 @@ def run_command(
 @metric_options
 @results_option
 @work_options
+@debug_option
 @config_option
 @plugin_option
 @click.pass_context
@@ -164,6 +174,7 @@ def score_command(
     device: str,
     limit: int | None,
     force: bool,
+    debug: bool,
 ) -> None:
     """Score a folder of images fused elsewhere (any method, any language), matched by file stem.
 
@@ -199,7 +210,7 @@ def score_command(
         count = sum(bool(record.get(what)) for record in records)
         if count:
             click.echo(f"note: {count} of {len(records)} images are {why}", err=True)
-    _finish(ctx, outcome, results, profiles, metric, mask)
+    _finish(ctx, outcome, results, profiles, metric, mask, debug)
 
 
 @click.command("fuse")
@@ -295,22 +306,33 @@ def _fuse_volumes(
 
 
 def _prepared(spec: str, device: str) -> Method:
-    _, _, fuser = create_method(spec)
+    fuser = create_method(spec).method
     fuser.prepare(torch.device(device))
     return fuser
 
 
 def chosen_methods(wanted: Sequence[str]) -> list[str]:
-    """Specs; "all" is every available method; a .py file stands for the methods that it registers, a .toml file for one."""
+    """Specs; "all" is every available method; a .py file stands for the methods that it registers, a .toml file for one, and
+    settings may follow: ``mynet.py:width=32``."""
     chosen: list[str] = []
     for spec in wanted:
-        if spec.endswith(".py"):
-            names = METHODS.load(spec)
+        file = re.match(r"(.+\.(?:py|toml))(:.*)?$", spec)
+        if file and file[1].endswith(".py"):
+            names = METHODS.load(file[1])
             if not names:
-                raise InputError(f"{spec}: registers no method; decorate one with METHODS.register(MethodFacts(...))")
-            chosen += names
-        elif spec.endswith(".toml"):
-            chosen.append(load_method(Path(spec)))
+                raise InputError(
+                    f"{file[1]}: registers no method; decorate one with METHODS.register(MethodFacts(...))"
+                )
+            if file[2] and len(names) > 1:
+                raise InputError(
+                    f"{spec}: {file[1]} registers {', '.join(names)}; name the one that is set: --plugin {file[1]} "
+                    f"-m {names[0]}{file[2]}"
+                )
+            chosen += [name + (file[2] or "") for name in names]
+            METHODS.parse(chosen[-1])
+        elif file:
+            chosen.append(load_method(Path(file[1])) + (file[2] or ""))
+            METHODS.parse(chosen[-1])
         elif spec.lower() == "all":
             for name in METHODS.names():
                 reason = unavailable(METHODS[name])
@@ -328,17 +350,29 @@ def chosen_methods(wanted: Sequence[str]) -> list[str]:
 
 
 def _finish(
-    ctx: click.Context, outcome: Outcome, results: Path, profiles: Sequence[str], metric: Sequence[str], mask: str
+    ctx: click.Context,
+    outcome: Outcome,
+    results: Path,
+    profiles: Sequence[str],
+    metric: Sequence[str],
+    mask: str,
+    debug: bool,
 ) -> None:
     """Tell what went wrong, show the tables with all that was asked for, and end with the exit code."""
     for line in outcome.damaged:
         click.echo(f"damaged {line}", err=True)
+    for line in outcome.notes:
+        click.echo(line, err=True)
     for key, reason in outcome.skipped:
         click.echo(f"skipped {key.method} on {key.dataset}/{key.task}: {reason}", err=True)
     for key, pair, reason in outcome.failed:
         click.echo(f"failed {key.method} on {key.dataset}/{key.task} {pair}: {reason}", err=True)
     for key, reason in outcome.broken:
         click.echo(f"Error: method {key.method} on {key.dataset}/{key.task}: {reason}", err=True)
+    if outcome.log is not None:
+        if debug:
+            click.echo(outcome.log.read_text(encoding="utf-8"), err=True, nl=False)
+        click.echo(f"tracebacks: {outcome.log}", err=True)
     print_leaderboard(
         results,
         {(key.dataset, key.task) for key in outcome.keys},
@@ -346,4 +380,7 @@ def _finish(
         beside=[str(Column.parse(name).inside(mask_name(mask))) for name in select([], metric)] if metric else [],
     )
     click.echo(f"{outcome.fused} images fused, {outcome.scored} scored; results in {results}")
+    if outcome.keys and not outcome.broken:
+        where = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
+        click.echo(f"next: fusionbench report{where}", err=True)
     ctx.exit(outcome.exit_code)

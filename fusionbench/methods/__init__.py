@@ -14,14 +14,19 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import inspect
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionbench.registry import Plugin, Registry
+from fusionbench.registry import Plugin, Registry, source_files
+from fusionbench.scores import fingerprint
 
 if TYPE_CHECKING:
     import torch
@@ -72,6 +77,40 @@ class Method(Protocol):
         """
 
 
+@runtime_checkable
+class TakesBatches(Protocol):
+    """A method that takes several pairs of one size at once; others are given one."""
+
+    @property
+    def batch(self) -> int:
+        """How many at most."""
+
+
+@runtime_checkable
+class HasDigest(Protocol):
+    """A method that says what its output depends on besides its settings; others say nothing."""
+
+    def digest(self) -> str:
+        """Changes with the weights, which makes stored results stale."""
+
+
+@runtime_checkable
+class NamesFiles(Protocol):
+    """A method whose output depends on files that are not among its settings, attributes and the globals of its module."""
+
+    def files(self) -> Sequence[Path]:
+        """Those files; a change of any makes stored results stale."""
+
+
+@runtime_checkable
+class SaysWhyUnavailable(Protocol):
+    """A class of methods that may lack what it needs (weights that only the user can supply)."""
+
+    @staticmethod
+    def unavailable() -> str | None:
+        """Why it cannot run as listed, or None."""
+
+
 METHODS: Registry[MethodFacts] = Registry(
     "method", ("fusionbench.methods", "fusionbench.methods.baselines"), "fusionbench.methods"
 )
@@ -96,17 +135,98 @@ class _FunctionMethod:
         return self._function(a, b, **self._settings, **random)
 
 
-def create_method(spec: str) -> tuple[Plugin[MethodFacts], dict[str, Any], Method]:
-    """``"laplacian:levels=5"`` -> (plugin, all settings with their defaults filled in, the method, not yet prepared).
+@dataclasses.dataclass(frozen=True)
+class Created:
+    """A method as the user asked for it. ``spec``: what was typed; ``settings``: all of them, defaults filled in;
+    ``method``: the instance, not yet prepared."""
+
+    spec: str
+    plugin: Plugin[MethodFacts]
+    settings: Mapping[str, Any]
+    method: Method
+
+    @property
+    def facts(self) -> MethodFacts:
+        return self.plugin.facts
+
+    @property
+    def weights(self) -> str:
+        """What the method's own ``digest`` says, "" without one."""
+        return self.method.digest() if isinstance(self.method, HasDigest) else ""
+
+    @property
+    def batch(self) -> int:
+        """How many pairs of one size it takes at once."""
+        return self.method.batch if isinstance(self.method, TakesBatches) else 1
+
+    @property
+    def label(self) -> str:
+        """Its name in file names and tables: the plugin's alone when all settings are at their defaults."""
+        return label(self.plugin, self.settings)
+
+    def sources(self) -> dict[str, str]:
+        """Name -> SHA-256 of every file that the output of a stranger's method depends on: its source and the modules beside
+        it that it imports, the files among its settings and attributes and the globals of its module, and what its
+        ``files`` adds. Empty for the suite's own methods, whose ``version`` and ``weights`` say it.
+        """
+        factory = self.plugin.factory
+        own = factory.__module__.partition(".")[0] == "fusionbench"
+        named = list(self.method.files()) if isinstance(self.method, NamesFiles) else []
+        if not own:
+            module = sys.modules[factory.__module__]
+            held = [self.settings, vars(factory), vars(self.method), vars(module)]
+            named = [*source_files(module), *(path for values in held for path in _files_among(values)), *named]
+        return {shown: _digest(path) for shown, path in _shown(named).items()}
+
+
+def label(plugin: Plugin[MethodFacts], settings: Mapping[str, Any]) -> str:
+    """File-name-safe label of a method with settings: its name alone when all are at their defaults."""
+    changed = {k: v for k, v in sorted(settings.items()) if v != plugin.settings[k].default}
+    if not changed:
+        return plugin.facts.name
+    text = ",".join(f"{k}={Path(v).stem if isinstance(v, Path) else v}" for k, v in changed.items())
+    safe = re.sub(r"[^A-Za-z0-9._=,+-]", "_", text)
+    exact = safe == text and not any(isinstance(v, Path) for v in changed.values())
+    return f"{plugin.facts.name}@{safe}{'' if exact else '~' + fingerprint(str(changed))[:6]}"
+
+
+def _files_among(values: Mapping[str, Any]) -> list[Path]:
+    """The existing files among some values: paths, and texts that name one."""
+    texts = [value for name, value in values.items() if isinstance(value, Path | str) and not name.startswith("__")]
+    return [Path(text) for text in texts if str(text) and "\n" not in str(text) and _is_file(Path(text))]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a text that cannot be a path
+        return False
+
+
+def _shown(paths: Sequence[Path]) -> dict[str, Path]:
+    """Files by as much of their paths as tells them apart; the same on another machine where the layout is."""
+    files = sorted({path.resolve() for path in paths})
+    count = 1
+    while len({path.parts[-count:] for path in files}) < len(files):
+        count += 1
+    return {"/".join(path.parts[-count:]): path for path in files}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def create_method(spec: str) -> Created:
+    """``"laplacian:levels=5"`` -> the method with these settings.
 
     Raises InputError for an unknown method or setting, a value of the wrong type or one that the method refuses.
     """
     plugin, given = METHODS.parse(spec)
     settings = {name: p.default for name, p in plugin.settings.items() if p.default is not p.empty} | given
     make = plugin.factory
-    if isinstance(make, type):
-        return plugin, settings, cast(Method, make(**settings))
-    return plugin, settings, _FunctionMethod(make, settings)
+    method = cast(Method, make(**settings)) if isinstance(make, type) else _FunctionMethod(make, settings)
+    return Created(spec, plugin, settings, method)
 
 
 def per_image(function: Callable[..., NDArray[np.floating]]) -> Callable[..., torch.Tensor]:
@@ -128,5 +248,4 @@ def per_image(function: Callable[..., NDArray[np.floating]]) -> Callable[..., to
 
 def unavailable(plugin: Plugin[MethodFacts]) -> str | None:
     """Why a registered method cannot run here as it stands (weights that only the user can supply), or None."""
-    hook = getattr(plugin.factory, "unavailable", None)
-    return hook() if hook else None
+    return plugin.factory.unavailable() if isinstance(plugin.factory, SaysWhyUnavailable) else None

@@ -9,7 +9,8 @@ A TOML file describes the method::
     batch = 32                    # pairs at most in a batch
     timeout = 600                 # seconds a command
     tasks = ["pet-mri"]           # what it can do (default: everything)
-    files = ["model.pth", "test.py"]   # what its output depends on; a change makes stored results stale
+    files = ["model.pth"]         # in that folder: what its output depends on besides the program and the words of the
+                                  # command that are files; a change of any makes stored results stale
     title = "..."; family = "..."; year = 2024; reference = "..."; doi = "..."; licence = "..."; version = 1
 
     [environment]
@@ -120,9 +121,8 @@ class External:
         command = self.command
         if not command.folder.is_dir():
             raise InputError(f"{command.source}: folder {command.folder} does not exist; correct it")
-        path = command.environment.get("PATH", os.environ.get("PATH", os.defpath))
         program = command.words[0]
-        found = shutil.which(program, path=path) or (command.folder / program).is_file()
+        found = shutil.which(program, path=_search_path(command)) or (command.folder / program).is_file()
         if not found:
             raise InputError(f"{command.source}: program {program!r} is not there; install it or give its path")
 
@@ -132,15 +132,23 @@ class External:
         return None
 
     def digest(self) -> str:
-        """Changes with the command, its environment, and the bytes of ``files``."""
+        """Changes with the command and its environment."""
         command = self.command
-        digest = hashlib.sha256(repr((command.words, sorted(command.environment.items()), command.folders)).encode())
+        text = repr((command.words, sorted(command.environment.items()), command.folders))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def files(self) -> list[Path]:
+        """The program, ``files``, and every word of the command that is a file. Raises InputError for one of ``files`` that
+        cannot be read."""
+        command = self.command
         for path in command.files:
             try:
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
+                path.open("rb").close()
             except OSError as error:
                 raise InputError(f"{command.source}: {path}: {error.strerror}; correct `files`") from None
-        return digest.hexdigest()
+        program = shutil.which(command.words[0], path=_search_path(command))
+        words = [command.folder / word for word in command.words]
+        return [*command.files, *([Path(program)] if program else []), *(path for path in words if path.is_file())]
 
     def fuse(self, a: torch.Tensor, b: torch.Tensor, generator: Generators) -> torch.Tensor:
         """Raises CommandError when the command fails, InputError when what it leaves is not an image of the size."""
@@ -217,17 +225,22 @@ def _command(path: Path, table: Mapping[str, Any]) -> Command:
         raise InputError(f"{path}: tasks, files and environment hold texts; put numbers into quotes")
     if any("=" in name or not name for name in environment):
         raise InputError(f"{path}: environment: a name may not be empty or hold =")
+    folder = (path.parent / table.get("folder", ".")).resolve()
     return Command(
         source=path,
         words=words,
-        folder=(path.parent / table.get("folder", ".")).resolve(),
+        folder=folder,
         environment=environment,
         batch=batch if mode == "batch" else 1,
         folders=mode == "batch",
         timeout=float(timeout),
         tasks=tuple(table.get("tasks", [])),
-        files=tuple(path.parent / name for name in table.get("files", [])),
+        files=tuple(folder / name for name in table.get("files", [])),
     )
+
+
+def _search_path(command: Command) -> str:
+    return command.environment.get("PATH", os.environ.get("PATH", os.defpath))
 
 
 def _words(path: Path, command: str) -> tuple[str, ...]:
