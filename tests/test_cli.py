@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from fusionbench.cli import COMMANDS, report, show
+from fusionbench.cli import COMMANDS, common, report, show
 from fusionbench.datasets import TASKS
 from fusionbench.methods import METHODS, unavailable
 from fusionbench.metrics import METRICS, PROFILES
 from fusionbench.pairs import grey, read_picture
+from fusionbench.report import figures
 from fusionbench.report.boards import make_boards
 from fusionbench.report.tables import Cell, Line, Sheet
 from fusionbench.scores import Key, read_metric_facts, read_results, read_table
@@ -478,7 +479,7 @@ def test_all_published_folders_are_scored(cli: Cli, tmp_path: Path, shared: Path
         assert frame.notna().all(axis=None)
 
 
-def test_a_report_shows_the_methods_that_were_chosen(cli: Cli, tmp_path: Path) -> None:
+def test_a_report_shows_the_methods_that_were_chosen(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the terminal as in the files: ranks are those among them."""
     cli(
         "run",
@@ -497,7 +498,13 @@ def test_a_report_shows_the_methods_that_were_chosen(cli: Cli, tmp_path: Path) -
         "--results",
         tmp_path,
     )
-    everything = cli("report", "--results", tmp_path).stdout
+    monkeypatch.setattr(figures, "save", lambda figure, stem: [stem])
+    monkeypatch.setattr(common, "FIRST_LINE", 0.0)
+    monkeypatch.setattr(common, "NEXT_LINE", 0.0)
+    first = cli("report", "--results", tmp_path, "--pairs", "test-00000", "--images", "none")
+    everything = first.stdout
+    assert "report: figures 2 of 4" in first.stderr  # a log, not a terminal
+    assert "note: no image grid of phantom/ct-mri: asked to show no images" in first.stderr
     chosen = cli("report", "--results", tmp_path, "--methods", "pca", "--methods", "dwt").stdout
     assert "Laplacian" in everything
     assert "Laplacian" not in chosen

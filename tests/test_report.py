@@ -19,15 +19,16 @@ import pytest
 from markdown_it import MarkdownIt
 from scipy import stats as scipy_stats
 
-from fusionbench import bench
+from fusionbench import bench, report
+from fusionbench.datasets import create_task
 from fusionbench.errors import InputError
 from fusionbench.published import published_facts, published_names
-from fusionbench.report import conventions, figures, latex, leaderboards, page, tables, write_report
+from fusionbench.report import conventions, figures, latex, leaderboards, page, sources, tables, write_report
 from fusionbench.report.boards import Board, acronym, make_boards
 from fusionbench.report.curves import csv_text as curves_csv
 from fusionbench.report.curves import curves
-from fusionbench.scores import Key, Table, read_metric_facts, read_results, write_metric_facts, write_table
-from tests.conftest import make_folders, tree
+from fusionbench.scores import Key, Table, read_metric_facts, read_results, read_table, write_metric_facts, write_table
+from tests.conftest import make_folders, save, slices, tree
 
 METRICS = {
     "gain": {"name": "gain", "title": "Gain", "short": "G", "direction": "higher", "customary": "higher"},
@@ -420,6 +421,66 @@ def test_pairs_and_zoom_of_the_grid(real: tuple[Path, list[Path]], tmp_path: Pat
     with pytest.raises(InputError, match="pair 'p9'"):
         write_report(results, tmp_path / "bad", pairs=["p9"], **chosen)  # type: ignore[arg-type]
     assert not (tmp_path / "bad").exists()
+
+
+def named(figure: object, stem: Path) -> list[Path]:
+    """In place of figures.save, which takes a second a figure: what it would write."""
+    return [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("pdf", "png")]
+
+
+def test_the_grid_shows_scored_images_and_tells_which_are_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "save", named)
+    data, results = list(make_folders(tmp_path / "data")), tmp_path / "results"
+    for name, folder in (("copied", results / "theirs"), ("far", tmp_path / "far"), ("gone", tmp_path / "gone")):
+        for i, image in enumerate(slices(3, seed=len(name))):
+            save(folder / f"p{i}.png", image)
+        bench.score_folder(folder, {"name": name}, "folders/pet-mri", results, data=data, metrics=["en"])
+        table = read_table(results, Key("folders", "pet-mri", name))
+        for pair, record in table.pairs.items():
+            record["path"] = f"theirs/{pair}.png" if name == "copied" else str(folder / f"{pair}.png")
+        write_table(results, table)
+    shutil.rmtree(tmp_path / "gone")
+    (tmp_path / "far" / "p1.png").unlink()
+
+    told: list[str] = []
+    written = write_report(results, tmp_path / "out", data=data, pairs=["p0"], tell=told.append)
+    absent = "the images that were scored are not at hand"
+    assert told == [f"image grid of folders/pet-mri without gone: {absent}"]
+    assert "grid.png" in [path.name for path in written]
+
+    def grid(data: list[Path], pairs: list[str], images: str = "auto", **chosen: Any) -> list[str]:
+        told.clear()
+        (found,) = make_boards(read_results(results), read_metric_facts(results), **chosen)
+        return ["shown" for _ in report._shown(found, results, data, pairs, images, None, told.append)]
+
+    assert (grid(data, ["p1"]), told) == (["shown"], [f"image grid of folders/pet-mri without far, gone: {absent}"])
+    none = "no image grid of folders/pet-mri: "
+    assert (grid(data, [], methods=["gone"]), told) == ([], [none + absent])
+    twice = "folders takes two folders, structural images first, and got 0; give --data twice"
+    assert (grid([], ["p0"]), told) == ([], [none + twice])
+    assert (grid(data, ["p0"], "none"), told) == ([], [none + "asked to show no images"])
+    assert (grid(data, [], "none"), told) == ([], [])
+    (found,) = make_boards(read_results(results), read_metric_facts(results))
+    shown = sources.load(found, create_task("folders/pet-mri", data=data), results, "p0")
+    np.testing.assert_array_equal(shown.fused["far"], slices(3, seed=3)[0])
+    assert set(figures.tiles(found, [shown])) == {"copied", "far"}
+
+
+def test_a_report_tells_how_far_it_is(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "save", named)
+    told: list[tuple[str, int, int]] = []
+    written = write_report(three, notify=lambda *step: told.append(step))
+    ends = {stage: (done, total) for stage, done, total in told}
+    drawn = sum(path.suffix == ".pdf" for path in written)
+    assert ends == {
+        "report: reading scores": (1, 1),
+        "report: tables": (1, 1),
+        "report: figures": (drawn, drawn),
+        "report: page": (1, 1),
+    }
+    assert [done for stage, done, _ in told if stage == "report: figures"] == list(range(drawn + 1))
 
 
 def test_images_that_are_not_those_scored_are_not_shown(real: tuple[Path, list[Path]], tmp_path: Path) -> None:

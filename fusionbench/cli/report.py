@@ -77,6 +77,7 @@ def report_command(
 ) -> None:
     """Write leaderboards (page, Markdown, CSV, LaTeX) and figures from what is in a results folder."""
     out = out or results / "leaderboard"
+    notes: list[str] = []
     with progress_bar() as notify:
         written = write_report(
             results,
@@ -91,7 +92,10 @@ def report_command(
             data=data,
             images=images,
             notify=notify,
+            tell=notes.append,
         )
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
     print_leaderboard(results, None, profiles=profiles, methods=method, metrics=metric, std=std)
     click.echo(f"{len(written)} files in {out}")
 

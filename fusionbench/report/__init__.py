@@ -14,8 +14,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
+
+from matplotlib.figure import Figure
 
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
@@ -28,6 +32,8 @@ from fusionbench.scores import read_metric_facts, read_results
 
 __all__ = ["COLUMNS", "DEFAULT_COLUMNS", "IMAGES", "Cell", "Line", "Sheet", "leaderboards", "write_report"]
 
+Notify = Callable[[str, int, int], None]
+T = TypeVar("T")
 IMAGES = ("auto", "public", "all", "none")
 """``auto``: figures of whatever is at hand, the page only of images that may be passed on; ``public``: the figures too."""
 
@@ -62,15 +68,17 @@ def write_report(
     zoom: Box | None = None,
     data: Sequence[Path] = (),
     images: str = "auto",
-    notify: Callable[[str, int, int], None] = lambda stage, done, total: None,
+    notify: Notify = lambda stage, done, total: None,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> list[Path]:
     """Write everything into ``out`` (RESULTS/leaderboard when None) and return the paths written, in order.
 
     ``methods``, ``metrics``, ``profiles`` narrow what is shown; ``columns``: see COLUMNS; ``std``: standard deviations
-    beside the means in Markdown and LaTeX (CSV and page have them anyway); ``pairs``: ids for the image grid;
-    ``zoom``: its inset (x, y, width, height) in pixels; ``data``: where sources may be found, as for a run; ``images``: see
-    IMAGES. ``notify`` is called with (stage, done, total). Raises InputError when there are no scores, for a name that is
-    not in the results, when nothing is left to be shown, or a zoom box outside the image.
+    beside the means in Markdown and LaTeX (CSV and page have them anyway); ``pairs``: ids for the image grid; ``zoom``: its
+    inset (x, y, width, height) in pixels; ``data``: where sources may be found, as for a run; ``images``: see IMAGES.
+    ``notify`` is called with (stage, done, total), ``tell`` with what the image grid had to leave out, and why.
+    Raises InputError when there are no scores, for a name that is not in the results, when nothing is left to be shown, or
+    a zoom box outside the image.
     """
     out = results / "leaderboard" if out is None else out
     for name in columns:
@@ -78,26 +86,43 @@ def write_report(
             raise InputError(f"column {name!r} is unknown; choose from: {', '.join(COLUMNS)}")
     if images not in IMAGES:
         raise InputError(f"images={images!r} is unknown; choose from: {', '.join(IMAGES)}")
+    notify("report: reading scores", 0, 1)
     boards = _boards(results, methods, metrics, profiles)
+    notify("report: reading scores", 1, 1)
     steps = _first_profiles(boards)
     for pair in pairs:
         if not any(pair in board.pairs for board in steps):
             raise InputError(f"pair {pair!r} is not among those compared in these results; check --pairs")
-    grids = [_shown(board, results, data, pairs, images, zoom) for board in steps]  # checks them before the first write
+    # Pairs and zoom are checked before the first write.
+    grids = [_shown(board, results, data, pairs, images, zoom, tell) for board in steps]
     written = []
     tabled = [board for board in boards if "+" not in board.dataset] or boards  # degraded inputs make curves
-    for done, board in enumerate(tabled):
-        notify("tables", done, len(tabled))
+    for board in _counted(tabled, "report: tables", notify):
         written += _write_tables(board, boards, out, columns, std)
     written += _write_collections(tabled, out, columns, std)
-    for done, (board, shown) in enumerate(zip(steps, grids, strict=True)):
-        notify("figures", done, len(steps))
-        written += _write_figures(board, out, shown, zoom)
-        written += _write_curves(board, boards, out)
-    notify("page", len(steps), len(steps) + 1)
-    write_text(out / "index.html", page.write(boards, results, data, pairs, images))
-    notify("page", len(steps) + 1, len(steps) + 1)
+    drawn: list[tuple[Path, Callable[[], Figure | None]]] = []
+    for board, shown in zip(steps, grids, strict=True):
+        found = curves(board, boards)
+        if found:
+            path = out / board.dataset / board.task / "robustness.csv"
+            write_text(path, csv_text(found))
+            written.append(path)
+        folder = out / "figures" / board.dataset / board.task
+        drawn += [(folder / name, draw) for name, draw in _figures(board, shown, zoom, found).items()]
+    for stem, draw in _counted(drawn, "report: figures", notify):
+        figure = draw()
+        written += figures.save(figure, stem) if figure is not None else []
+    html = page.write(boards, results, data, pairs, images, lambda done, total: notify("report: page", done, total))
+    write_text(out / "index.html", html)
     return [*written, out / "index.html"]
+
+
+def _counted(items: Sequence[T], stage: str, notify: Notify) -> Iterator[T]:
+    """The items one by one, each told when it is done."""
+    notify(stage, 0, len(items))
+    for done, item in enumerate(items, 1):
+        yield item
+        notify(stage, done, len(items))
 
 
 def _boards(results: Path, methods: Sequence[str], metrics: Sequence[str], profiles: Sequence[str]) -> list[Board]:
@@ -157,53 +182,61 @@ def _write_collections(boards: Sequence[Board], out: Path, columns: Sequence[str
 
 
 def _shown(
-    board: Board, results: Path, data: Sequence[Path], pairs: Sequence[str], images: str, zoom: Box | None
+    board: Board,
+    results: Path,
+    data: Sequence[Path],
+    pairs: Sequence[str],
+    images: str,
+    zoom: Box | None,
+    tell: Callable[[str], None],
 ) -> list[Shown]:
-    """The pairs of the grid figure; none where the sources are not at hand or not to be shown."""
-    if images == "none" or (images == "public" and sources.private(board)):
-        return []
-    task = sources.available(board, data)
-    if isinstance(task, str):
-        return []
-    own = [pair for pair in pairs if pair in board.pairs]
-    shown = [sources.load(board, task, results, pair) for pair in sources.choose(board, own, 1)]
-    for item in shown:
-        _check_zoom(zoom, item)
-    return shown
+    """The pairs of the grid figure; none, which is told, where images are not at hand or not to be shown."""
+    where = f"{board.dataset}/{board.task}"
+    if images == "none":
+        reason = "asked to show no images" if pairs else ""
+    elif images == "public" and sources.private(board):
+        reason = f"the licence of {board.dataset} does not let its images be passed on"
+    else:
+        task = sources.available(board, data)
+        if not isinstance(task, str):
+            own = [pair for pair in pairs if pair in board.pairs]
+            shown = [sources.load(board, task, results, pair) for pair in sources.choose(board, own, 1)]
+            for item in shown:
+                _check_zoom(zoom, item)
+            absent = [board.name(m) for m in board.ranked if m not in figures.tiles(board, shown)]
+            if len(absent) < len(board.ranked):
+                if absent:
+                    tell(f"image grid of {where} without {', '.join(absent)}: {_ABSENT}")
+                return shown
+        reason = task if isinstance(task, str) else _ABSENT
+    if reason:
+        tell(f"no image grid of {where}: {reason}")
+    return []
 
 
-def _write_figures(board: Board, out: Path, shown: Sequence[Shown], zoom: Box | None) -> list[Path]:
+_ABSENT = "the images that were scored are not at hand"
+
+
+def _figures(
+    board: Board, shown: Sequence[Shown], zoom: Box | None, found: Sequence[dict[str, Any]]
+) -> dict[str, Callable[[], Figure | None]]:
+    """File stem -> what draws a figure of a board; ``found``: its robustness curves."""
     if not board.ranked:
-        return []
-    folder = out / "figures" / board.dataset / board.task
-    made = {
-        "boxes": figures.boxes(board),
-        "ranks": figures.heat(board),
-        "time-rank": figures.time_rank(board),
-        "critical-difference": figures.critical_difference(board),
+        return {}
+    draw: dict[str, Callable[[], Figure | None]] = {
+        "boxes": lambda: figures.boxes(board),
+        "ranks": lambda: figures.heat(board),
+        "time-rank": lambda: figures.time_rank(board),
+        "critical-difference": lambda: figures.critical_difference(board),
     }
-    if any(item.fused for item in shown):
-        made["grid"] = figures.grid(board, shown, zoom)
-    written = []
-    for name, figure in made.items():
-        if figure is not None:
-            written += figures.save(figure, folder / name)
-    return written
-
-
-def _write_curves(board: Board, boards: Sequence[Board], out: Path) -> list[Path]:
-    written = []
+    if shown:
+        draw["grid"] = lambda: figures.grid(board, shown, zoom)
     titles = {metric: tables.metric_heading(board, metric) for metric in board.core}
-    found = curves(board, boards)
-    if found:
-        path = out / board.dataset / board.task / "robustness.csv"
-        write_text(path, csv_text(found))
-        written.append(path)
     for curve in found:
-        figure = figures.robustness(curve["kind"], panels(curve, board, titles), curve["parameter"])
-        name = f"robustness-{curve['name']}"
-        written += figures.save(figure, out / "figures" / board.dataset / board.task / name)
-    return written
+        draw[f"robustness-{curve['name']}"] = functools.partial(
+            figures.robustness, curve["kind"], panels(curve, board, titles), curve["parameter"]
+        )
+    return draw
 
 
 def _check_zoom(zoom: Box | None, shown: Shown) -> None:

@@ -89,8 +89,8 @@ def _palette(png: io.BytesIO) -> bytes:
 
 def grid(board: Board, shown: Sequence[Shown], zoom: Box | None = None) -> Figure:
     """Sources and every method on the pairs given, each with its zoomed inset; one row a pair, wrapped at 8 tiles."""
-    tiles = [method for method in board.ranked if all(method in item.fused for item in shown)]
-    count = len(tiles) + 2
+    methods = tiles(board, shown)
+    count = len(methods) + 2
     rows_each = math.ceil(count / 8)
     wide = math.ceil(count / rows_each)
     with matplotlib.rc_context(_STYLE):
@@ -109,7 +109,7 @@ def grid(board: Board, shown: Sequence[Shown], zoom: Box | None = None) -> Figur
                 (structural, item.pair.a),
                 (other, item.pair.color if item.pair.color is not None else item.pair.b),
             ]
-            for method in tiles:
+            for method in methods:
                 image = item.fused[method]
                 coloured = recolour(image, item.pair.color) if item.pair.color is not None else image
                 pictures.append((_shorten(board, method, 20), coloured))
@@ -120,6 +120,11 @@ def grid(board: Board, shown: Sequence[Shown], zoom: Box | None = None) -> Figur
                     axis.set_title(title, fontsize=size, pad=2)
         figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.03, hspace=0.11 * wide / 6)
     return figure
+
+
+def tiles(board: Board, shown: Sequence[Shown]) -> list[str]:
+    """The methods whose images are at hand for every pair shown."""
+    return [method for method in board.ranked if all(method in item.fused for item in shown)] if shown else []
 
 
 def interesting_box(pair: Pair) -> Box:

@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,27 @@ BUDGET = 4_800_000
 QUALITIES = (85, 75, 60)
 
 
-def write(boards: Sequence[Board], results: Path, data: Sequence[Path], pairs: Sequence[str], images: str) -> str:
-    """The page's HTML. ``images``: "auto" embeds only what may be passed on, "all" whatever is at hand, "none" nothing."""
+def write(
+    boards: Sequence[Board],
+    results: Path,
+    data: Sequence[Path],
+    pairs: Sequence[str],
+    images: str,
+    notify: Callable[[int, int], None] = lambda done, total: None,
+) -> str:
+    """The page's HTML. ``images``: "auto" embeds only what may be passed on, "all" whatever is at hand, "none" nothing.
+
+    ``notify`` is called with (tasks done, all tasks).
+    """
     groups: dict[tuple[str, str], list[Board]] = {}
     for board in boards:
         groups.setdefault((board.dataset, board.task), []).append(board)
     whole = {key: own for key, own in groups.items() if "+" not in key[0]} or groups
-    tasks = [task_data(own, curves(own[0], boards)) for own in whole.values()]
+    tasks: list[dict[str, Any]] = []
+    for own in whole.values():
+        notify(len(tasks), len(whole))
+        tasks.append(task_data(own, curves(own[0], boards)))
+    notify(len(tasks), len(whole))
     chosen = [_viewable(own[0], data, images) for own in whole.values()]
     room = BUDGET - len(_json(tasks))
     for task, pictures in zip(tasks, _pictures(list(whole.values()), chosen, results, pairs, room), strict=True):

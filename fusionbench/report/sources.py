@@ -1,4 +1,4 @@
-"""The images behind the scores: sources through the datasets, fused images from RESULTS/fused, each checked."""
+"""The images behind the scores: sources through the datasets, fused images from disk, each the very one that was scored."""
 
 from __future__ import annotations
 
@@ -61,12 +61,16 @@ def choose(board: Board, wanted: Sequence[str], count: int) -> list[str]:
 
 def _fused(board: Board, results: Path, method: str, pair: str) -> NDArray[np.uint8] | None:
     table = board.tables[method]
-    return _read(table.key.fused(results) / f"{pair}.png", str(table.pairs[pair].get("image")))
+    record = table.pairs[pair]
+    # An image that was made elsewhere is recorded by its path: below the results where it was copied, else absolute.
+    path = results / record["path"] if "path" in record else table.key.fused(results) / f"{pair}.png"
+    return _read(path, str(record.get("image")))
 
 
 @functools.lru_cache(maxsize=512)
 def _read(path: Path, digest: str) -> NDArray[np.uint8] | None:
-    if not path.exists():
+    try:
+        picture = read_picture(path)
+    except InputError:  # moved, deleted or damaged since
         return None
-    picture = read_picture(path)
     return picture.grey if pixel_digest(picture.pixels) == digest else None
