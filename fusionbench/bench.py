@@ -17,7 +17,7 @@ import functools
 import re
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ import torch
 
 from fusionbench.corrupt import about as degradation_about
 from fusionbench.corrupt import parse_degradation
-from fusionbench.datasets import TASKS, Task
+from fusionbench.datasets import Task, task_plugin
 from fusionbench.engines import Engine, open_engine
 from fusionbench.errors import InputError
 from fusionbench.isolate import fuse_isolated
@@ -34,7 +34,7 @@ from fusionbench.methods import METHODS, Created, create_method
 from fusionbench.metrics import METRICS, PROFILES
 from fusionbench.pairs import is_file_name, list_pictures, pixel_digest, read_picture, size_text
 from fusionbench.provenance import making, plain
-from fusionbench.scores import FROM_IMAGES, Key, Table, fingerprint
+from fusionbench.scores import FROM_IMAGES, DamagedError, Key, Table, find_tables, fingerprint, read_table
 from fusionbench.work import (
     FuseUnit,
     Limits,
@@ -95,6 +95,7 @@ def run(
         for ref in refs:
             task = ref.open()
             digests = {pair: task.digest(pair) for pair in ids[ref]}
+            _refuse_other_images(results, ref, digests)
             with Ledger(results, outcome, scoring, made) as ledger:
                 units: list[FuseUnit] = []
                 for item in created:
@@ -110,7 +111,9 @@ def run(
                     outcome.notes += _what_changed(item, ledger.before[key], sources[item.spec], table, todo)
                     unit = FuseUnit(ref, item.spec, key, todo, results.absolute(), scoring.device, seed, run=ledger.run)
                     unit = unit if isolate is None else dataclasses.replace(unit, limits=isolate)
-                    unit = dataclasses.replace(unit, plugins=_sources(item.plugin.factory, TASKS[ref.name].factory))
+                    unit = dataclasses.replace(
+                        unit, plugins=_sources(item.plugin.factory, task_plugin(ref.name).factory)
+                    )
                     if todo:
                         _try_settings(item, unit, isolate is not None)
                     units += _fuse_units(unit, workers)
@@ -162,6 +165,7 @@ def score_folders(
     ref = TaskRef(task_name, tuple(Path(folder).absolute() for folder in data), split)
     task = ref.open()
     wanted = _checked_ids(ref, limit, notify)
+    _refuse_other_images(results, ref, {pair: task.digest(pair) for pair in wanted})
     found = {ref.key(str(facts["name"])): _found(folder, wanted) for folder, facts in folders}
     records = {key: {pair: _foreign_record(task, pair, own[pair]) for pair in wanted} for key, own in found.items()}
     outcome = Outcome()
@@ -186,6 +190,30 @@ def score_folders(
         images = {key: functools.partial(lambda own, pair: (own[pair], None), own) for key, own in found.items()}
         _score(ledger, ref, wanted, images, scoring, workers, notify)
     return outcome
+
+
+def _refuse_other_images(results: Path, ref: TaskRef, digests: Mapping[str, str]) -> None:
+    """Raises InputError when tables of this name hold scores on other folders of the user's, with other images."""
+    if not task_plugin(ref.name).facts.named:
+        return
+    place = ref.key("")
+    for key in find_tables(results):
+        if (key.dataset, key.task) != (place.dataset, place.task):
+            continue
+        with suppress(DamagedError):  # told where the table is opened
+            table = read_table(results, key)
+            theirs = table.about.get("data", {}).get("folders")
+            known = {pair: record["pair"] for pair, record in table.pairs.items() if "pair" in record}
+            if known and theirs != _folders(ref) and not known.items() <= digests.items():
+                raise InputError(
+                    f"{results}: holds scores on other images under the name {place.dataset}/{place.task} "
+                    f"({', '.join(theirs or ['folders not recorded'])}); name this data set, "
+                    f"--dataset {ref.name.partition('/')[0].partition(':')[0]}:NAME, or take another --results"
+                )
+
+
+def _folders(ref: TaskRef) -> list[str]:
+    return [str(folder.resolve()) for folder in ref.data]
 
 
 def _check_name(name: str) -> None:
@@ -294,7 +322,7 @@ def _score(
 
     counts = {pair: sum(bool(lacking(key, pair)) for key in images) for pair in sorted(ids)}
     pairs = [pair for pair, count in counts.items() if count]
-    plugins = _sources(TASKS[ref.name].factory, *(METRICS[name].factory for name in columns))
+    plugins = _sources(task_plugin(ref.name).factory, *(METRICS[name].factory for name in columns))
     mask = scoring.mask if scoring.mask in ("none", "foreground") else str(Path(scoring.mask).absolute())
     size = workers.block(len(pairs), len(images))
     units = (
@@ -373,9 +401,10 @@ def _about(ref: TaskRef, item: Created, sources: Mapping[str, str], seed: int) -
 
 def _task_about(ref: TaskRef) -> dict[str, Any]:
     key = ref.key("")
-    task = dataclasses.asdict(TASKS[ref.name].facts) | {"dataset": key.dataset, "task": key.task}
+    task = dataclasses.asdict(task_plugin(ref.name).facts) | {"dataset": key.dataset, "task": key.task}
+    own = {"data": {"folders": _folders(ref)}} if task_plugin(ref.name).facts.named else {}
     flaw = {"corruption": plain(degradation_about(parse_degradation(ref.corrupt)))} if ref.corrupt else {}
-    return {"task": plain(task), "split": ref.split} | flaw
+    return {"task": plain(task), "split": ref.split} | own | flaw
 
 
 def _foreign_record(task: Task, pair_id: str, path: Path) -> dict[str, Any]:

@@ -125,6 +125,11 @@ class Table:
     pairs: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
     @property
+    def task_name(self) -> str:
+        """The task as a command names it: ``folders:mine/pet-mri``."""
+        return str(self.about.get("task", {}).get("name") or f"{self.key.dataset}/{self.key.task}")
+
+    @property
     def name(self) -> str:
         """The title shown to people."""
         return str(self.about.get("method", {}).get("title") or self.key.method)

@@ -61,8 +61,9 @@ class TaskRef:
         return dataclasses.replace(self, corrupt="")
 
     def key(self, method: str) -> Key:
-        """Where results are kept; a split other than "test" is a dataset of its own, and so is a degraded one."""
-        dataset, _, task = self.name.partition("/")
+        """Where results are kept; a split other than "test" is a dataset of its own, and so are a degraded one and each of
+        the user's: ``folders:mine`` is kept as ``folders-mine``."""
+        dataset, _, task = self.name.replace(":", "-").partition("/")
         dataset += "" if self.split == "test" else f"@{self.split}"
         return Key(dataset + (f"+{self.corrupt}" if self.corrupt else ""), task, method)
 

@@ -76,7 +76,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def folder_options(folders: Sequence[Path]) -> list[str]:
-    return ["-t", "pet-mri", "--dataset", "folders", "--data", str(folders[0]), "--data", str(folders[1])]
+    return ["-t", "pet-mri", "--dataset", "folders:data", "--data", str(folders[0]), "--data", str(folders[1])]
 
 
 Write = Callable[..., Path]

@@ -270,7 +270,7 @@ def test_damaged_results_are_told_by_report(cli: Cli, tmp_path: Path, folders: t
     results = tmp_path / "results"
     refused(cli("report", "--results", results, code=2).stderr, [str(results), "holds no scores", "fusionbench run"])
     cli("run", "-m", "average", *folder_options(folders), "--metric", "en", "--limit", 1, "--results", results)
-    path = results / "scores/folders/pet-mri/average.json"
+    path = results / "scores/folders-data/pet-mri/average.json"
     path.write_text("{", encoding="utf-8")
     refused(cli("report", "--results", results, code=2).stderr, [str(path), "damaged", "delete it"])
 

@@ -193,7 +193,7 @@ def test_run_twice_report_and_score(cli: Cli, tmp_path: Path, folders: tuple[Pat
     assert "TheirNet" in scored.stdout
     assert "note: 3 of 3 images are JPEG or WebP" in scored.stderr
     assert counts(cli(*score).stdout) == "0 images fused, 0 scored"
-    table = read_table(results, Key("folders", "pet-mri", "TheirNet"))
+    table = read_table(results, Key("folders-data", "pet-mri", "TheirNet"))
     assert table.about["method"]["year"] == 2023
     assert table.about["method"]["origin"] == "scored from images"
     assert "Fused elsewhere (my own run): TheirNet." in " ".join(cli(*score, "--origin", "my own run").stdout.split())
@@ -222,7 +222,7 @@ def test_a_failing_pair_is_told_and_the_exit_code_is_1(
     )
     log = tmp_path / "r/failures.log"
     assert result.stderr.splitlines() == [
-        "failed cli-fails on folders/pet-mri p1: RuntimeError: flat",
+        "failed cli-fails on folders-data/pet-mri p1: RuntimeError: flat",
         f"tracebacks: {log}",
         f"next: fusionbench report --results {tmp_path / 'r'}",
     ]
@@ -248,7 +248,7 @@ def test_options_from_a_config_file(cli: Cli, tmp_path: Path, folders: tuple[Pat
     config, results = tmp_path / "run.toml", tmp_path / "results"
     data = json.dumps([str(folder) for folder in folders])
     config.write_text(
-        f'method = ["average", "maximum"]\ntask = "pet-mri"\ndataset = "folders"\ndata = {data}\nmetric = ["en"]\n'
+        f'method = ["average", "maximum"]\ntask = "pet-mri"\ndataset = "folders:data"\ndata = {data}\nmetric = ["en"]\n'
         f'limit = 2\nresults = "{results}"\n',
         encoding="utf-8",
     )
@@ -407,7 +407,7 @@ def test_kill_9_in_the_middle_then_the_same_command(cli: Cli, tmp_path: Path) ->
     pairs = 6
     folders = make_folders(tmp_path / "data", pairs)
     plugin = write_plugin(tmp_path / "killed.py", SLOW_PLUGINS)
-    key = Key("folders", "pet-mri", "kill-method")
+    key = Key("folders-data", "pet-mri", "kill-method")
 
     def command(results: Path) -> list[object]:
         wanted = ["-m", "kill-method", "--metric", "kill-metric", "--metric", "mi"]

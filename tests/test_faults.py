@@ -120,11 +120,11 @@ def mine(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         for share in ("0.25", "0.75"):
             plugin.write_text(text.replace("SHARE", share), encoding="utf-8")
             for engine, name in (("serial", "here"), (f"dask:{cluster.scheduler_address}", "there")):
-                words = ["run", "-m", str(plugin), "-t", "pet-mri", "--dataset", "folders", "--metric", "en"]
+                words = ["run", "-m", str(plugin), "-t", "pet-mri", "--dataset", "folders:data", "--metric", "en"]
                 words += ["--data", str(folders[0]), "--data", str(folders[1]), "--engine", engine, "--device", "cpu"]
                 program = [sys.executable, "-c", "from fusionbench.cli import main; main()", *words]
                 subprocess.run([*program, "--results", str(tmp_path / name)], check=True, capture_output=True)
-    key = Key("folders", "pet-mri", "mine")
+    key = Key("folders-data", "pet-mri", "mine")
     here, there = (read_table(tmp_path / name, key).pairs for name in ("here", "there"))
     assert len(here) == 3
     assert [record["image"] for record in here.values()] == [record["image"] for record in there.values()]
@@ -135,7 +135,7 @@ def mine(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 @pytest.mark.slow
 def test_compiled_now_or_loaded_from_the_cache_gives_the_same_bytes(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     """A worker that compiles a kernel and one that loads it must agree to the last digit."""
-    words = ["run", "-m", "laplacian", "-t", "pet-mri", "--dataset", "folders", "--device", "cpu"]
+    words = ["run", "-m", "laplacian", "-t", "pet-mri", "--dataset", "folders:data", "--device", "cpu"]
     words += [word for metric in ("ssim", "vif", "qabf", "fmi@pixel", "mi", "ag") for word in ("--metric", metric)]
     words += ["--data", str(folders[0]), "--data", str(folders[1])]
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "numba")}

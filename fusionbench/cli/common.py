@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fusionbench.bench import Notify
 from fusionbench.datasets import resolve_tasks
+from fusionbench.datasets.folders import looks_exchanged
 from fusionbench.errors import InputError
 from fusionbench.methods.external import load_method
 from fusionbench.metrics import select
@@ -116,12 +117,25 @@ plugin_option = click.option(
 results_option = click.option(
     "--results", type=DIRECTORY, default=Path("results"), show_default=True, help="Results folder."
 )
+
+
+def _keep_name(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    ctx.meta["fusionbench.as"] = value or ""
+
+
 dataset_options = options(
     click.option(
         "--dataset",
         default="auto",
         show_default=True,
-        help="auto, harvard, phantom, folders, or a plugin's. auto: harvard where its images are found, else phantom.",
+        help="auto, harvard, phantom, folders[:NAME] or a plugin's. auto: harvard where its images are found, else phantom.",
+    ),
+    click.option(
+        "--as",
+        metavar="NAME",
+        expose_value=False,
+        callback=_keep_name,
+        help="Name of your own data set, as in --dataset folders:NAME [default: made from the folders].",
     ),
     click.option(
         "--data",
@@ -159,11 +173,25 @@ def chosen_metrics(profiles: Sequence[str], metric: Sequence[str], mask: str) ->
 
 
 def chosen_tasks(task: Sequence[str], dataset: str, data: Sequence[Path]) -> list[str]:
-    """Full task names; bad data paths are told before any work."""
+    """Full task names; bad data paths are told before any work, and what a data set of the user's own is called."""
     for path in data:
         if not path.exists():
             raise InputError(f"{path}: no such folder; check --data")
-    return resolve_tasks(task, dataset, data)
+    tasks = resolve_tasks(task, _with_name(dataset), data)
+    for name in tasks:
+        own = name.partition("/")[0]
+        if ":" in own and len(data) == 2:
+            if warning := looks_exchanged(data):
+                click.echo(f"note: {warning}", err=True)
+            if own != _with_name(dataset):
+                click.echo(f"note: this data set is called {own}; --as NAME names it otherwise", err=True)
+    return tasks
+
+
+def _with_name(dataset: str) -> str:
+    """The dataset as named by --as."""
+    name = click.get_current_context().meta.get("fusionbench.as", "")
+    return f"{dataset.partition(':')[0]}:{name}" if name else dataset
 
 
 @contextmanager

@@ -87,14 +87,14 @@ def _nothing(tables: Mapping[str, Sequence[Table]], results: Path, names: Sequen
     if len(own) < MIN_METHODS:
         return (
             f"{results}: {len(own)} method{'s' * (len(own) > 1)} on {task}, and a comparison of rankings needs "
-            f"{MIN_METHODS}; add some: fusionbench run -m METHOD -t {task} --results {results}"
+            f"{MIN_METHODS}; add some: fusionbench run -m METHOD -t {own[0].task_name} --results {results}"
         )
     columns = set.union(*map(_columns, own))
     missing = _missing(columns, names)
     if not missing:
         return f"{results}: no metric here has a second convention that {MIN_METHODS} methods have on all their pairs"
     example = min(missing, key=lambda name: (name not in _TELLING, name))
-    remedy = _remedy(task, own, missing[example], results)
+    remedy = _remedy(own, missing[example], results)
     return f"{results}: no metric under two conventions; add one: {remedy}"
 
 
@@ -110,10 +110,10 @@ def _missing(columns: Iterable[str], names: Sequence[str]) -> dict[str, list[str
     }
 
 
-def _remedy(task: str, tables: Sequence[Table], ids: Sequence[str], results: Path) -> str:
+def _remedy(tables: Sequence[Table], ids: Sequence[str], results: Path) -> str:
     """The command that scores what is there under a further convention; images that are there are not fused again."""
     ours = [t.key.method for t in tables if t.about.get("method", {}).get("family") != "foreign"]
-    metric = " ".join(f"--metric {i}" for i in ids[:2])
+    task, metric = tables[0].task_name, " ".join(f"--metric {i}" for i in ids[:2])
     if not ours:
         return f"fusionbench score FOLDER --name NAME -t {task} {metric} --results {results}"
     methods = " ".join(f"-m {label if '~' in label else spec_of(label)}" for label in ours)

@@ -7,20 +7,22 @@ A task is a set of registered pairs. Its factory is a class or function with key
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
 from fusionbench.errors import InputError
 from fusionbench.pairs import Pair
-from fusionbench.registry import Registry
+from fusionbench.registry import Plugin, Registry
 
 DATASETS = ("harvard", "phantom", "folders")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskFacts:
-    """A task's fact sheet. ``modalities``: structural first. ``truth``: pairs carry ground truth."""
+    """A task's fact sheet. ``modalities``: structural first. ``truth``: pairs carry ground truth. ``named``: the images are
+    whatever folders the user gives, so that a run gives the data set a name of its own: ``folders:NAME/pet-mri``."""
 
     name: str
     title: str
@@ -30,6 +32,7 @@ class TaskFacts:
     year: int | None = None
     licence: str = ""
     truth: bool = False
+    named: bool = False
     version: int = 1
 
     @property
@@ -64,10 +67,35 @@ class Task(Protocol):
 TASKS: Registry[TaskFacts] = Registry("task", ("fusionbench.datasets",), "fusionbench.tasks", parts=2)
 
 
+def task_plugin(name: str) -> Plugin[TaskFacts]:
+    """The plugin of ``dataset/task`` or ``dataset:NAME/task``, whose facts then bear the name. Raises InputError for an
+    unknown task, or a NAME where the task takes none or that cannot be part of a file name.
+    """
+    dataset, _, task = name.partition("/")
+    base, colon, own = dataset.partition(":")
+    plugin = TASKS[f"{base}/{task}"]
+    if not colon:
+        return plugin
+    if not plugin.facts.named:
+        raise InputError(f"{name}: {base} has images of its own and takes no name; leave out :{own}")
+    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]{0,59}", own):
+        raise InputError(f"{name}: name your data set with at most 60 letters, digits and . _ -, such as {base}:mine")
+    facts = dataclasses.replace(plugin.facts, name=name, title=f"{plugin.facts.title}: {own}")
+    return dataclasses.replace(plugin, facts=facts)
+
+
 def create_task(name: str, *, data: Sequence[Path] = (), split: str = "test") -> Task:
     """Make the task ``dataset/task``. Raises InputError for an unknown name or split, or data that is not there."""
-    task: Task = TASKS[name].factory(data=tuple(data), split=split)
+    task: Task = task_plugin(name).factory(data=tuple(data), split=split)
     return task
+
+
+def name_of(data: Sequence[Path]) -> str:
+    """What to call a data set of the user's own: the folder that its folders lie in, or their names if there is none."""
+    places = [folder.resolve() for folder in data]
+    homes = {place.parent for place in places}
+    text = homes.pop().name if len(homes) == 1 else "-".join(place.name for place in places)
+    return re.sub("[^A-Za-z0-9._-]+", "-", text).strip("-._")[:60] or "mine"
 
 
 def resolve_tasks(wanted: Sequence[str], dataset: str, data: Sequence[Path] = ()) -> list[str]:
@@ -75,8 +103,9 @@ def resolve_tasks(wanted: Sequence[str], dataset: str, data: Sequence[Path] = ()
 
     ``wanted``: task names, full names or "all"; ``dataset``: a name or "auto".
 
-    "auto" takes harvard where its images can be found (``data``, FUSIONBENCH_DATA, the user data folder), else phantom.
-    Raises InputError for a task that the dataset does not have.
+    "auto" takes harvard where its images can be found (``data``, FUSIONBENCH_DATA, the user data folder), else phantom. A
+    dataset of the user's own folders gets a name: "folders:NAME", or one made from ``data`` (:func:`name_of`). Raises
+    InputError for a task that the dataset does not have.
     """
     names = TASKS.names()
     dataset = dataset.lower()
@@ -84,6 +113,7 @@ def resolve_tasks(wanted: Sequence[str], dataset: str, data: Sequence[Path] = ()
         from fusionbench.datasets.harvard import find_root  # the contract must not need a plugin to be imported
 
         dataset = "harvard" if data or find_root(()) is not None else "phantom"
+    dataset, _, given = dataset.partition(":")
     own = [name for name in names if name.startswith(dataset + "/")]
     if not own:
         known = sorted({name.partition("/")[0] for name in names})
@@ -95,7 +125,7 @@ def resolve_tasks(wanted: Sequence[str], dataset: str, data: Sequence[Path] = ()
         if item == "all":
             chosen += own
         elif "/" in item:
-            chosen.append(TASKS[item].facts.name)
+            chosen.append(task_plugin(item).facts.name)
         elif f"{dataset}/{item}" in names:
             chosen.append(f"{dataset}/{item}")
         else:
@@ -104,4 +134,13 @@ def resolve_tasks(wanted: Sequence[str], dataset: str, data: Sequence[Path] = ()
                 chosen += elsewhere
             else:
                 chosen.append(TASKS[f"{dataset}/{item}"].facts.name)  # raises, with the nearest names
-    return list(dict.fromkeys(chosen))
+    return list(dict.fromkeys(_named(name, given, data) for name in chosen))
+
+
+def _named(name: str, given: str, data: Sequence[Path]) -> str:
+    """A full name with the name of the user's data set in it, where it has one."""
+    dataset, _, task = name.partition("/")
+    if ":" in dataset:
+        return name
+    own = given or (name_of(data) if data and task_plugin(name).facts.named else "")
+    return task_plugin(f"{dataset}:{own}/{task}").facts.name if own else name

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from fusionbench.datasets import TASKS, Task, create_task
+from fusionbench.datasets import TASKS, Task, create_task, task_plugin
 from fusionbench.datasets.harvard import find_root, manifest
 from fusionbench.errors import InputError
 from fusionbench.pairs import UInt8, pixel_digest, size_text
@@ -52,7 +52,7 @@ def list_data(data: Sequence[Path] = ()) -> list[Holding]:
     """Every task of the data sets that need no further folder, with its place and the size of its published splits."""
     holdings = []
     for name in TASKS.names():
-        dataset = name.partition("/")[0]
+        dataset = name.partition("/")[0].partition(":")[0]
         if dataset == "folders":
             continue  # takes its folders from each command
         root = find_root(data) if dataset == "harvard" else None
@@ -142,7 +142,7 @@ def verify(
         splits = splits[-1:]
     tasks = {split: create_task(name, data=data, split=split) for split in splits}
     seen = {split: _read(task, f"{name} {split}", progress) for split, task in tasks.items()}
-    modalities = TASKS[name].facts.modalities
+    modalities = task_plugin(name).facts.modalities
     altered, absent = _against_manifest(name, data)
     return Verification(
         task=name,

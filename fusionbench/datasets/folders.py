@@ -1,7 +1,8 @@
 """Any two folders of registered images, matched by file stem: the data set ``folders``.
 
-``--dataset folders --data MRI_FOLDER --data OTHER_FOLDER -t pet-mri``: the first folder holds the structural images. The
-task's name tells methods with weights what they are looking at, and the report what to write; ``other`` says nothing.
+``--dataset folders:NAME --data MRI_FOLDER --data OTHER_FOLDER -t pet-mri``: the first folder holds the structural images.
+The task's name tells methods with weights what they are looking at, and the report what to write; ``other`` says nothing.
+NAME keeps one data set of the user's apart from another.
 """
 
 from __future__ import annotations
@@ -12,11 +13,23 @@ from pathlib import Path
 from fusionbench.datasets import TASKS, TaskFacts
 from fusionbench.datasets._files import files_digest, match_stems, read_pair
 from fusionbench.errors import InputError
-from fusionbench.pairs import Pair
+from fusionbench.pairs import Pair, list_pictures, read_picture
+
+
+def looks_exchanged(data: Sequence[Path]) -> str:
+    """What to tell somebody who may have given the folders in the wrong order, "" where colours do not suggest it: images of
+    PET and SPECT are often coloured, those of MRI never."""
+    first, second = (next(iter(list_pictures(folder).values())) for folder in data)
+    if read_picture(first).color is None or read_picture(second).color is not None:
+        return ""
+    return (
+        f"{data[0]} was given first, as the structural images (MRI), and holds coloured ones, {data[1]} grey ones: "
+        "exchange the two --data unless that is meant"
+    )
 
 
 class FolderTask:
-    """The pairs of two folders. They are one split, and any name of a split means it."""
+    """The pairs of two folders. There are no splits: the images are the same whatever split is asked for."""
 
     def __init__(self, *, data: Sequence[Path] = (), split: str = "test") -> None:
         if len(data) != 2:
@@ -58,6 +71,7 @@ def _register(task: str, modality: str) -> None:
         modalities=("MRI", modality) if modality != "other" else ("first", "second"),
         reference="",
         licence="yours to know",
+        named=True,
     )
     TASKS.register(facts)(FolderTask)
 

@@ -28,9 +28,10 @@ def available(board: Board, data: Sequence[Path]) -> Task | str:
     """The task behind a board, or the reason why its images cannot be shown."""
     if "+" in board.dataset:
         return "degraded inputs are not stored"
-    base, _, split = board.dataset.partition("@")
+    split = board.dataset.partition("@")[2]
+    name = next(iter(board.tables.values())).task_name
     try:
-        task = create_task(f"{base}/{board.task}", data=data, split=split or "test")
+        task = create_task(name, data=data, split=split or "test")
         known = set(task.ids())
     except InputError as error:
         return str(error)
