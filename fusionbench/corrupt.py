@@ -70,7 +70,7 @@ class Degradation:
         def degrade(image: UInt8) -> UInt8:
             channels = image[..., None] if image.ndim == 2 else image
             result = kind.degrade(channels / 255.0, self.strength, rng)
-            return to_uint8(result[..., 0] if image.ndim == 2 else result)
+            return to_uint8(np.clip(result[..., 0] if image.ndim == 2 else result, 0.0, 1.0))
 
         if self.input == "a":
             return dataclasses.replace(pair, a=degrade(pair.a))

@@ -225,7 +225,7 @@ class DaskPool:
     """A Dask cluster: one of our own on this machine, one of a batch system, or one that is running somewhere."""
 
     def __init__(self, where: str) -> None:
-        distributed = _extra("distributed", "pip install 'fusionbench[dask]'")
+        distributed = _extra("distributed", "pip install dask distributed")
         self._distributed = distributed
         self._cluster = _cluster(where)
         try:
@@ -343,8 +343,8 @@ def _cluster(where: str) -> Any:
     if where and not where.isdigit():
         return None
     # A dead worker's unit comes back to us at once: it is tried alone, not on other workers until they are dead too.
-    _extra("dask.config", "pip install 'fusionbench[dask]'").set({"distributed.scheduler.allowed-failures": 0})
-    return _extra("distributed", "pip install 'fusionbench[dask]'").LocalCluster(
+    _extra("dask.config", "pip install dask distributed").set({"distributed.scheduler.allowed-failures": 0})
+    return _extra("distributed", "pip install dask distributed").LocalCluster(
         n_workers=_count(f"dask:{where}", where), threads_per_worker=1, dashboard_address=None, silence_logs=40
     )
 

@@ -165,9 +165,18 @@ def recolour(luminance: UInt8, color: UInt8) -> UInt8:
 
 
 def to_uint8(image: NDArray[np.floating]) -> UInt8:
-    """[0, 1] -> 8-bit levels, rounded half up, clipped. Raises ValueError for NaN or infinity."""
+    """[0, 1] -> 8-bit levels, rounded half up, clipped.
+
+    Raises ValueError for NaN or infinity, and for values beyond [-1, 2], which overshoot does not reach: those of another
+    range.
+    """
     if not np.isfinite(image).all():
         raise ValueError("the image holds NaN or infinite values")
+    if image.size and (image.min() < -1.0 or image.max() > 2.0):
+        raise ValueError(
+            f"the image holds values from {image.min():.4g} to {image.max():.4g}; scale it to [0, 1] "
+            "(divide levels 0..255 by 255)"
+        )
     levels: UInt8 = np.floor(np.clip(image, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
     return levels
 

@@ -82,12 +82,18 @@ def read_volume(path: Path) -> Volume:
 
 
 def resample(moving: Volume, fixed: Volume) -> tuple[Array, bool]:
-    """``moving`` on the grid of ``fixed``, trilinear, its minimum outside; and whether anything had to be done."""
+    """``moving`` on the grid of ``fixed``, trilinear, its minimum outside; and whether anything had to be done.
+
+    Raises InputError when no voxel of ``fixed`` lies within ``moving``.
+    """
     if moving.data.shape == fixed.data.shape and np.allclose(moving.affine, fixed.affine, atol=1e-3):
         return moving.data, False
     to_moving = np.linalg.inv(moving.affine) @ fixed.affine
     low = float(moving.data.min())
     matrix, offset, shape = to_moving[:3, :3], to_moving[:3, 3], fixed.data.shape
+    there = np.ones(moving.data.shape, dtype=np.uint8)
+    if not ndimage.affine_transform(there, matrix, offset, shape, order=0, mode="constant", cval=0).any():
+        raise InputError("the two volumes do not overlap in space; register them, or correct the affine of one")
     data = ndimage.affine_transform(moving.data, matrix, offset, shape, order=1, mode="constant", cval=low)
     return np.asarray(data, dtype=np.float32), True
 
@@ -97,7 +103,7 @@ def apply_window(data: Array, window: Window | None) -> tuple[UInt8, Window]:
     low, high = window if window is not None else (float(v) for v in np.percentile(data, PERCENTILES))
     if not low < high:
         raise InputError(f"window {low:g} to {high:g} is empty; give one with LOW below HIGH, such as 0,80")
-    return to_uint8((data.astype(np.float64) - low) / (high - low)), (low, high)
+    return to_uint8(np.clip((data.astype(np.float64) - low) / (high - low), 0.0, 1.0)), (low, high)
 
 
 def fuse_volumes(
@@ -234,7 +240,7 @@ def _extra(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise InputError(f"volumes need {module}: pip install 'fusionbench[volumes]'") from None
+        raise InputError(f"volumes need {module}: pip install nibabel pydicom") from None
 
 
 def _one_line(error: BaseException) -> str:

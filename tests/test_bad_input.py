@@ -236,6 +236,7 @@ def test_fuse_with_a_method_that_raises(
         (["-m", "average", "-t", "pet-mir"], ["unknown task", "did you mean", "phantom/pet-mri"]),
         (["-m", "average", "-t", "pet-mri", "--dataset", "harvrd"], ["unknown dataset 'harvrd'", "known: "]),
         (["-m", "average", "-t", "pet-mri", "--dataset", "harvard"], ["no Harvard images", "--data"]),
+        (["-m", "average", "-t", "pet-mri", "--data", ".", "--data", "."], ["--data was given twice", "--dataset folders"]),
         (["-m", "average", "-t", "pet-mri", "--data", "no/such"], ["no/such: no such folder", "check --data"]),
         (["-m", "average", "-t", "pet-mri", "--split", "val"], ["no split 'val'", "test, train"]),
         (["-m", "average", "-t", "pet-mri", "--split", "../x"], ["split '../x'"]),

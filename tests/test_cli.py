@@ -524,3 +524,10 @@ def test_every_metric_that_was_asked_for_is_shown(cli: Cli, tmp_path: Path) -> N
     both = cli("run", *wanted, "--profile", "dmfnet", "--profile", "cddfuse").stdout
     assert all(f"profile {name}" in both for name in ("dmfnet", "cddfuse"))
     assert "CC (foreground)" in cli("run", *wanted, "--mask", "foreground", "--metric", "cc").stdout
+
+
+def test_python_m_fusionbench() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "fusionbench", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("fusionbench, version ")

@@ -342,3 +342,13 @@ def test_a_variant_says_what_differs_and_nothing_else() -> None:
         variant(base, name="mi@new", unit=base.unit)
     with pytest.raises(TypeError):
         variant(base, name="mi@new", colour="red")
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_coloured_images_are_not_taken_for_many_grey_ones(count: int) -> None:
+    rgb = [np.random.default_rng(n).integers(0, 256, (64, 48, 3)).astype(np.uint8) for n in range(3)]
+    images = [rgb[n] if n < count else rgb[n][..., 0] for n in range(3)]
+    with pytest.raises(
+        InputError, match=r"shape \(64, 48, 3\), which is that of a coloured image; give its grey levels"
+    ):
+        evaluate(*images, "en")

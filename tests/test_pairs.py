@@ -281,3 +281,9 @@ def test_pictures_of_a_folder(tmp_path: Path) -> None:
 def test_ids_that_are_no_file_names() -> None:
     assert all(map(is_file_name, ["16009", "test-00001", "a b", "x.y", "ä"]))
     assert not any(map(is_file_name, ["", ".", "..", "../x", "a/b", "a\\b", ".x", "a\nb", "a\0b"]))
+
+
+def test_levels_of_another_range_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"values from 0 to 255; scale it to \[0, 1\]"):
+        to_uint8(np.arange(256.0).reshape(16, 16))
+    assert to_uint8(np.array([[-0.2, 1.2]])).tolist() == [[0, 255]]  # overshoot is clipped

@@ -177,3 +177,11 @@ def test_a_dicom_series(tmp_path: Path) -> None:
     (tmp_path / "z7.dcm").unlink()
     with pytest.raises(InputError, match="evenly spaced"):
         read_volume(tmp_path)
+
+
+def test_volumes_that_do_not_overlap_are_told() -> None:
+    data = np.arange(512, dtype=np.float32).reshape(8, 8, 8)
+    far = np.eye(4)
+    far[:3, 3] = 500.0
+    with pytest.raises(InputError, match="do not overlap in space; register them"):
+        fuse_volumes(Volume(data, np.eye(4)), Volume(data, far), create_method("average").method)

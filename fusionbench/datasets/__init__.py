@@ -112,6 +112,11 @@ def resolve_tasks(wanted: Sequence[str], dataset: str, data: Sequence[Path] = ()
     if dataset == "auto":
         from fusionbench.datasets.harvard import find_root  # the contract must not need a plugin to be imported
 
+        if len(data) == 2 and find_root(data) is None:
+            raise InputError(
+                f"--data was given twice ({data[0]}, {data[1]}): for two folders of your own add --dataset folders, "
+                "for the Harvard pairs give one folder"
+            )
         dataset = "harvard" if data or find_root(()) is not None else "phantom"
     dataset, _, given = dataset.partition(":")
     own = [name for name in names if name.startswith(dataset + "/")]

@@ -149,7 +149,7 @@ def mri(rng: np.random.Generator, head: Head, t2: bool) -> UInt8:
     noise = sigma * rng.standard_normal((2, SIZE, SIZE))
     magnitude = np.hypot(signal + noise[0], noise[1])
     low, high = 2.2 * sigma, rng.uniform(0.86, 1.02)
-    return to_uint8((magnitude - low) / (high - low))
+    return to_uint8(np.clip((magnitude - low) / (high - low), 0.0, 1.0))
 
 
 def ct(rng: np.random.Generator, head: Head) -> UInt8:
@@ -169,7 +169,7 @@ def ct(rng: np.random.Generator, head: Head) -> UInt8:
     noise = blur(rng.standard_normal((SIZE, SIZE)), 1.6, head.mm)
     hounsfield += noise * (rng.uniform(1.3, 2.8) / noise.std())
     centre, width = rng.uniform(34.0, 42.0), rng.uniform(80.0, 120.0)
-    return to_uint8((hounsfield - centre) / width + 0.5)
+    return to_uint8(np.clip((hounsfield - centre) / width + 0.5, 0.0, 1.0))
 
 
 def _calcifications(rng: np.random.Generator, head: Head, matter: Array) -> Array:

@@ -439,6 +439,12 @@ def _check(images: Images, name: str, *, color: bool = False) -> tuple[torch.Ten
     dims = 3 if color else 2
     if tensor.ndim not in (dims, dims + 1) or (color and tensor.shape[-1] != 3):
         raise InputError(f"{name} has shape {tuple(tensor.shape)}; give {shape}")
+    if not color and tensor.ndim == 3 and tensor.shape[2] in (3, 4) and tensor.shape[1] > 8:
+        # (H, W, 3) is an RGB image, though it could be H images that are 3 pixels wide.
+        raise InputError(
+            f"{name} has shape {tuple(tensor.shape)}, which is that of a coloured image; give its grey levels, (H, W) uint8 "
+            "(fusionbench.pairs.grey makes them), and the colours as color= (of b) and fused_rgb="
+        )
     if 0 in tensor.shape:
         raise InputError(f"{name} has shape {tuple(tensor.shape)}: no pixels; leave empty images out")
     single = tensor.ndim == dims

@@ -1,0 +1,5 @@
+"""``python -m fusionbench`` is the command ``fusionbench``."""
+
+from fusionbench.cli import main
+
+main(prog_name="fusionbench")
