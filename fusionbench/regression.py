@@ -82,12 +82,28 @@ def recompute(
     limit: int,
     notify: Notify,
     results: Path | None = None,
+    *,
+    data: Sequence[Path] = (),
+    split: str = "test",
 ) -> list[Locked]:
-    """Fuse and score from scratch on the CPU; raises InputError when a method fails."""
+    """Fuse and score the first ``limit`` pairs of some tasks from scratch on the CPU.
+
+    ``data``, ``split``: as of :func:`fusionbench.bench.run`. Raises InputError when a method fails, or has a setting that a
+    lock file cannot name.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         folder = results or Path(temporary)
         outcome: Outcome = run(
-            methods, tasks, folder, metrics=metrics, device="cpu", limit=limit, force=True, notify=notify
+            methods,
+            tasks,
+            folder,
+            metrics=metrics,
+            data=data,
+            split=split,
+            device="cpu",
+            limit=limit,
+            force=True,
+            notify=notify,
         )
         for key, pair, reason in outcome.failed:
             raise InputError(f"{key.method} failed on {key.dataset}/{key.task} {pair}: {reason}; mend the method first")
@@ -102,6 +118,28 @@ def recompute(
             for metric, value in record["scores"].items()
             if metric in metrics
         ]
+
+
+def recompute_locked(
+    locked: Sequence[Locked], notify: Notify, results: Path | None = None, data: Sequence[Path] = ()
+) -> list[Locked]:
+    """What a lock file holds, computed anew, data set by data set."""
+    now: list[Locked] = []
+    for dataset in sorted({item.dataset for item in locked}):
+        own = [item for item in locked if item.dataset == dataset]
+        base, _, split = dataset.partition("@")
+        tasks = sorted({item.task for item in own})
+        now += recompute(
+            sorted({spec_of(item.method) for item in own}),
+            [f"{base}/{task}" for task in tasks],
+            sorted({item.metric for item in own}),
+            max(len({item.pair for item in own if item.task == task}) for task in tasks),
+            notify,
+            results,
+            data=data,
+            split=split or "test",
+        )
+    return now
 
 
 def spec_of(label: str) -> str:

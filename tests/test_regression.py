@@ -10,7 +10,7 @@ import pytest
 from fusionbench.errors import InputError
 from fusionbench.metrics import PROFILES
 from fusionbench.regression import Locked, compare, read_lock, spec_of, write_lock
-from tests.conftest import Cli, tree
+from tests.conftest import Cli, Write, tree
 
 LOCKED = Locked("phantom", "pet-mri", "average", "test-00000", "mi", 2.5, 1e-4)
 
@@ -107,6 +107,37 @@ def test_check_by_the_command_line(cli: Cli, tmp_path: Path, monkeypatch: pytest
 
     lock.write_text(written.decode().replace("phantom,ct-mri,weighted", "phantom,ct-mri,wieghted"), encoding="utf-8")
     assert "unknown method 'wieghted'; did you mean 'weighted'" in cli("check", "--baseline", lock, code=2).stderr
+
+
+def test_a_method_of_ones_own_is_locked_on_images_of_ones_own(
+    cli: Cli, tmp_path: Path, folders: tuple[Path, Path], method_file: Write
+) -> None:
+    """A stranger's repository: its method by --plugin or as a file, its pairs, and the metrics that it cares for."""
+    lock, plugin = tmp_path / "lock.csv", method_file("lock-own", "return a.maximum(b)")
+    data = ["--data", folders[0], "--data", folders[1]]
+    made = cli(
+        *("check", "--update", "--baseline", lock, "-m", plugin, "-t", "pet-mri", "--dataset", "folders", *data),
+        *("--metric", "en", "--metric", "mi@bits", "--limit", 3),
+    )
+    assert "6 scores locked" in made.stdout
+    assert {(i.dataset, i.task, i.method) for i in read_lock(lock)} == {("folders", "pet-mri", "lock-own")}
+    assert "6 locked scores, 0 drifted" in cli("check", "--baseline", lock, "--plugin", plugin, *data).stdout
+    told = " ".join(cli("check", "--baseline", lock, "--plugin", plugin, code=2).stderr.split())
+    assert "lock.csv: folders takes two folders" in told
+    method_file("lock-own", "return (a + b) / 2")
+    assert "6 drifted" in cli("check", "--baseline", lock, "--plugin", plugin, *data, code=1).stdout
+
+
+def test_a_lock_may_hold_several_data_sets(cli: Cli, tmp_path: Path) -> None:
+    lock = tmp_path / "lock.csv"
+    rows = []
+    for split in ("train", "test"):
+        wanted = ["-m", "average", "-t", "ct-mri", "--split", split, "--metric", "en", "--limit", 1]
+        cli("check", "--update", "--baseline", lock, *wanted)
+        rows += read_lock(lock)
+    write_lock(lock, rows)
+    assert {item.dataset for item in rows} == {"phantom", "phantom@train"}
+    assert "2 locked scores, 0 drifted" in cli("check", "--baseline", lock).stdout
 
 
 def test_the_committed_lock_covers_the_controls_and_the_classics_on_every_phantom_task() -> None:

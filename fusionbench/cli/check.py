@@ -9,12 +9,24 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fusionbench.cli.common import DIRECTORY, FILE, METHOD, config_option, options, progress_bar
+from fusionbench.cli.common import (
+    DIRECTORY,
+    FILE,
+    METHOD,
+    METRIC,
+    PLACE,
+    chosen_metrics,
+    chosen_tasks,
+    config_option,
+    options,
+    plugin_option,
+    progress_bar,
+)
+from fusionbench.cli.run import chosen_methods
 from fusionbench.contracts import Broken, plugin_checks, registered
-from fusionbench.datasets import resolve_tasks
-from fusionbench.metrics import select
+from fusionbench.errors import InputError
 from fusionbench.registry import import_module
-from fusionbench.regression import Drift, Locked, compare, read_lock, recompute, spec_of, write_lock
+from fusionbench.regression import Drift, compare, read_lock, recompute, recompute_locked, write_lock
 
 LOCKED_METHODS = ("average", "maximum", "source-a", "source-b", "pca", "laplacian", "dwt", "guided-filter")
 
@@ -22,49 +34,74 @@ LOCKED_METHODS = ("average", "maximum", "source-a", "source-b", "pca", "laplacia
 @click.command("check")
 @click.option("--baseline", type=FILE, default=Path("results/lock.csv"), show_default=True, help="The lock file.")
 @click.option("--results", type=DIRECTORY, help="Keep what was recomputed here (default: a temporary folder).")
+@click.option("--data", type=PLACE, multiple=True, help="Where the images of the locked tasks are (folders: twice).")
 @click.option("--update", is_flag=True, help="Rewrite the lock file with what comes out now.")
 @options(
-    click.option(*METHOD, multiple=True, help="With --update: methods to lock (default: controls and classics)."),
-    click.option("--profile", default="dmfnet", show_default=True, help="With --update: metrics to lock."),
+    click.option(
+        *METHOD, multiple=True, help="With --update: methods to lock (default: controls and classics); repeatable."
+    ),
+    click.option(
+        "-t", "--task", multiple=True, default=("all",), show_default=True, help="With --update: tasks; repeatable."
+    ),
+    click.option("--dataset", default="phantom", show_default=True, help="With --update: whose tasks."),
+    click.option("--split", default="test", show_default=True, help="With --update: test or train, or another."),
+    click.option(
+        "--profile", "profiles", multiple=True, help="With --update: metrics to lock [default: dmfnet]; repeatable."
+    ),
+    click.option(*METRIC, multiple=True, metavar="ID", help="With --update: single metrics to lock; repeatable."),
     click.option(
         "--limit", type=click.IntRange(min=1), default=2, show_default=True, help="With --update: pairs a task."
     ),
 )
 @config_option
+@plugin_option
 @click.pass_context
 def check_command(
     ctx: click.Context,
     baseline: Path,
     results: Path | None,
+    data: Sequence[Path],
     update: bool,
     method: Sequence[str],
-    profile: str,
+    task: Sequence[str],
+    dataset: str,
+    split: str,
+    profiles: Sequence[str],
+    metric: Sequence[str],
     limit: int,
 ) -> None:
-    """Recompute the locked scores on phantom pairs from scratch and compare: exit code 1 and a table when any drifted."""
+    """Recompute locked scores from scratch and compare: exit code 1 and a table when any drifted.
+
+    The lock file names data set, task, method and metric of every score: your own methods (--plugin), on your own images
+    (--data), can be locked like those of this package.
+
+    \b
+    fusionbench check
+    fusionbench check --update --baseline my-lock.csv -m mynet.py -t pet-mri
+    fusionbench check --baseline my-lock.csv --plugin mynet.py
+    """
     if update:
-        tasks = resolve_tasks(["all"], "phantom")
+        methods = chosen_methods(method) if method else LOCKED_METHODS
+        tasks = chosen_tasks(task, dataset, data)
+        metrics = chosen_metrics(profiles, metric, "none")
         with progress_bar() as notify:
-            locked = recompute(method or LOCKED_METHODS, tasks, select([profile]), limit, notify, results)
+            locked = recompute(methods, tasks, metrics, limit, notify, results, data=data, split=split)
         write_lock(baseline, locked)
         click.echo(f"{baseline}: {len(locked)} scores locked")
         return
     locked = read_lock(baseline)
-    with progress_bar() as notify:
-        now = _recompute_locked(locked, notify, results)
+    try:
+        with progress_bar() as notify:
+            now = recompute_locked(locked, notify, results, data)
+    except InputError as error:
+        raise InputError(
+            f"{baseline}: {error} (a method of your own: --plugin FILE; images of your own: --data)"
+        ) from None
     drifts = compare(locked, now)
     if drifts:
         _print_drifts(drifts)
     click.echo(f"{len(locked)} locked scores, {len(drifts)} drifted ({baseline})")
     ctx.exit(1 if drifts else 0)
-
-
-def _recompute_locked(locked: Sequence[Locked], notify: object, results: Path | None) -> list[Locked]:
-    methods = sorted({spec_of(item.method) for item in locked})
-    tasks = sorted({f"{item.dataset}/{item.task}" for item in locked})
-    metrics = sorted({item.metric for item in locked})
-    limit = max(len({i.pair for i in locked if f"{i.dataset}/{i.task}" == task}) for task in tasks)
-    return recompute(methods, tasks, metrics, limit, notify, results)  # type: ignore[arg-type]
 
 
 def _print_drifts(drifts: Sequence[Drift]) -> None:

@@ -33,6 +33,7 @@ FILE = click.Path(path_type=Path, dir_okay=False, readable=False)
 # One option, whichever way it is spelled; the last is the parameter's name.
 METHOD = ("-m", "--method", "--methods", "method")
 METRIC = ("--metric", "--metrics", "metric")
+PLACE = click.Path(path_type=Path, readable=False)
 
 
 def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
@@ -139,7 +140,7 @@ dataset_options = options(
     ),
     click.option(
         "--data",
-        type=click.Path(path_type=Path, readable=False),
+        type=PLACE,
         multiple=True,
         help="Where the images are (folders: twice).",
     ),

@@ -10,7 +10,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fusionbench.cli.common import DIRECTORY, chosen_tasks, config_option, dataset_options, plugin_option, progress_bar
+from fusionbench.cli.common import (
+    DIRECTORY,
+    PLACE,
+    chosen_tasks,
+    config_option,
+    dataset_options,
+    plugin_option,
+    progress_bar,
+)
 from fusionbench.datasets.checks import Verification, list_data, verify
 from fusionbench.datasets.download import download_harvard
 
@@ -23,7 +31,7 @@ def data_command() -> None:
 @data_command.command("list")
 @click.option(
     "--data",
-    type=click.Path(path_type=Path, readable=False),
+    type=PLACE,
     multiple=True,
     help="Where to look for the Harvard pairs.",
 )

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from fusionbench.cli.common import METHOD, chosen_tasks, config_option, plugin_option, results_option
+from fusionbench.cli.common import METHOD, PLACE, chosen_tasks, config_option, plugin_option, results_option
 from fusionbench.cli.run import chosen_methods
 from fusionbench.errors import InputError
 from fusionbench.profiling import profile, sample_pair, store
@@ -21,7 +21,7 @@ from fusionbench.profiling import profile, sample_pair, store
 @click.option(*METHOD, multiple=True, required=True, metavar="METHOD", help="Name[:key=value,...] or all.")
 @click.option("-t", "--task", default="pet-mri", show_default=True, help="Task whose first test pair is fused.")
 @click.option("--dataset", default="phantom", show_default=True, help="phantom, harvard, folders, or a plugin's.")
-@click.option("--data", type=click.Path(path_type=Path, readable=False), multiple=True, help="Where the images are.")
+@click.option("--data", type=PLACE, multiple=True, help="Where the images are.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads.")
 @click.option("--runs", type=click.IntRange(min=1), default=7, show_default=True, help="Timed runs, after two untimed.")

@@ -16,6 +16,7 @@ from fusionbench.cli.common import (
     DIRECTORY,
     METHOD,
     METRIC,
+    PLACE,
     config_option,
     make_console,
     options,
@@ -56,9 +57,7 @@ def _zoom(ctx: click.Context, parameter: click.Parameter, text: str | None) -> B
     click.option("--pairs", help="Pairs of the image grid, by comma."),
     click.option("--zoom", metavar="X,Y,W,H", callback=_zoom, help="Inset of the image grid, in pixels."),
     click.option("--images", type=click.Choice(IMAGES), default="auto", show_default=True, help=_IMAGES_HELP),
-    click.option(
-        "--data", type=click.Path(path_type=Path, readable=False), multiple=True, help="Where the source images are."
-    ),
+    click.option("--data", type=PLACE, multiple=True, help="Where the source images are."),
 )
 @config_option
 @plugin_option
