@@ -18,7 +18,7 @@ from fusionbench.bench import Notify, Outcome, run
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
 from fusionbench.methods import METHODS
-from fusionbench.scores import read_table
+from fusionbench.scores import Table, read_table
 
 FIELDS = ("dataset", "task", "method", "pair", "metric", "value", "rtol")
 RTOL = 1e-4
@@ -111,13 +111,20 @@ def recompute(
             raise InputError(f"{key.method} on {key.dataset}/{key.task}: {reason}")
         for key in outcome.keys:
             spec_of(key.method)
+        tables = [read_table(folder, key) for key in outcome.keys]
         return [
-            Locked(key.dataset, key.task, key.method, pair, metric, value)
-            for key in outcome.keys
-            for pair, record in read_table(folder, key).pairs.items()
+            Locked(_dataset(table), table.key.task, table.key.method, pair, metric, value)
+            for table in tables
+            for pair, record in table.pairs.items()
             for metric, value in record["scores"].items()
             if metric in metrics
         ]
+
+
+def _dataset(table: Table) -> str:
+    """A data set and split as they are named on the command line: ``folders:mine``, ``phantom@train``."""
+    split = str(table.about["split"])
+    return table.task_name.partition("/")[0] + ("" if split == "test" else f"@{split}")
 
 
 def recompute_locked(

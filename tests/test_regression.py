@@ -120,7 +120,7 @@ def test_a_method_of_ones_own_is_locked_on_images_of_ones_own(
         *("--metric", "en", "--metric", "mi@bits", "--limit", 3),
     )
     assert "6 scores locked" in made.stdout
-    assert {(i.dataset, i.task, i.method) for i in read_lock(lock)} == {("folders", "pet-mri", "lock-own")}
+    assert {(i.dataset, i.task, i.method) for i in read_lock(lock)} == {("folders:data", "pet-mri", "lock-own")}
     assert "6 locked scores, 0 drifted" in cli("check", "--baseline", lock, "--plugin", plugin, *data).stdout
     told = " ".join(cli("check", "--baseline", lock, "--plugin", plugin, code=2).stderr.split())
     assert "lock.csv: folders takes two folders" in told

@@ -102,13 +102,12 @@ def resolve_tasks(wanted: Sequence[str], dataset: str, data: Sequence[Path] = ()
     """What the user typed, in upper or lower case -> full names.
 
     ``wanted``: task names, full names or "all"; ``dataset``: a name or "auto".
-
     "auto" takes harvard where its images can be found (``data``, FUSIONBENCH_DATA, the user data folder), else phantom. A
     dataset of the user's own folders gets a name: "folders:NAME", or one made from ``data`` (:func:`name_of`). Raises
     InputError for a task that the dataset does not have.
     """
     names = TASKS.names()
-    dataset = dataset.lower()
+    dataset = _lower(dataset)
     if dataset == "auto":
         from fusionbench.datasets.harvard import find_root  # the contract must not need a plugin to be imported
 
@@ -124,7 +123,7 @@ def resolve_tasks(wanted: Sequence[str], dataset: str, data: Sequence[Path] = ()
         known = sorted({name.partition("/")[0] for name in names})
         raise InputError(f"unknown dataset {dataset!r}; known: {', '.join(known)}")
     chosen: list[str] = []
-    for item in map(str.lower, wanted):
+    for item in map(_lower, wanted):
         if item == "all" and dataset == "folders":
             raise InputError("two folders hold one task; name it: -t ct-mri, pet-mri, spect-mri or other")
         if item == "all":
@@ -140,6 +139,13 @@ def resolve_tasks(wanted: Sequence[str], dataset: str, data: Sequence[Path] = ()
             else:
                 chosen.append(TASKS[f"{dataset}/{item}"].facts.name)  # raises, with the nearest names
     return list(dict.fromkeys(_named(name, given, data) for name in chosen))
+
+
+def _lower(name: str) -> str:
+    """A task or data set in lower case, but for the name that a user gave: ``Folders:Mine/PET-MRI``."""
+    base, colon, rest = name.partition(":")
+    own, slash, task = rest.partition("/")
+    return f"{base.lower()}{colon}{own}{slash}{task.lower()}"
 
 
 def _named(name: str, given: str, data: Sequence[Path]) -> str:
