@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from fusionbench import __version__
+from fusionbench.cli.lazy import heavy_modules_late
 from fusionbench.errors import InputError
 
 COMMANDS = {
@@ -37,6 +38,9 @@ COMMANDS = {
     "train": ("train", "Train a method, such as dmfnet, on the Harvard training pairs."),
     "weights": ("train", "Look into weights files; convert the authors' checkpoints."),
 }
+
+
+LOOKED_UP = ("list", "explain", "data")  # these compute nothing, and answer at once
 
 
 class _BadInput(click.ClickException):
@@ -74,6 +78,8 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             near = difflib.get_close_matches(cmd_name, COMMANDS, n=1, cutoff=0.5)
             ctx.fail(f"no command {cmd_name!r}; {f'did you mean {near[0]!r}?' if near else ', '.join(COMMANDS)}")
+        if cmd_name in LOOKED_UP:
+            ctx.with_resource(heavy_modules_late())
         module = importlib.import_module(f"fusionbench.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command

@@ -8,13 +8,12 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from rich import progress
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fusionbench.bench import Notify
 from fusionbench.datasets import resolve_tasks
 from fusionbench.datasets.folders import looks_exchanged
 from fusionbench.errors import InputError
@@ -22,6 +21,9 @@ from fusionbench.methods.external import load_method
 from fusionbench.metrics import select
 from fusionbench.pairs import read_picture
 from fusionbench.registry import import_module
+
+if TYPE_CHECKING:
+    from fusionbench.ledger import Notify
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -203,8 +205,14 @@ def progress_bar() -> Iterator[Notify]:
         yield _log_lines()
         return
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=console, transient=True)
+    bar = progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
     start = time.monotonic()
     rows: dict[str, Any] = {}
     running = False

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from rich import markdown
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -57,7 +57,7 @@ def explain_command(name: str) -> None:
     text = "\n".join(_stories(name))
     console = make_console()
     if console.is_terminal:
-        console.print(Markdown(text))
+        console.print(markdown.Markdown(text))
     else:
         click.echo(text, nl=False)
 

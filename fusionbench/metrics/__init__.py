@@ -19,7 +19,7 @@ import dataclasses
 import difflib
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -50,8 +50,8 @@ __all__ = [
     "variant",
 ]
 
-Images = NDArray[np.uint8] | torch.Tensor
-Mask = Literal["none", "foreground"] | NDArray[Any] | torch.Tensor | None
+Images: TypeAlias = "NDArray[np.uint8] | torch.Tensor"
+Mask: TypeAlias = "Literal['none', 'foreground'] | NDArray[Any] | torch.Tensor | None"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,6 @@ from fusionbench.metrics._ops import flat
 from fusionbench.metrics._triple import Image, Triple
 
 EVALUATOR = "Evaluator.py of CDDFuse, DM-FNet and LKC-FUNet"
-_LEVELS = torch.arange(256)
 
 
 def pixels(t: Triple) -> torch.Tensor:
@@ -24,7 +23,7 @@ def total(t: Triple, image: Image) -> torch.Tensor:
 
     def add() -> torch.Tensor:
         if t.compiled:
-            return (_ops.histogram(t, image) @ _LEVELS).double()
+            return (_ops.histogram(t, image) @ torch.arange(256)).double()
         levels = image.levels if t.mask is None else image.levels * t.mask
         return levels.sum((1, 2), dtype=torch.int64).double()
 
@@ -36,7 +35,7 @@ def products(t: Triple, x: Image, y: Image) -> torch.Tensor:
 
     def add() -> torch.Tensor:
         if t.compiled and x is y:
-            return (_ops.histogram(t, x) @ _LEVELS**2).double()
+            return (_ops.histogram(t, x) @ torch.arange(256) ** 2).double()
         if t.compiled:
             out = torch.empty(len(x.levels), dtype=torch.int64)
             kernels.product_sums(flat(x.levels), flat(y.levels), out.numpy())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -11,8 +12,14 @@ C = TypeVar("C", bound=Callable[..., Any])
 
 
 def jit(function: C) -> C:
-    """Compile on first call, strictly in IEEE order; the interpreter's lock is let go."""
+    """Compile on first call, strictly in IEEE order; the interpreter's lock is let go. For functions that call no other of
+    them: Numba is asked for at the first call, not when a method is only listed."""
+    compiled = functools.cache(lambda: _compile(function))
+    return cast(C, functools.wraps(function)(lambda *arguments: compiled()(*arguments)))
+
+
+def _compile(function: Callable[..., Any]) -> Any:
     try:
-        return cast(C, numba.njit(cache=True, nogil=True)(function))
+        return numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:  # numba: "cannot cache function: no locator available"
-        return cast(C, numba.njit(nogil=True)(function))
+        return numba.njit(nogil=True)(function)

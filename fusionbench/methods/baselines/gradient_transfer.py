@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.linalg import cg
 
 from fusionbench.methods import METHODS, MethodFacts, per_image
 
@@ -35,6 +34,8 @@ def l1_tv(image: Image, weight: float, loops: int) -> Image:
     Both norms are floored at the 5 % (data) and 1 % (gradient) quantile, as in the GTF authors' settings, but not below
     1e-3: a flat background would make them zero.
     """
+    from scipy.sparse.linalg import cg  # heavy; not needed to list methods
+
     height, width = image.shape
     gradient = sparse.vstack(
         [
