@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.conftest import Cli
 
@@ -55,6 +56,25 @@ def test_evaluate_as_the_readme_calls_it() -> None:
     names = {name: rng.integers(0, 256, (2, 64, 64), dtype=np.uint8) for name in ("fused", "mri", "pet")}
     exec(code, names)
     assert names["scores"]["en"].shape == (2,)
+
+
+def test_every_page_of_the_docs_is_linked() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert not [page.name for page in (README.parent / "docs").glob("*.md") if f"](docs/{page.name})" not in text]
+    assert "--dataset folders" in text
+
+
+@pytest.mark.parametrize(("file", "holds"), [("mynet.py", "class MyNet"), ("stripes.py", "class Stripes")])
+def test_the_plugins_of_the_docs_keep_their_contracts(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, holds: str
+) -> None:
+    text = (README.parent / "docs/plugins.md").read_text(encoding="utf-8")
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if holds in block]
+    monkeypatch.chdir(tmp_path)
+    # The name of mynet is that of another test's plugin, and a registry knows one of each.
+    Path(file).write_text(code.replace('name="mynet"', 'name="mynet-of-the-docs"'), encoding="utf-8")
+    torch.save(torch.nn.Conv2d(2, 1, 3, padding=1).state_dict(), "mynet.pt")
+    assert "BROKEN" not in cli("verify", file).stdout  # and no warning, which would be an error here
 
 
 def test_every_file_that_the_readme_points_to_exists() -> None:
