@@ -85,10 +85,10 @@ def test_verification_computes_anew_and_tells_what_differs(tool: ModuleType, mad
     assert {name.partition("/")[0] for name in tool.files(root / "results")} == {"leaderboard", "scores"}
     csv = KEY.csv(root / "results")
     csv.write_text(re.sub(r"(\d)\.(\d)", r"\1.9\2", csv.read_text(), count=1))
-    (root / "results" / "leaderboard" / "methods.bib").unlink()
+    (root / "results" / "leaderboard" / "references.bib").unlink()
     bad = tool.differences(root / "results", tmp_path / "work")
     assert [line.partition(":")[0] for line in bad] == [
-        "leaderboard/methods.bib",
+        "leaderboard/references.bib",
         "scores/harvard/pet-mri/laplacian.csv",
     ]
     assert "differs in 1 of " in bad[1]

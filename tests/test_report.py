@@ -20,10 +20,22 @@ from markdown_it import MarkdownIt
 from scipy import stats as scipy_stats
 
 from fusionbench import bench, report
-from fusionbench.datasets import create_task
+from fusionbench.datasets import TASKS, create_task
 from fusionbench.errors import InputError
+from fusionbench.methods import METHODS
+from fusionbench.metrics import METRICS as REGISTERED_METRICS
 from fusionbench.published import published_facts, published_names
-from fusionbench.report import conventions, figures, latex, leaderboards, page, sources, tables, write_report
+from fusionbench.report import (
+    conventions,
+    figures,
+    latex,
+    leaderboards,
+    page,
+    references,
+    sources,
+    tables,
+    write_report,
+)
 from fusionbench.report.boards import Board, acronym, make_boards
 from fusionbench.report.curves import csv_text as curves_csv
 from fusionbench.report.curves import curves
@@ -126,6 +138,50 @@ def test_captions_say_what_the_cells_hold(three: Path) -> None:
     assert "bold" not in " ".join(tables.sheet(found, styled=False).legend)
     few = board(three, methods=["a", "top"])
     assert not [word for word in ("bold", "†", "elsewhere") if word in " ".join(tables.sheet(few).legend)]
+
+
+def test_every_method_metric_and_data_set_is_cited_by_a_real_entry() -> None:
+    """Author, title, where and when; who adds one with a DOI adds its paper to fusionbench/report/references.bib."""
+    sheets = [METHODS[name].facts for name in METHODS] + [REGISTERED_METRICS[name].facts for name in REGISTERED_METRICS]
+    sheets += [TASKS[name].facts for name in TASKS]  # type: ignore[arg-type]
+    cited = {f.name: references.entry(dataclasses.asdict(f)) for f in sheets if f.reference}
+    own = {f.name for f in sheets if f.reference.startswith("Defined here") and not f.doi}
+    assert {name for name, found in cited.items() if found is None} == own
+    for name, found in cited.items():
+        if found is not None:
+            assert not found.text.startswith("@misc{" + name), f"{name} needs an entry in references.bib"
+            assert all(found.field(field) for field in ("author", "title", "year")), found.text
+            assert any(found.field(field) for field in ("journal", "booktitle", "howpublished")), found.text
+            assert found.text.count("{") == found.text.count("}")
+    assert cited["dmfnet"] is not None
+    assert cited["dmfnet"].key == "he2025dmfnet"
+    assert len({known.key for known in references._known()}) == len(references._known())
+    whole = (Path(__file__).parents[1] / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {references.itself().field('note').removeprefix('Version ')}\n" in whole
+    assert references.itself().field("title").replace("{", "").replace("}", "") in whole
+
+
+def test_tables_cite_what_they_show(three: Path) -> None:
+    add(
+        three, "lp", {m: spread(2) for m in METRICS}, doi="10.1109/TCOM.1983.1095851", reference="Burt and Adelson 1983"
+    )
+    add(three, "mine", {m: spread(2) for m in METRICS}, reference="A & B, On fusion, 2026", year=2026)
+    add(three, "net", {m: spread(2) for m in METRICS}, **published_facts("CDDFuse") | {"name": "net"})
+    facts = {**METRICS, "gain": METRICS["gain"] | {"doi": "10.1109/TIP.2003.819861", "reference": "Wang 2004"}}
+    write_metric_facts(three, facts, PROFILES)
+    for table in read_results(three):
+        table.about["task"] |= {"reference": "Generated from the ICBM atlas", "doi": "10.1016/j.neuroimage.2010.07.033"}
+        write_table(three, table)
+    found = board(three)
+    text, entries = latex.table(found), references.bibliography([found])
+    assert "LP~\\cite{burt1983laplacian} &" in text
+    assert "made~\\cite{fonov2011atlases}, profile dmfnet." in text
+    assert "Metrics: G~\\cite{wang2004ssim}. Computed with fusionbench~\\cite{fusionbench}." in text
+    keys = re.findall(r"\\cite\{(\S+?)\}", text)
+    assert set(keys) == set(re.findall(r"(?m)^@\w+\{(\S+),$", entries))
+    assert set(keys) > {"mine", "CDDFuse"}
+    assert "author = {Burt, Peter J. and Adelson, Edward H.}" in entries
+    assert "note = {A \\& B, On fusion, 2026}" in entries
 
 
 def test_a_single_pair_has_no_standard_deviation(tmp_path: Path) -> None:
@@ -349,7 +405,7 @@ def test_latex_escapes_and_aligns(three: Path) -> None:
     assert "S[table-format=1.4]" in text
     assert r"{\textbf{3.0350}}" in text
     assert r"\emph{TOP}" in text
-    assert "@misc{odd," in latex.bibtex([board(three)])
+    assert "@misc{odd," in references.bibliography([board(three)])
 
 
 @pytest.mark.slow

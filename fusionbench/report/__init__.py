@@ -8,7 +8,7 @@
     OUT/DATASET/TASK/PROFILE-{statistics,pairwise,pair-ranks}.csv
     OUT/DATASET/TASK/conventions.csv   rankings under every two conventions of one metric
     OUT/DATASET/TASK/robustness.csv    scores and ranks against the strength of a degradation, where any were run
-    OUT/tables.tex, OUT/methods.bib    a document of all LaTeX tables; references of the methods
+    OUT/tables.tex, OUT/references.bib a document of all LaTeX tables; methods, metrics and data that they cite
     OUT/figures/DATASET/TASK/*.{png,pdf}
 """
 
@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
-from fusionbench.report import conventions, figures, latex, page, sources, tables
+from fusionbench.report import conventions, figures, latex, page, references, sources, tables
 from fusionbench.report.boards import Board, make_boards, why_none
 from fusionbench.report.curves import csv_text, curves, panels
 from fusionbench.report.figures import Box, Shown
@@ -171,7 +171,7 @@ def _write_collections(boards: Sequence[Board], out: Path, columns: Sequence[str
             ]
         ),
         "tables.tex": latex.document(f"{b.dataset}/{b.task}/{b.profile}.tex" for b in boards),
-        "methods.bib": latex.bibtex(boards),
+        "references.bib": references.bibliography(boards),
     }
     for board in main:
         own = conventions.compare(_of_task(board, boards))

@@ -1,12 +1,13 @@
-"""Leaderboards for papers: LaTeX tables (booktabs, siunitx) and BibTeX of the methods shown."""
+"""Leaderboards for papers: LaTeX tables (booktabs, siunitx) that cite the methods, metrics and data they show."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
+from fusionbench.report import references
 from fusionbench.report.boards import Board
+from fusionbench.report.references import Entry, escaped
 from fusionbench.report.tables import DEFAULT_COLUMNS, Cell, sheet, task_title
 
 
@@ -24,67 +25,31 @@ def table(board: Board, columns: Sequence[str] = DEFAULT_COLUMNS, *, std: bool =
         "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
     ]
     lines += [f"\\begin{{tabular}}{{l{''.join(numeric)}}}", "\\toprule"]
-    lines += ["Method & " + " & ".join(f"{{{_tex(h)}}}" for h in data.headings) + " \\\\", "\\midrule"]
+    lines += ["Method & " + " & ".join(f"{{{escaped(h)}}}" for h in data.headings) + " \\\\", "\\midrule"]
     for kind in ("contender", "control"):
         block = [line for line in data.lines if line.kind == kind]
         if kind == "control" and block and board.order:
             lines.append("\\midrule")
         for line in block:
-            title = f"\\emph{{{_tex(line.title)}}}" if kind == "control" else _tex(line.title)
+            title = f"\\emph{{{escaped(line.title)}}}" if kind == "control" else escaped(line.title)
+            title += _cite(references.of_method(board, line.method))
             lines.append(" & ".join([title, *map(_latex_cell, line.cells)]) + " \\\\")
     lines += ["\\bottomrule", "\\end{tabular}}", "\\end{table*}", ""]
     return "\n".join(lines)
 
 
 def document(names: Iterable[str]) -> str:
-    """A complete document that shows the tables of the given files, each put out at once: TeX has no room for many."""
+    """A complete document that shows the tables of the given files, each put out at once: TeX has no room for many.
+
+    Its bibliography is ``references.bib`` beside it.
+    """
     inputs = "\n\\clearpage\n".join(f"\\input{{{name}}}" for name in names)
     return (
         "\\documentclass[10pt]{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage[T1]{fontenc}\n\\usepackage{textcomp}\n"
         "\\usepackage[margin=1.5cm,a3paper]{geometry}\n\\usepackage{booktabs,siunitx,graphicx}\n"
-        f"\\begin{{document}}\n{inputs}\n\\end{{document}}\n"
+        f"\\begin{{document}}\n{inputs}\n\\clearpage\n"
+        "\\bibliographystyle{unsrt}\n\\bibliography{references}\n\\end{document}\n"
     )
-
-
-def bibtex(boards: Iterable[Board]) -> str:
-    """An entry for every method shown that has a reference; the entry's key is the method's name."""
-    entries = {}
-    for board in boards:
-        for method, table in board.tables.items():
-            facts = table.about.get("method", {})
-            name = re.sub(r"[^A-Za-z0-9-]", "", str(facts.get("name") or method.partition("@")[0]))
-            if name and name not in entries:
-                entries[name] = _bibtex_entry(name, facts)
-    return "\n".join(text for _, text in sorted(entries.items()) if text)
-
-
-def _bibtex_entry(name: str, facts: Mapping[str, Any]) -> str:
-    if facts.get("bibtex"):
-        return str(facts["bibtex"]).strip() + "\n"
-    if not facts.get("reference") and not facts.get("doi"):
-        return ""
-    fields = {"title": f"{{{_tex(str(facts.get('title') or name))}}}", "note": _tex(str(facts.get("reference") or ""))}
-    fields |= {"year": str(facts.get("year") or ""), "doi": str(facts.get("doi") or "")}
-    body = "".join(f"  {key} = {{{value}}},\n" for key, value in fields.items() if value)
-    return f"@misc{{{name},\n{body}}}\n"
-
-
-_TEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "—": "---"}
-_TEX |= {
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "±": r"$\pm$",
-    "·": r"$\cdot$",
-    "α": r"$\alpha$",
-    "†": r"\dag{}",
-    "‡": r"\ddag{}",
-}
-_TEX |= {"∞": r"$\infty$", "−": "-", "×": r"$\times$", "<": r"\textless{}", ">": r"\textgreater{}", "≥": r"$\geq$"}
-_TEX |= {character: f"\\{character}" for character in "&%$#_{}"}
-
-
-def _tex(text: str) -> str:
-    return "".join(_TEX.get(character, character) for character in " ".join(text.split()))
 
 
 def _latex_cell(cell: Cell) -> str:
@@ -92,10 +57,10 @@ def _latex_cell(cell: Cell) -> str:
     marks = ("\\dag" if cell.tied else "") + ("\\ddag" if cell.undefined else "")
     if plain and not cell.place and not marks and not cell.std:
         return cell.text
-    text = _tex(cell.text)
+    text = escaped(cell.text)
     text = {"best": f"\\textbf{{{text}}}", "second": f"\\underline{{{text}}}"}.get(cell.place, text)
     raised = f"\\rlap{{\\textsuperscript{{{marks}}}}}" if marks else ""
-    spread = f" $\\pm$ {_tex(cell.std)}" if cell.std else ""
+    spread = f" $\\pm$ {escaped(cell.std)}" if cell.std else ""
     return f"{{{text}{raised}{spread}}}"
 
 
@@ -110,7 +75,19 @@ def _latex_format(cells: Sequence[Cell]) -> str:
 
 
 def _latex_caption(board: Board, legend: Iterable[str]) -> str:
-    return _tex(f"{task_title(board)} fusion on {board.dataset}, profile {board.profile}. {' '.join(legend)}")
+    data = f"{escaped(board.dataset)}{_cite(references.of_data(board))}"
+    metrics = [
+        f"{escaped(board.column(m).short)}{_cite(e)}" for m in board.metrics if (e := references.of_metric(board, m))
+    ]
+    sources = f" Metrics: {', '.join(metrics)}." if metrics else ""
+    return (
+        f"{escaped(task_title(board))} fusion on {data}, profile {escaped(board.profile)}. {escaped(' '.join(legend))}"
+        f"{sources} Computed with fusionbench{_cite(references.itself())}."
+    )
+
+
+def _cite(entry: Entry | None) -> str:
+    return f"~\\cite{{{entry.key}}}" if entry else ""
 
 
 def _label(board: Board) -> str:
