@@ -126,7 +126,7 @@ def test_holm_by_hand() -> None:
     assert stats.holm(p) == pytest.approx([0.03, 0.06, np.nan, 0.06, 0.02], nan_ok=True)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=20)
 @given(
     st.integers(1, 30),
     st.integers(0, 2**32 - 1),
