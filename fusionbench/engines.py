@@ -345,7 +345,7 @@ def _cluster(where: str) -> Any:
     # A dead worker's unit comes back to us at once: it is tried alone, not on other workers until they are dead too.
     _extra("dask.config", "pip install dask distributed").set({"distributed.scheduler.allowed-failures": 0})
     return _extra("distributed", "pip install dask distributed").LocalCluster(
-        n_workers=_count(f"dask:{where}", where), threads_per_worker=1, dashboard_address=None, silence_logs=40
+        n_workers=_count(f"dask:{where}", where), threads_per_worker=1, dashboard_address=":0", silence_logs=40
     )
 
 

@@ -116,7 +116,7 @@ from fusionbench.methods import METHODS, MethodFacts
 def mine(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return SHARE * a + (1 - SHARE) * b
 """
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster:
         for share in ("0.25", "0.75"):
             plugin.write_text(text.replace("SHARE", share), encoding="utf-8")
             for engine, name in (("serial", "here"), (f"dask:{cluster.scheduler_address}", "there")):
