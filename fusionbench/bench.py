@@ -43,7 +43,6 @@ from fusionbench.work import (
     ScoreUnit,
     TaskRef,
     fuse_unit,
-    image_paths,
     plugin_source,
     score_unit,
 )
@@ -121,9 +120,13 @@ def run(
                 work = fuse_unit if isolate is None else fuse_isolated
                 with closing(workers.rows(work, units)) as rows:  # an interrupt must not leave a child behind
                     ledger.take_fused(rows, _stage(ref, "fusing"), total, notify)
-                images = {key: functools.partial(image_paths, results, key) for key in ledger.held}
+                images = {key: functools.partial(_files, results, key) for key in ledger.held}
                 _score(ledger, ref, ids[ref], images, scoring, workers, notify)
     return outcome
+
+
+def _files(results: Path, key: Key, pair: str) -> tuple[Path, Path]:
+    return key.image(results, pair), key.picture(results, pair)
 
 
 def _stage(ref: TaskRef, what: str) -> str:
@@ -220,7 +223,7 @@ def _check_name(name: str) -> None:
     """Whether somebody else's method can be kept under this name."""
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9 ._+@=,-]{0,78}[A-Za-z0-9._+@=,-])?", name):
         raise InputError(f"method name {name!r} cannot be a file name; use at most 80 letters, digits and . _ + @ -")
-    if name.partition("@")[0] in METHODS:
+    if Key("", "", name).method_name in METHODS:
         raise InputError(f"{name!r} is a method of the suite, whose scores would be overwritten; give another name")
 
 
@@ -383,7 +386,7 @@ def _stale(
 
 def _intact(results: Path, key: Key, pair: str, record: Mapping[str, Any]) -> bool:
     try:
-        return bool(pixel_digest(read_picture(image_paths(results, key, pair)[0]).pixels) == record["image"])
+        return bool(pixel_digest(read_picture(key.image(results, pair)).pixels) == record["image"])
     except (InputError, KeyError):
         return False
 

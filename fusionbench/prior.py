@@ -24,7 +24,7 @@ from fusionbench.errors import InputError
 from fusionbench.methods import create_method
 from fusionbench.pairs import UInt8, pixel_digest, read_picture, write_png
 from fusionbench.scores import Key, Table, read_table, write_json
-from fusionbench.work import TaskRef, image_paths
+from fusionbench.work import TaskRef
 
 CANDIDATES = ("cnn-fuse", "guided-filter", "cbf", "lp-sr", "laplacian", "dtcwt")
 SCORE = {"ssim": 2.0, "vif": 1.0, "qabf": 3.0}
@@ -82,7 +82,7 @@ def _choose(ref: TaskRef, keys: Sequence[Key], folder: Path, limit: int | None) 
         totals = {name: sum(SCORE[metric] * value for metric, value in of.items()) for name, of in scores.items()}
         chosen = max(totals, key=lambda name: totals[name])  # the first of the best
         table = next(t for t in tables if t.key.method == chosen)
-        source, target = image_paths(runs, table.key, pair)[0], target_path(folder, ref.name, pair)
+        source, target = table.key.image(runs, pair), target_path(folder, ref.name, pair)
         pixels = read_picture(source).grey
         if not target.is_file() or pixel_digest(read_picture(target).grey) != pixel_digest(pixels):
             write_png(target, pixels, durable=False)

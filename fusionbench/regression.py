@@ -18,7 +18,7 @@ from fusionbench.bench import Notify, Outcome, run
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
 from fusionbench.methods import METHODS
-from fusionbench.scores import Table, read_table
+from fusionbench.scores import Key, Table, read_table
 
 FIELDS = ("dataset", "task", "method", "pair", "metric", "value", "rtol")
 RTOL = 1e-4
@@ -123,8 +123,7 @@ def recompute(
 
 def _dataset(table: Table) -> str:
     """A data set and split as they are named on the command line: ``folders:mine``, ``phantom@train``."""
-    split = str(table.about["split"])
-    return table.task_name.partition("/")[0] + ("" if split == "test" else f"@{split}")
+    return table.task_name.partition("/")[0] + table.key.dataset.removeprefix(table.key.base)
 
 
 def recompute_locked(
@@ -134,17 +133,17 @@ def recompute_locked(
     now: list[Locked] = []
     for dataset in sorted({item.dataset for item in locked}):
         own = [item for item in locked if item.dataset == dataset]
-        base, _, split = dataset.partition("@")
+        place = Key(dataset, "")
         tasks = sorted({item.task for item in own})
         now += recompute(
             sorted({spec_of(item.method) for item in own}),
-            [f"{base}/{task}" for task in tasks],
+            [f"{place.base}/{task}" for task in tasks],
             sorted({item.metric for item in own}),
             max(len({item.pair for item in own if item.task == task}) for task in tasks),
             notify,
             results,
             data=data,
-            split=split or "test",
+            split=place.split,
         )
     return now
 
@@ -156,7 +155,8 @@ def spec_of(label: str) -> str:
     """
     if "~" in label:
         raise InputError(f"{label}: a setting that is a path or not plain text cannot be locked; lock the default")
-    return label if label in METHODS else label.replace("@", ":", 1)
+    key = Key("", "", label)
+    return label if label in METHODS or not key.settings else f"{key.method_name}:{key.settings}"
 
 
 def compare(locked: Sequence[Locked], now: Sequence[Locked]) -> list[Drift]:

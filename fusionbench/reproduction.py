@@ -48,14 +48,13 @@ def reproduce(
     ``images``: the folder of fused images, for a method that was run elsewhere. ``device``: that of the file unless given.
     Raises InputError when the file, the data or the method is not at hand.
     """
-    key, results = locate(path)
+    key, results = Key.locate(path)
     before = read_table(results, key)
     about = before.about
     if not before.pairs or "task" not in about:
         raise InputError(f"{path}: holds no scores; give the METHOD.json of a finished run")
     metrics, mask = _metrics(path, before)
     name, split = str(about["task"]["name"]), str(about.get("split", "test"))
-    flaw = key.dataset.partition("+")[2]
     options: dict[str, Any] = {"metrics": metrics, "data": data, "split": split, "mask": mask, "notify": notify}
     options["device"] = device or about.get("device", "auto")
     options["limit"] = _limit(path, TaskRef(name, tuple(data), split), before)
@@ -68,19 +67,10 @@ def reproduce(
         else:
             spec = str(about.get("spec") or about["method"]["name"])
             seed = int(about.get("seed", 0))
-            run([spec], [name], again, seed=seed, corrupt=[flaw] if flaw else [], engine=engine, **options)
+            run([spec], [name], again, seed=seed, corrupt=[key.flaw] if key.flaw else [], engine=engine, **options)
         after = read_table(again, key)
         same = key.csv(results).read_bytes() == key.csv(again).read_bytes()
     return _compare(before, after, same)
-
-
-def locate(path: Path) -> tuple[Key, Path]:
-    """``RESULTS/scores/DATASET/TASK/METHOD.json`` -> (key, RESULTS). Raises InputError for any other place."""
-    path = path.absolute()
-    parts = path.parts
-    if path.suffix != ".json" or len(parts) < 5 or parts[-4] != "scores" or not path.exists():
-        raise InputError(f"{path}: give a RESULTS/scores/DATASET/TASK/METHOD.json that exists")
-    return Key(parts[-3], parts[-2], path.stem), path.parents[3]
 
 
 def _metrics(path: Path, table: Table) -> tuple[list[str], str]:

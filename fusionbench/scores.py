@@ -43,11 +43,61 @@ class DamagedError(InputError):
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Key:
-    """Which table: ``harvard``, ``pet-mri``, ``laplacian@levels=5``."""
+    """Which table, and where it and its images are: ``dataset[@split][+flaw]/task/method[@settings]``.
+
+    ``phantom/ct-mri/laplacian@levels=5``, ``harvard@train/pet-mri/pca``, ``phantom+noise,sigma=0.05/pet-mri/dwt``. A split
+    other than the published test split is a data set of its own, and so are degraded inputs: their scores cannot mix.
+    ``method`` is "" where a data set and task are meant.
+    """
 
     dataset: str
     task: str
-    method: str
+    method: str = ""
+
+    @classmethod
+    def of(cls, task_name: str, *, split: str = "test", flaw: str = "", method: str = "") -> Key:
+        """Of a task as a command names it: ``folders:mine/pet-mri`` is kept as ``folders-mine``."""
+        dataset, _, task = task_name.replace(":", "-").partition("/")
+        dataset += "" if split == "test" else f"@{split}"
+        return cls(dataset + (f"+{flaw}" if flaw else ""), task, method)
+
+    @classmethod
+    def locate(cls, path: Path) -> tuple[Key, Path]:
+        """``RESULTS/scores/DATASET/TASK/METHOD.json`` -> (key, RESULTS). Raises InputError for any other place."""
+        path = path.absolute()
+        parts = path.parts
+        if path.suffix != ".json" or len(parts) < 5 or parts[-4] != "scores" or not path.exists():
+            raise InputError(f"{path}: give a RESULTS/scores/DATASET/TASK/METHOD.json that exists")
+        return cls(parts[-3], parts[-2], path.stem), path.parents[3]
+
+    @property
+    def flaw(self) -> str:
+        """How one source was degraded, "" for clean inputs."""
+        return self.dataset.partition("+")[2]
+
+    @property
+    def clean(self) -> Key:
+        """The same without the degradation."""
+        return dataclasses.replace(self, dataset=self.dataset.partition("+")[0])
+
+    @property
+    def base(self) -> str:
+        """The data set without split and degradation."""
+        return self.clean.dataset.partition("@")[0]
+
+    @property
+    def split(self) -> str:
+        return self.clean.dataset.partition("@")[2] or "test"
+
+    @property
+    def method_name(self) -> str:
+        """The method without its settings."""
+        return self.method.partition("@")[0]
+
+    @property
+    def settings(self) -> str:
+        """Settings that differ from the method's own, ``levels=5``; "" where none does."""
+        return self.method.partition("@")[2]
 
     def csv(self, results: Path) -> Path:
         return results / "scores" / self.dataset / self.task / f"{self.method}.csv"
@@ -59,7 +109,16 @@ class Key:
         return self.csv(results).with_name(f"{self.method}.journal")
 
     def fused(self, results: Path) -> Path:
+        """The folder of the images that were fused here."""
         return results / "fused" / self.dataset / self.task / self.method
+
+    def image(self, results: Path, pair: str) -> Path:
+        """The 8-bit luminance that is scored."""
+        return self.fused(results) / f"{pair}.png"
+
+    def picture(self, results: Path, pair: str) -> Path:
+        """The image in colour, for people."""
+        return self.fused(results) / "rgb" / f"{pair}.png"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -63,9 +63,7 @@ class TaskRef:
     def key(self, method: str) -> Key:
         """Where results are kept; a split other than "test" is a dataset of its own, and so are a degraded one and each of
         the user's: ``folders:mine`` is kept as ``folders-mine``."""
-        dataset, _, task = self.name.replace(":", "-").partition("/")
-        dataset += "" if self.split == "test" else f"@{self.split}"
-        return Key(dataset + (f"+{self.corrupt}" if self.corrupt else ""), task, method)
+        return Key.of(self.name, split=self.split, flaw=self.corrupt, method=method)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,10 +226,10 @@ def _fused_row(unit: FuseUnit, pair: Pair, result: Result) -> Row:
             trace="".join(traceback.format_exception(result)),
         )
     fused, seconds = result
-    path, rgb = image_paths(unit.results, unit.key, pair.id)
+    path = unit.key.image(unit.results, pair.id)
     record["image"] = write_png(path, fused, durable=False)  # its digest tells when it is damaged
     if pair.color is not None:
-        write_png(rgb, recolour(fused, pair.color), durable=False)
+        write_png(unit.key.picture(unit.results, pair.id), recolour(fused, pair.color), durable=False)
     return Row(unit.key, pair.id, record | {"seconds": round(seconds, 6)})
 
 
@@ -325,12 +323,6 @@ def import_plugins(sources: tuple[str, ...]) -> None:
             load_method(Path(source))
         else:
             import_module(source)
-
-
-def image_paths(results: Path, key: Key, pair: str) -> tuple[Path, Path]:
-    """(the 8-bit luminance that is scored, the recoloured picture for people)."""
-    folder = key.fused(results)
-    return folder / f"{pair}.png", folder / "rgb" / f"{pair}.png"
 
 
 @functools.lru_cache(maxsize=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,6 +124,20 @@ def test_the_allowed_imports_have_no_cycle() -> None:
 def test_what_reads_results_needs_no_torch() -> None:
     users = [where(p, n) for p in FILES if part_of(p) in NO_TORCH for m, n in imports(p) if m.split(".")[0] == "torch"]
     assert not users
+
+
+def test_names_of_results_are_taken_apart_by_their_owner_alone() -> None:
+    """``dataset@split+flaw``, ``method@settings`` and ``metric@convention+mask``: Key and Column in scores.py."""
+    parsing = re.compile(r"""(partition|split|index|find)\(\s*["'][@+]["']|["'][@+]["']\s+(not\s+)?in\b""")
+    tools = sorted((ROOT.parent / "tools").glob("*.py"))
+    wrong = [
+        f"{path.name}:{number}: {line.strip()}"
+        for path in [*FILES, *tools]
+        if path != ROOT / "scores.py"
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if parsing.search(line)
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

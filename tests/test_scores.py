@@ -314,3 +314,22 @@ def test_a_column_finds_its_fact_sheet() -> None:
     assert (Column.parse("sd", facts).describes, Column.parse("sd", facts).better) == (True, "higher")
     assert (Column.parse("sd+mask", facts).describes, Column.parse("sd+mask", facts).short) == (False, "own (mask)")
     assert (Column.parse("new@x").short, Column.parse("new@x").better) == ("NEW", "higher")
+
+
+def test_a_key_is_written_and_taken_apart() -> None:
+    key = Key.of("folders:mine/pet-mri", split="train", flaw="noise,sigma=0.1", method="dwt@levels=2")
+    assert key == Key("folders-mine@train+noise,sigma=0.1", "pet-mri", "dwt@levels=2")
+    assert (key.base, key.split, key.flaw) == ("folders-mine", "train", "noise,sigma=0.1")
+    assert (key.method_name, key.settings) == ("dwt", "levels=2")
+    assert key.clean == Key("folders-mine@train", "pet-mri", "dwt@levels=2")
+    plain = Key.of("phantom/ct-mri", method="pca")
+    assert plain == Key("phantom", "ct-mri", "pca") == plain.clean
+    assert (plain.base, plain.split, plain.flaw, plain.method_name, plain.settings) == (
+        "phantom",
+        "test",
+        "",
+        "pca",
+        "",
+    )
+    assert key.image(Path("r"), "p1") == Path("r/fused/folders-mine@train+noise,sigma=0.1/pet-mri/dwt@levels=2/p1.png")
+    assert plain.picture(Path("r"), "p1") == Path("r/fused/phantom/ct-mri/pca/rgb/p1.png")

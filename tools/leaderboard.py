@@ -103,7 +103,7 @@ def main(
         metrics = _held_metrics(results, held)
     if held:
         phantom &= any(key.dataset == "phantom" for key in held)
-        robustness &= any(key.dataset.startswith("phantom+") for key in held)
+        robustness &= any(key.base == "phantom" and key.flaw for key in held)
     options: dict[str, Any] = {"metrics": metrics, "limit": limit, "engine": engine}
     with tempfile.TemporaryDirectory(prefix="fusionbench-") as temporary, progress_bar() as notify:
         target = (work or Path(temporary)) if verify else results
@@ -140,7 +140,7 @@ def _held_methods(results: Path, keys: Sequence[Key]) -> list[str]:
 
 def _held_metrics(results: Path, keys: Sequence[Key]) -> list[str]:
     """The metrics that were asked for, also where a pair lacks what one needs."""
-    clean = [read_table(results, key).about for key in keys if "+" not in key.dataset]
+    clean = [read_table(results, key).about for key in keys if not key.flaw]
     return sorted({metric for about in clean for metric in about["metric_versions"]})
 
 

@@ -28,7 +28,7 @@ from fusionbench.report.boards import Board, make_boards, why_none
 from fusionbench.report.curves import csv_text, curves, panels
 from fusionbench.report.figures import Box, Shown
 from fusionbench.report.tables import COLUMNS, DEFAULT_COLUMNS, Cell, Line, Sheet
-from fusionbench.scores import read_metric_facts, read_results
+from fusionbench.scores import Key, read_metric_facts, read_results
 
 __all__ = ["COLUMNS", "DEFAULT_COLUMNS", "IMAGES", "Cell", "Line", "Sheet", "leaderboards", "write_report"]
 
@@ -96,7 +96,7 @@ def write_report(
     # Pairs and zoom are checked before the first write.
     grids = [_shown(board, results, data, pairs, images, zoom, tell) for board in steps]
     written = []
-    tabled = [board for board in boards if "+" not in board.dataset] or boards  # degraded inputs make curves
+    tabled = [board for board in boards if not board.place.flaw] or boards  # degraded inputs make curves
     for board in _counted(tabled, "report: tables", notify):
         written += _write_tables(board, boards, out, columns, std)
     written += _write_collections(tabled, out, columns, std)
@@ -136,10 +136,10 @@ def _boards(results: Path, methods: Sequence[str], metrics: Sequence[str], profi
 
 def _first_profiles(boards: Sequence[Board]) -> list[Board]:
     """The first board of every task; those of degraded inputs only where there is nothing else."""
-    first: dict[tuple[str, str], Board] = {}
+    first: dict[Key, Board] = {}
     for board in boards:
-        first.setdefault((board.dataset, board.task), board)
-    return [board for key, board in first.items() if "+" not in key[0]] or list(first.values())
+        first.setdefault(board.place, board)
+    return [board for place, board in first.items() if not place.flaw] or list(first.values())
 
 
 def _write_tables(board: Board, boards: Sequence[Board], out: Path, columns: Sequence[str], std: bool) -> list[Path]:
@@ -157,7 +157,7 @@ def _write_tables(board: Board, boards: Sequence[Board], out: Path, columns: Seq
 
 def _of_task(board: Board, boards: Sequence[Board]) -> list[Board]:
     """All boards of a board's task, one a profile."""
-    return [other for other in boards if (other.dataset, other.task) == (board.dataset, board.task)]
+    return [other for other in boards if other.place == board.place]
 
 
 def _write_collections(boards: Sequence[Board], out: Path, columns: Sequence[str], std: bool) -> list[Path]:

@@ -23,20 +23,20 @@ import pandas as pd
 
 from fusionbench import stats
 from fusionbench.errors import InputError
-from fusionbench.scores import FROM_IMAGES, Column, Table
+from fusionbench.scores import FROM_IMAGES, Column, Key, Table
 
 
 @dataclasses.dataclass(frozen=True)
 class Board:
     """One task under one profile. Frames have a row a method (``Table.key.method``) and a column a metric.
 
-    ``order``: contenders, best first; ``controls``: likewise by the rank they would have; ``apart``: method -> why it is
-    not ranked. ``pairs``: the common pairs; ``total``: all pairs of the task. ``means``, ``stds`` (n - 1), ``ranks`` and
-    ``undefined`` (NaN counts) are over the common pairs. ``scores``: metric -> frame of common pairs x ranked methods.
+    ``place``: data set and task. ``order``: contenders, best first; ``controls``: likewise by the rank they would have;
+    ``apart``: method -> why it is not ranked. ``pairs``: the common pairs; ``total``: all pairs of the task. ``means``,
+    ``stds`` (n - 1), ``ranks`` and ``undefined`` (NaN counts) are over the common pairs. ``scores``: metric -> frame of
+    common pairs x ranked methods.
     """
 
-    dataset: str
-    task: str
+    place: Key
     profile: str
     title: str
     metrics: list[str]
@@ -57,6 +57,15 @@ class Board:
     borda: pd.Series
     wins: pd.Series
     notes: list[str]
+
+    @property
+    def dataset(self) -> str:
+        """The data set as results name it, with split and degradation."""
+        return self.place.dataset
+
+    @property
+    def task(self) -> str:
+        return self.place.task
 
     @property
     def ranked(self) -> list[str]:
@@ -90,7 +99,7 @@ class Board:
         """The title of a method, made unique on this board by its file name where two share one."""
         title = self.tables[method].name
         shared = sum(table.name == title for table in self.tables.values()) > 1
-        settings = method.partition("@")[2]
+        settings = self.tables[method].key.settings
         return f"{title} ({settings or method})" if shared or settings else title
 
     def origin(self, method: str) -> str:
@@ -149,7 +158,7 @@ class Tests:
 
     ``blocks``: mean rank over the core metrics within each pair. ``pairwise``: Wilcoxon on ``blocks``, Holm over all
     comparisons. ``tied``: metric -> contenders not shown to differ from the best one (Holm over the comparisons with it);
-    "" stands for the mean rank: contenders that ``pairwise`` does not tell from the first in order.
+    ``tied_first``: contenders that ``pairwise`` does not tell from the first by mean rank, that one first.
     """
 
     blocks: pd.DataFrame
@@ -157,6 +166,7 @@ class Tests:
     nemenyi: stats.Nemenyi | str
     pairwise: pd.DataFrame
     tied: Mapping[str, list[str]]
+    tied_first: list[str]
     bootstrap: stats.Bootstrap | str
 
 
@@ -182,8 +192,9 @@ def make_boards(
     profiles = _known("profile", profiles, facts["profiles"])
     chosen = [t for t in tables if not methods or t.key.method in methods or t.name in methods]
     boards = []
-    for dataset, task in sorted({(t.key.dataset, t.key.task) for t in chosen}, key=_dataset_order):
-        own = {t.key.method: t for t in chosen if (t.key.dataset, t.key.task) == (dataset, task)}
+    places = {Key(t.key.dataset, t.key.task) for t in chosen}
+    for place in sorted(places, key=lambda key: (bool(key.flaw), key)):
+        own = {t.key.method: t for t in chosen if Key(t.key.dataset, t.key.task) == place}
         present = _present(own.values())
         found = _profiles(own.values(), facts, profiles)
         singles = dict.fromkeys([*_singles(own.values(), facts), *(m for m in beside if m in present)])
@@ -193,10 +204,10 @@ def make_boards(
             # What was scored inside a mask stands beside a profile inside it, where there is one.
             shown += [m for m in singles if m not in shown and _home(m, masks) == mask]
             if metrics:
-                inside = [m if "+" in m else str(Column.parse(m).inside(mask)) for m in metrics]
+                inside = [m if Column.parse(m).mask else str(Column.parse(m).inside(mask)) for m in metrics]
                 shown = [m for m in inside if m in present]
             if shown:
-                boards.append(_make_board(dataset, task, name, title, shown, core, facts["metrics"], own))
+                boards.append(_make_board(place, name, title, shown, core, facts["metrics"], own))
     return boards
 
 
@@ -248,8 +259,7 @@ def narrowed(board: Board, methods: Sequence[str], pairs: Sequence[str]) -> Boar
     """The same board over some of its methods and pairs alone: their means, and their ranks among themselves."""
     tables = {m: board.tables[m] for m in methods}
     few = {m: dataclasses.replace(t, pairs={pair: t.pairs[pair] for pair in pairs}) for m, t in tables.items()}
-    names = (board.dataset, board.task, board.profile, board.title)
-    return _make_board(*names, board.metrics, board.core, board.facts, few)
+    return _make_board(board.place, board.profile, board.title, board.metrics, board.core, board.facts, few)
 
 
 def acronym(title: str) -> str:
@@ -267,10 +277,6 @@ def _known(kind: str, wanted: Sequence[str], known: Iterable[str], remedy: str =
                 f"{kind} {name!r} is not in these results; there are: {', '.join(sorted(spelled.values()))}{remedy}"
             )
     return [name if name in spelled.values() else spelled[name.lower()] for name in wanted]
-
-
-def _dataset_order(pair: tuple[str, str]) -> tuple[bool, str, str]:
-    return ("+" in pair[0], *pair)
 
 
 def _profiles(
@@ -296,8 +302,7 @@ def _profiles(
 
 
 def _make_board(
-    dataset: str,
-    task: str,
+    place: Key,
     profile: str,
     title: str,
     metrics: list[str],
@@ -329,8 +334,7 @@ def _make_board(
     full = means.where(undefined == 0)
     order = sorted(contenders, key=lambda m: (mean_rank[m], tables[m].name, m))
     board = Board(
-        dataset=dataset,
-        task=task,
+        place=place,
         profile=profile,
         title=title,
         metrics=metrics or wanted,
@@ -411,7 +415,6 @@ def _run_tests(board: Board) -> Tests:
     blocks = stats.pair_ranks({m: own[m] for m in board.core}, better)
     tied = {metric: stats.tied_with_best(own[metric], better[metric]) for metric in own if board.pairs}
     pairwise = stats.pairwise(blocks, "lower")
-    tied[""] = _tied_with_first(board.order, pairwise)
     ranked = {metric: board.scores[metric][board.ranked] for metric in board.scores}
     intervals: stats.Bootstrap | str = "no method is ranked"
     if board.order:
@@ -422,6 +425,7 @@ def _run_tests(board: Board) -> Tests:
         nemenyi=stats.nemenyi(blocks),
         pairwise=pairwise,
         tied=tied,
+        tied_first=_tied_with_first(board.order, pairwise),
         bootstrap=intervals,
     )
 

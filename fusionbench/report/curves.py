@@ -23,8 +23,8 @@ def curves(board: Board, boards: Sequence[Board]) -> list[dict[str, Any]]:
     """
     kinds: dict[tuple[str, str, str, str], dict[float, Board]] = {}
     for other in boards:
-        base, _, change = other.dataset.partition("+")
-        if change and base == board.dataset and (other.task, other.profile) == (board.task, board.profile):
+        change = other.place.flaw
+        if change and other.place.clean == board.place and other.profile == board.profile:
             about = next(iter(other.tables.values())).about.get("corruption", {})
             source = "a" if about.get("input") == "a" else "b"
             title = f"{about.get('title', change)}, {source_names(board)['ab'.index(source)]}"

@@ -27,6 +27,7 @@ from fusionbench.report import conventions, figures, sources
 from fusionbench.report.boards import Board, acronym
 from fusionbench.report.curves import curves
 from fusionbench.report.tables import p_text, quantity, summary, task_title, verdict
+from fusionbench.scores import Key
 
 SCRIPTS = ("core.js", "table.js", "details.js", "compare.js", "charts.js", "statistics.js", "main.js")
 BUDGET = 4_800_000
@@ -46,10 +47,10 @@ def write(
 
     ``notify`` is called with (tasks done, all tasks).
     """
-    groups: dict[tuple[str, str], list[Board]] = {}
+    groups: dict[Key, list[Board]] = {}
     for board in boards:
-        groups.setdefault((board.dataset, board.task), []).append(board)
-    whole = {key: own for key, own in groups.items() if "+" not in key[0]} or groups
+        groups.setdefault(board.place, []).append(board)
+    whole = {place: own for place, own in groups.items() if not place.flaw} or groups
     tasks: list[dict[str, Any]] = []
     for own in whole.values():
         notify(len(tasks), len(whole))
@@ -124,7 +125,7 @@ def _profile_data(board: Board) -> dict[str, Any]:
         row: dict[str, Any] = {"rank": round(float(board.mean_rank[method]), 4)}
         if contender:
             row |= {"borda": _round(board.borda[method]), "wins": _round(board.wins[method])}
-            row["tied"] = method in tests.tied[""]
+            row["tied"] = method in tests.tied_first
             if not isinstance(tests.bootstrap, str):
                 row["interval"] = [
                     _round(side[method]) for side in (tests.bootstrap.rank_low, tests.bootstrap.rank_high)

@@ -21,17 +21,16 @@ PRIVATE = ("harvard",)
 
 def private(board: Board) -> bool:
     """Whether a board's images may not be passed on."""
-    return board.dataset.partition("+")[0].partition("@")[0] in PRIVATE
+    return board.place.base in PRIVATE
 
 
 def available(board: Board, data: Sequence[Path]) -> Task | str:
     """The task behind a board, or the reason why its images cannot be shown."""
-    if "+" in board.dataset:
+    if board.place.flaw:
         return "degraded inputs are not stored"
-    split = board.dataset.partition("@")[2]
     name = next(iter(board.tables.values())).task_name
     try:
-        task = create_task(name, data=data, split=split or "test")
+        task = create_task(name, data=data, split=board.place.split)
         known = set(task.ids())
     except InputError as error:
         return str(error)
@@ -64,7 +63,7 @@ def _fused(board: Board, results: Path, method: str, pair: str) -> NDArray[np.ui
     table = board.tables[method]
     record = table.pairs[pair]
     # An image that was made elsewhere is recorded by its path: below the results where it was copied, else absolute.
-    path = results / record["path"] if "path" in record else table.key.fused(results) / f"{pair}.png"
+    path = results / record["path"] if "path" in record else table.key.image(results, pair)
     return _read(path, str(record.get("image")))
 
 

@@ -164,7 +164,7 @@ def verdict(board: Board, siblings: Sequence[Board] = ()) -> list[str]:
         f"{where}, {board.name(best)} is best: mean rank {board.mean_rank[best]:.2f} "
         f"among {_count(len(board.order), 'method')} under profile {board.profile}, {_sample(board)}."
     ]
-    others = [board.name(m) for m in board.tests.tied[""][1:]]
+    others = [board.name(m) for m in board.tests.tied_first[1:]]
     few = board.cases_known and len(set(board.clusters)) < len(board.pairs)
     but = (
         f" (counting pairs as independent, which slices of {_count(len(set(board.clusters)), 'case')} are not)"
@@ -288,7 +288,9 @@ def csv_text(board: Board) -> str:
         row += [facts.get("family", ""), len(board.pairs), len(board.tables[method].errors()), board.mean_rank[method]]
         known = contender and not isinstance(intervals, str)
         row += [intervals.rank_low[method], intervals.rank_high[method]] if known else ["", ""]  # type: ignore[union-attr]
-        row += [board.borda[method], board.wins[method], method in board.tests.tied[""]] if contender else ["", "", ""]
+        row += (
+            [board.borda[method], board.wins[method], method in board.tests.tied_first] if contender else ["", "", ""]
+        )
         row += [board.seconds(method)] + [board.cost(method, w) for w in ("parameters", "flops", "peak_memory")]
         for metric in board.metrics:
             row += [board.means.loc[method, metric], board.stds.loc[method, metric]]
@@ -348,7 +350,7 @@ def _column(board: Board, name: str, method: str, tests: bool) -> Cell:
         ranks = sorted({round(board.mean_rank[m], 9) for m in board.order})
         value = board.mean_rank[method]
         level = ranks.index(round(value, 9)) if contender else -1
-        tied = tests and contender and method in board.tests.tied[""] and level != 0
+        tied = tests and contender and method in board.tests.tied_first and level != 0
         place = {0: "best", 1: "second"}.get(level, "") if len(board.order) > 1 else ""
         return Cell(f"{value:.2f}", place, tied)
     if name == "interval":
