@@ -18,8 +18,8 @@ import torch
 
 from fusionbench.datasets import create_task
 from fusionbench.methods._learned import shipped
-from fusionbench.methods.diffif.checkpoints import load_model
 from fusionbench.methods.diffif.method import DiffIFMethod
+from fusionbench.methods.diffif.spec import SPEC
 from fusionbench.metrics import evaluate
 from fusionbench.pairs import Pair, to_uint8
 
@@ -36,7 +36,7 @@ def phantom_pairs(count: int) -> list[Pair]:
 
 def held_out_pairs(data: Path, weights: Path, count: int) -> list[Pair]:
     """`count` Harvard training pairs a task, evenly over the cases that the weights' card says were held out."""
-    cases = load_model(weights)[1]["validation_cases"]
+    cases = SPEC.load(weights)[1]["validation_cases"]
     chosen: list[Pair] = []
     for name in TASKS:
         task = create_task(f"harvard/{name}", data=[data], split="train")

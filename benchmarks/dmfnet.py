@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from fusionbench.datasets import create_task
+from fusionbench.methods._learned import shipped
 from fusionbench.methods._sr3 import add_noise
-from fusionbench.methods.dmfnet.checkpoints import load_model
-from fusionbench.methods.dmfnet.method import DMFNetMethod, shipped_weights
+from fusionbench.methods.dmfnet.method import DMFNetMethod
 from fusionbench.methods.dmfnet.model import DMFNet, Noise, draw_noise
+from fusionbench.methods.dmfnet.spec import SPEC
 
 
 def straightforward(model: DMFNet, a: Tensor, b: Tensor, noise: Noise) -> Tensor:
@@ -52,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--weights", type=Path, default=shipped_weights())
+    parser.add_argument("--weights", type=Path, default=shipped("dmfnet"))
     parser.add_argument("--threads", type=int)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options = parser.parse_args()
@@ -67,7 +68,7 @@ def main() -> None:
     a, b = (
         image.tile(1, 1, times, times)[..., : options.size, : options.size].to(device).contiguous() for image in (a, b)
     )
-    plain = load_model(options.weights)[0].eval().requires_grad_(False).to(device)
+    plain = SPEC.load(options.weights)[0].eval().requires_grad_(False).to(device)
 
     with torch.inference_mode():
 

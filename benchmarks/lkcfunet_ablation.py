@@ -22,9 +22,8 @@ import torch
 
 from fusionbench.cli.train import DEFAULT_VALIDATION, harvard_pairs
 from fusionbench.files import write_bytes, write_text
-from fusionbench.methods.lkcfunet.checkpoints import load_model
 from fusionbench.methods.lkcfunet.network import Kernel, Normalisation, fuse
-from fusionbench.methods.lkcfunet.train import train_stages
+from fusionbench.methods.lkcfunet.spec import SPEC
 from fusionbench.metrics import PROFILES, evaluate
 from fusionbench.pairs import to_uint8
 from fusionbench.training import Split, TrainingPair, split_by_case
@@ -54,8 +53,7 @@ def train_one(out: Path, split: Split, network: dict[str, Any], steps: int, seed
     file = out / "lkcfunet.safetensors"
     if not file.is_file():
         settings = {"steps": steps, "batch": 4, "seed": seed, "validate_every": steps}
-        train_stages(
-            "all",
+        SPEC.train(
             Split(split.train, some_of_each_task(split.validation, 4)),
             out,
             overrides=settings,
@@ -70,7 +68,7 @@ def score_one(out: Path, file: Path, pairs: Sequence[TrainingPair]) -> dict[str,
     """Means of the core metrics over the pairs, kept in ``scores.json`` beside the weights."""
     kept = out / "scores.json"
     if not kept.is_file():
-        network = load_model(file)[0].eval().requires_grad_(False)
+        network = SPEC.load(file)[0].eval().requires_grad_(False)
         rows = []
         with torch.inference_mode():
             for pair in pairs:

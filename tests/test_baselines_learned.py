@@ -66,16 +66,15 @@ def test_unfolded_codes_are_sparse_and_leave_the_rest_told():
 
 @pytest.mark.parametrize("package", METHODS_BY_PACKAGE)
 def test_training_writes_weights_that_the_method_loads(package, tmp_path):
-    trainer = importlib.import_module(f"fusionbench.methods.{package}.train")
+    spec = METHODS[METHODS_BY_PACKAGE[package]].factory.spec()
     split = pairs()
     overrides = {"steps": 12, "batch": 2, "crop": 24, "validate_every": 6, "lr": 5e-3}
-    file = trainer.train_stages("all", split, tmp_path / "run", overrides=overrides, card={"commit": "x"})
+    file = spec.train(split, tmp_path / "run", overrides=overrides, card={"commit": "x"})
     log = (tmp_path / "run" / "log.csv").read_text().splitlines()
     losses = [float(line.split(",")[3]) for line in log[1:]]
     assert len(losses) == 12
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
-    spec = f"{METHODS_BY_PACKAGE[package]}:weights={file}"
-    method = create_method(spec).method
+    method = create_method(f"{METHODS_BY_PACKAGE[package]}:weights={file}").method
     method.prepare(torch.device("cpu"))
     fused = method.fuse(torch.rand(2, 1, 20, 24), torch.rand(2, 1, 20, 24), torch.Generator())
     assert fused.shape == (2, 1, 20, 24)
@@ -85,10 +84,10 @@ def test_training_writes_weights_that_the_method_loads(package, tmp_path):
 
 @pytest.mark.parametrize("package", METHODS_BY_PACKAGE)
 def test_training_refuses_what_it_does_not_have(package, tmp_path):
-    trainer = importlib.import_module(f"fusionbench.methods.{package}.train")
-    for options in ({"preset_name": "paper"}, {"loss": {"gradient": 2.0}}):
+    spec = METHODS[METHODS_BY_PACKAGE[package]].factory.spec()
+    for options in ({"preset": "paper"}, {"loss": {"gradient": 2.0}}):
         with pytest.raises(InputError, match="leave"):
-            trainer.train_stages("all", pairs(), tmp_path, **options)
+            spec.train(pairs(), tmp_path, **options)
 
 
 @pytest.mark.parametrize("package", METHODS_BY_PACKAGE)
@@ -106,7 +105,6 @@ def test_shipped_weights_are_small_and_carry_a_card(package):
 
 
 def test_weights_of_another_method_are_refused(tmp_path):
-    trainer = importlib.import_module("fusionbench.methods.cnnfuse.train")
-    file = trainer.train_stages("all", pairs(), tmp_path, overrides={"steps": 1, "batch": 1, "crop": 24})
+    file = METHODS["cnn-fuse"].factory.spec().train(pairs(), tmp_path, overrides={"steps": 1, "batch": 1, "crop": 24})
     with pytest.raises(InputError, match="holds weights of 'cnnfuse'"):
         create_method(f"densefuse:weights={file}").method.prepare(torch.device("cpu"))

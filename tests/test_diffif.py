@@ -11,7 +11,6 @@ from fusionbench.contracts import method_checks
 from fusionbench.errors import InputError
 from fusionbench.methods._losses import directional_gradient
 from fusionbench.methods._sr3 import ConditionalUNet, add_noise, sqrt_alpha_bar
-from fusionbench.methods.diffif.checkpoints import convert_published, load_model, save_model
 from fusionbench.methods.diffif.losses import (
     LossWeights,
     loss_terms,
@@ -28,7 +27,8 @@ from fusionbench.methods.diffif.model import (
     sample_steps,
     sampling_times,
 )
-from fusionbench.methods.diffif.train import DiffIFRecipe, loss_preset, train_stages
+from fusionbench.methods.diffif.recipe import DiffIFRecipe, loss_preset
+from fusionbench.methods.diffif.spec import SPEC
 from fusionbench.training import Settings, TrainingPair, save_weights, split_by_case, train
 from tests.networks import count, prepared, random_pairs, read_golden, seeded
 
@@ -175,7 +175,7 @@ def weights(tmp_path_factory, published):
     model = DiffIF(TINY)
     model.load_state_dict(published)
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_model(path, model, TINY, {"trained_by": "chance"})
+    SPEC.save(path, model, TINY, {"trained_by": "chance"})
     return path
 
 
@@ -235,8 +235,8 @@ def test_bf16_is_close_to_float32(weights):
 def test_published_file_is_converted_by_key(published, tiny, tmp_path):
     file, out = tmp_path / "MIF_weights_gen.pth", tmp_path / "out.safetensors"
     torch.save({**published, "betas": torch.zeros(1000)}, file)
-    convert_published([file], out, TINY)
-    model, card = load_model(out)
+    SPEC.convert_published([file], out, TINY)
+    model, card = SPEC.load(out)
     for name, value in tiny.state_dict().items():
         assert torch.equal(model.state_dict()[name], value), name
     assert card["files"] == ["MIF_weights_gen.pth"]
@@ -245,12 +245,12 @@ def test_published_file_is_converted_by_key(published, tiny, tmp_path):
     del foreign["refinement_fn.output.weight"]
     torch.save(foreign, file)
     with pytest.raises(InputError) as error:
-        convert_published([file], tmp_path / "out2.safetensors", TINY)
+        SPEC.convert_published([file], tmp_path / "out2.safetensors", TINY)
     for part in ("missing refinement_fn.output", "extra optimizer", "denoise_fn.downs.0.bias is (3,), must be (8,)"):
         assert part in str(error.value)
     assert not (tmp_path / "out2.safetensors").exists()
     with pytest.raises(InputError, match="2 files for diffif"):
-        convert_published([file, file], out, TINY)
+        SPEC.convert_published([file, file], out, TINY)
 
 
 def test_missing_and_foreign_weights_are_told(weights, tmp_path):
@@ -261,7 +261,7 @@ def test_missing_and_foreign_weights_are_told(weights, tmp_path):
     with pytest.raises(InputError, match="does not describe this network"):
         method(foreign)
     with pytest.raises(InputError, match="give its own --preset"):
-        load_model(weights, PRESETS["paper"])
+        SPEC.load(weights, PRESETS["paper"])
 
 
 def test_settings_that_make_no_sense_are_refused():
@@ -304,15 +304,15 @@ def test_training_writes_weights_that_training_can_start_from(tmp_path, monkeypa
     monkeypatch.setitem(PRESETS, "compact", TINY)
     split = split_by_case(some_pairs(), ["pet-mri/3"])
     few = {"precision": "no", "steps": 1, "batch": 2, "crop": 64}
-    file = train_stages("all", split, tmp_path / "first", overrides=few)
-    model, card = load_model(file, TINY)
-    assert card["settings"]["steps"] == 1
+    file = SPEC.train(split, tmp_path / "first", overrides=few)
+    model, card = SPEC.load(file, TINY)
+    assert card["train"]["steps"] == 1
     assert card["train_pairs"] == {"pet-mri": 3}
-    further, card = load_model(train_stages("all", split, tmp_path / "second", overrides=few, start=file))
+    further, card = SPEC.load(SPEC.train(split, tmp_path / "second", overrides=few, start=file))
     assert card["started_from"]["train_pairs"] == {"pet-mri": 3}
     assert not torch.equal(model.refinement_fn.output.weight, further.refinement_fn.output.weight)
     wider = {"width": 12}
-    assert load_model(train_stages("all", split, tmp_path / "wide", overrides=few, network=wider))[1]["preset"] == {
+    assert SPEC.load(SPEC.train(split, tmp_path / "wide", overrides=few, network=wider))[1]["preset"] == {
         **dataclasses.asdict(TINY),
         **wider,
     }
@@ -321,8 +321,8 @@ def test_training_writes_weights_that_training_can_start_from(tmp_path, monkeypa
 def test_training_refuses_what_it_cannot_use(tmp_path):
     split = split_by_case([dataclasses.replace(pair, target=None) for pair in some_pairs()], [])
     with pytest.raises(InputError, match="prior fused images"):
-        train_stages("all", split, tmp_path)
-    with pytest.raises(InputError, match="stage 'fuse'"):
-        train_stages("fuse", split, tmp_path)
+        SPEC.train(split, tmp_path)
+    with pytest.raises(InputError, match="one stage"):
+        SPEC.train(split, tmp_path, stage="fuse")
     with pytest.raises(InputError, match="no loss term 'sharpness'"):
-        train_stages("all", split_by_case(some_pairs(), []), tmp_path, loss={"sharpness": 1.0})
+        SPEC.train(split_by_case(some_pairs(), []), tmp_path, loss={"sharpness": 1.0})

@@ -6,7 +6,6 @@ import torch
 from fusionbench.errors import InputError
 from fusionbench.methods._learned import pad_to_multiple
 from fusionbench.methods._sr3 import add_noise, sqrt_alpha_bar
-from fusionbench.methods.dmfnet.checkpoints import convert_published, load_model, save_model
 from fusionbench.methods.dmfnet.losses import fusion_loss
 from fusionbench.methods.dmfnet.method import DMFNetMethod
 from fusionbench.methods.dmfnet.model import (
@@ -19,6 +18,7 @@ from fusionbench.methods.dmfnet.model import (
     decoder_maps,
     draw_noise,
 )
+from fusionbench.methods.dmfnet.spec import SPEC
 from fusionbench.methods.dmfnet.tiling import run_tiled
 from fusionbench.training import save_weights
 from tests.networks import count, prepared, random_pairs, read_golden, seeded
@@ -95,7 +95,7 @@ def test_parameter_counts_of_the_published_size():
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory, tiny):
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_model(path, tiny, TINY, {"trained_by": "chance"})
+    SPEC.save(path, tiny, TINY, {"trained_by": "chance"})
     return path
 
 
@@ -175,8 +175,8 @@ def test_published_files_are_converted_by_key(golden, tiny, tmp_path):
     fusion = {k.removeprefix("head/"): v for k, v in golden.items() if k.startswith("head/")}
     torch.save(denoiser, tmp_path / "gen.pth")
     torch.save(fusion, tmp_path / "fusion.pth")
-    convert_published([tmp_path / "gen.pth", tmp_path / "fusion.pth"], tmp_path / "out.safetensors", TINY)
-    model, card = load_model(tmp_path / "out.safetensors")
+    SPEC.convert_published([tmp_path / "gen.pth", tmp_path / "fusion.pth"], tmp_path / "out.safetensors", TINY)
+    model, card = SPEC.load(tmp_path / "out.safetensors")
     for name, value in tiny.state_dict().items():
         assert torch.equal(model.state_dict()[name], value), name
     assert card["files"] == ["gen.pth", "fusion.pth"]
@@ -185,7 +185,7 @@ def test_published_files_are_converted_by_key(golden, tiny, tmp_path):
     denoiser["optimizer"] = denoiser.pop("denoise_fn.final_conv.block.3.bias")
     torch.save(denoiser, tmp_path / "gen.pth")
     with pytest.raises(InputError) as error:
-        convert_published([tmp_path / "gen.pth", tmp_path / "fusion.pth"], tmp_path / "out2.safetensors", TINY)
+        SPEC.convert_published([tmp_path / "gen.pth", tmp_path / "fusion.pth"], tmp_path / "out2.safetensors", TINY)
     for part in (
         "missing final_conv.block.3.bias",
         "extra (no prefix) optimizer",

@@ -12,11 +12,10 @@ from fusionbench.cli import main
 from fusionbench.contracts import method_checks
 from fusionbench.errors import InputError
 from fusionbench.methods._losses import gaussian_ssim
-from fusionbench.methods.lkcfunet.checkpoints import convert_published, load_model, save_model
 from fusionbench.methods.lkcfunet.fourier import LargeConv2d, fourier_conv
 from fusionbench.methods.lkcfunet.losses import fusion_loss
 from fusionbench.methods.lkcfunet.network import PRESETS, Network, Preset
-from fusionbench.methods.lkcfunet.train import train_stages
+from fusionbench.methods.lkcfunet.spec import SPEC
 from fusionbench.training import Split, TrainingPair, load_strict, save_weights
 from tests.networks import prepared, random_pairs, read_golden
 
@@ -170,7 +169,7 @@ def test_dropped_branches_keep_their_mean():
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory, tiny):
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_model(path, tiny, TINY, {"trained_by": "chance"})
+    SPEC.save(path, tiny, TINY, {"trained_by": "chance"})
     return path
 
 
@@ -209,8 +208,8 @@ def test_bf16_is_close_to_float32(weights):
 
 def test_published_file_is_converted_by_key(published, tiny, tmp_path):
     torch.save(published, tmp_path / "best_MIF.pth")
-    convert_published([tmp_path / "best_MIF.pth"], tmp_path / "out.safetensors", TINY)
-    network, card = load_model(tmp_path / "out.safetensors", TINY)
+    SPEC.convert_published([tmp_path / "best_MIF.pth"], tmp_path / "out.safetensors", TINY)
+    network, card = SPEC.load(tmp_path / "out.safetensors", TINY)
     for name, value in tiny.state_dict().items():
         assert torch.equal(network.state_dict()[name], value), name
     assert card["files"] == ["best_MIF.pth"]
@@ -219,7 +218,7 @@ def test_published_file_is_converted_by_key(published, tiny, tmp_path):
     broken["optimizer"] = broken.pop("model.final_conv.block.3.bias")
     torch.save(broken, tmp_path / "bad.pth")
     with pytest.raises(InputError) as error:
-        convert_published([tmp_path / "bad.pth"], tmp_path / "bad.safetensors", TINY)
+        SPEC.convert_published([tmp_path / "bad.pth"], tmp_path / "bad.safetensors", TINY)
     for part in ("missing final_conv.block.3.bias", "extra (no prefix) optimizer", "is (3,), must be (4,)"):
         assert part in str(error.value)
     assert not (tmp_path / "bad.safetensors").exists()
@@ -235,7 +234,7 @@ def test_published_files_are_imported_from_the_command_line(published, tmp_path)
     done = weights_import(file, "--method", "lkcfunet", "--preset", "compact")
     assert done.exit_code == 0, done.output
     assert f"-m lkcfunet:weights={out}" in done.output
-    load_model(out, PRESETS["compact"])
+    SPEC.load(out, PRESETS["compact"])
     for arguments, message in (
         ((file,), "1 files for dmfnet"),
         ((file, file, "--method", "lkcfunet"), "2 files for lkcfunet"),
@@ -259,7 +258,7 @@ def test_missing_damaged_and_foreign_weights_are_told(weights, tmp_path):
         with pytest.raises(InputError, match="does not describe this network"):
             method(damaged)
     with pytest.raises(InputError, match="not of"):
-        load_model(weights, PRESETS["paper"])
+        SPEC.load(weights, PRESETS["paper"])
 
 
 def some_pairs(count=4, size=48):
@@ -270,16 +269,14 @@ def some_pairs(count=4, size=48):
 
 def trained(out, start=None, resume=False, **changes):
     overrides = {"steps": 6, "batch": 2, "crop": 44, "validate_every": 3, "precision": "no", **changes}
-    return train_stages(
-        "all", some_pairs(), out, network={"inner": "2"}, overrides=overrides, start=start, resume=resume
-    )
+    return SPEC.train(some_pairs(), out, network={"inner": "2"}, overrides=overrides, start=start, resume=resume)
 
 
 def test_training_lowers_the_loss_and_its_file_is_loaded(tmp_path):
     file = trained(tmp_path / "run", steps=40, lr=3e-3)
     losses = np.loadtxt(tmp_path / "run" / "log.csv", delimiter=",", skiprows=1)[:, 3]
     assert losses[-5:].mean() < losses[:5].mean()
-    network, card = load_model(file, dataclasses.replace(PRESETS["compact"], inner=2))
+    network, card = SPEC.load(file, dataclasses.replace(PRESETS["compact"], inner=2))
     assert card["loss"]["fidelity"] == 0.5
     assert card["train"]["steps"] == 40
     assert not torch.equal(network.IN_conv[0].running_mean, torch.zeros(2))
@@ -295,18 +292,18 @@ def test_crop_too_small_for_the_loss_is_refused(tmp_path):
 def test_training_goes_on_from_weights_and_refuses_what_it_does_not_have(tmp_path):
     first = trained(tmp_path / "first", steps=1)
     second = trained(tmp_path / "second", start=first, steps=1)
-    assert load_model(second)[1]["started_from"]["train"]["steps"] == 1
+    assert SPEC.load(second)[1]["started_from"]["train"]["steps"] == 1
     for options, message in (
         ({"loss": {"sharpness": 1}}, "no loss term 'sharpness'"),
         ({"loss": {"gradient": "much"}}, "give a value of type float"),
         ({"network": {"depth": 3}}, "no network setting 'depth'"),
         ({"network": {"normalisation": "layer"}}, "normalisation is 'layer'"),
         ({"network": {"inner": 5}}, "even number"),
-        ({"preset_name": "huge"}, "unknown preset"),
+        ({"preset": "huge"}, "unknown preset"),
         ({"start": first}, "give its own --preset and --network"),
     ):
         with pytest.raises(InputError, match=message):
-            train_stages("all", some_pairs(), tmp_path / "third", **options)
+            SPEC.train(some_pairs(), tmp_path / "third", **options)
     with pytest.raises(InputError, match="one stage"):
-        train_stages("fuse", some_pairs(), tmp_path / "third")
+        SPEC.train(some_pairs(), tmp_path / "third", stage="fuse")
     assert not (tmp_path / "third").exists()

@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 from fusionbench.datasets import create_task
 from fusionbench.errors import InputError
 from fusionbench.methods import create_method
-from fusionbench.methods.dmfnet.checkpoints import save_unet
+from fusionbench.methods.dmfnet.spec import DENOISE, SPEC
 from fusionbench.pairs import pixel_digest
 from fusionbench.training import Split, TrainingPair, Trial, load_weights
 from tests.conftest import SHARED
@@ -121,7 +121,7 @@ def test_pairs_come_back_from_their_file_and_another_file_is_refused(jobs, pairs
 def test_every_configuration_trains_until_its_deadline_and_its_weights_run(tool, jobs, pairs, tmp_path, new_process):
     split, size = jobs.read_pairs(pairs), jobs.SIZES["tiny"]
     untrained = tmp_path / f"{jobs.UNTRAINED}.safetensors"
-    save_unet(untrained, jobs.untrained_unet(size), size.dmfnet, {})
+    SPEC.save_part(untrained, DENOISE, jobs.untrained(size), size.dmfnet, {})
     image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     for job in jobs.JOBS:
         features = tmp_path / f"{job.reads}.safetensors"
@@ -133,7 +133,7 @@ def test_every_configuration_trains_until_its_deadline_and_its_weights_run(tool,
         assert 1 <= done["best_step"] <= done["steps_done"] <= (1000 if late else 1)
         file = tmp_path / f"{job.name}.safetensors"
         if job.group == "denoise":
-            assert load_weights(file, "dmfnet-denoiser")[1]["denoise"]["noise"] is (job.name == jobs.DIFFUSION)
+            assert load_weights(file, "dmfnet-denoise")[1]["denoise"]["noise"] is (job.name == jobs.DIFFUSION)
             continue
         name = {"fuse": "dmfnet", "lkcfunet": "lkcfunet"}.get(job.group, job.name)
         method = create_method(f"{name}:weights={file}").method
@@ -175,7 +175,7 @@ class NoHost(TorchDispatchMode):
 def test_a_recorded_step_has_nothing_to_do_with_the_host(jobs, tmp_path, name, monkeypatch):
     job, size = next(job for job in jobs.JOBS if job.name == name), jobs.SIZES["tiny"]
     features = tmp_path / "unet.safetensors"
-    save_unet(features, jobs.untrained_unet(size), size.dmfnet, {})
+    SPEC.save_part(features, DENOISE, jobs.untrained(size), size.dmfnet, {})
     recipe = jobs.build(job, size, 9, True, features).recipe
     inputs = [torch.zeros(2, 1, 64, 64)] * 2 + list(recipe.draw([1, 2], 64, 64))
     recipe.network.to("meta")  # a device that is not the host, on every machine
@@ -201,7 +201,7 @@ def test_a_recorded_run_repeats_the_plain_one(jobs, tmp_path, name, new_process,
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     job, size = next(job for job in jobs.JOBS if job.name == name), jobs.SIZES["tiny"]
     features = tmp_path / "unet.safetensors"
-    save_unet(features, jobs.untrained_unet(size), size.dmfnet, {})
+    SPEC.save_part(features, DENOISE, jobs.untrained(size), size.dmfnet, {})
     curves = []
     for graph in (False, True):
         built = jobs.build(job, size, 100, graph, features)

@@ -17,17 +17,17 @@ import pytest
 import torch
 
 from fusionbench.errors import InputError
-from fusionbench.methods._learned import PairRecipe
+from fusionbench.methods._learned import shipped
 from fusionbench.methods.cnnfuse import network as cnnfuse
-from fusionbench.methods.cnnfuse.train import loss as cnnfuse_loss
-from fusionbench.methods.dmfnet.method import shipped_weights
+from fusionbench.methods.cnnfuse.spec import loss as cnnfuse_loss
 from fusionbench.methods.dmfnet.model import Preset, build_head, build_unet
 from fusionbench.methods.dmfnet.recipes import DenoiseRecipe, FuseRecipe
-from fusionbench.methods.dmfnet.train import train_stages
+from fusionbench.methods.dmfnet.spec import SPEC
 from fusionbench.methods.lkcfunet import network as lkcfunet
 from fusionbench.methods.lkcfunet.losses import loss_preset
-from fusionbench.methods.lkcfunet.train import Objective
+from fusionbench.methods.lkcfunet.spec import Objective
 from fusionbench.training import (
+    PairRecipe,
     Settings,
     TrainingPair,
     draw_crops,
@@ -210,14 +210,14 @@ def test_a_missing_package_is_asked_for_before_anything_is_trained(tmp_path, spl
 def test_fine_tuning_goes_on_from_given_weights(tmp_path, split):
     options = {
         "overrides": {"steps": 1, "batch": 1, "crop": 64, "lr": 1e-12, "precision": "no"},
-        "start": shipped_weights(),
+        "start": shipped("dmfnet"),
     }
-    file = train_stages("fuse", split, tmp_path, **options)
-    before, after = (load_weights(path, "dmfnet")[0] for path in (shipped_weights(), file))
+    file = SPEC.train(split, tmp_path, stage="fuse", **options)
+    before, after = (load_weights(path, "dmfnet")[0] for path in (shipped("dmfnet"), file))
     for key, value in before.items():
         torch.testing.assert_close(after[key], value, rtol=0, atol=1e-6)
     with pytest.raises(InputError, match=r"holds a network of Preset\(inner=32.*--preset"):
-        train_stages("fuse", split, tmp_path / "paper", preset_name="paper", **options)
+        SPEC.train(split, tmp_path / "paper", stage="fuse", preset="paper", **options)
 
 
 @pytest.mark.slow

@@ -12,29 +12,29 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fusionbench.cli.train import harvard_pairs
 from fusionbench.datasets import create_task
 from fusionbench.errors import InputError
 from fusionbench.files import write_bytes
-from fusionbench.methods._learned import PairRecipe
-from fusionbench.methods._sr3 import initialise
-from fusionbench.methods.cnnfuse import network as cnnfuse
-from fusionbench.methods.cnnfuse.train import loss as cnnfuse_loss
-from fusionbench.methods.coupledcsc import network as coupledcsc
-from fusionbench.methods.coupledcsc.train import loss as coupledcsc_loss
-from fusionbench.methods.densefuse import network as densefuse
-from fusionbench.methods.densefuse.train import loss as densefuse_loss
+from fusionbench.methods.cnnfuse.spec import SPEC as CNNFUSE
+from fusionbench.methods.cnnfuse.spec import loss as cnnfuse_loss
+from fusionbench.methods.coupledcsc.spec import SPEC as COUPLEDCSC
+from fusionbench.methods.coupledcsc.spec import loss as coupledcsc_loss
+from fusionbench.methods.densefuse.spec import SPEC as DENSEFUSE
+from fusionbench.methods.densefuse.spec import loss as densefuse_loss
 from fusionbench.methods.dmfnet import model as dmfnet
-from fusionbench.methods.dmfnet.checkpoints import KIND, KIND_UNET, load_unet
 from fusionbench.methods.dmfnet.losses import LossWeights as DMFNetLoss
 from fusionbench.methods.dmfnet.recipes import DenoiseRecipe, FuseRecipe
+from fusionbench.methods.dmfnet.spec import DENOISE
+from fusionbench.methods.dmfnet.spec import SPEC as DMFNET
 from fusionbench.methods.lkcfunet import network as lkcfunet
 from fusionbench.methods.lkcfunet.losses import LossWeights as LKCFUNetLoss
-from fusionbench.methods.lkcfunet.train import Objective
+from fusionbench.methods.lkcfunet.spec import SPEC as LKCFUNET
+from fusionbench.methods.lkcfunet.spec import Objective
 from fusionbench.pairs import pixel_digest
-from fusionbench.training import Recipe, Settings, Split, TrainingPair, without_copies
+from fusionbench.training import NetworkSpec, PairRecipe, Recipe, Settings, Split, TrainingPair, without_copies
 from fusionbench.training.weights import LICENCE
 
 VALIDATION_CASES = ("25", "28")
@@ -66,10 +66,10 @@ JOBS = (
     Job("densefuse", "densefuse"),
     Job("coupled-csc", "coupledcsc"),
 )
-SMALL: dict[str, tuple[Callable[[], nn.Module], Any]] = {
-    "cnnfuse": (cnnfuse.Network, cnnfuse_loss),
-    "densefuse": (densefuse.Network, densefuse_loss),
-    "coupledcsc": (coupledcsc.Network, coupledcsc_loss),
+SMALL: dict[str, tuple[NetworkSpec[Any, Any], Any]] = {
+    "cnnfuse": (CNNFUSE, cnnfuse_loss),
+    "densefuse": (DENSEFUSE, densefuse_loss),
+    "coupledcsc": (COUPLEDCSC, coupledcsc_loss),
 }
 SMALL_STEPS = 6000  # they are at rest long before
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -90,7 +90,7 @@ class Size:
 
 
 SIZES = {
-    "compact": Size(dmfnet.preset("compact"), lkcfunet.preset("compact"), {"batch": 16}),
+    "compact": Size(DMFNET.presets["compact"], LKCFUNET.presets["compact"], {"batch": 16}),
     # To try the machinery.
     "tiny": Size(dmfnet.Preset(8, 4, 0.0), lkcfunet.Preset(2, dropout=0.0), {"batch": 2, "crop": 64}),
 }
@@ -160,11 +160,9 @@ class Built:
     card: dict[str, Any]
 
 
-def untrained_unet(size: Size, seed: int = 0) -> Any:
-    torch.manual_seed(seed)
-    unet = dmfnet.build_unet(size.dmfnet)
-    initialise(unet)
-    return unet
+def untrained(size: Size, seed: int = 0) -> dmfnet.DMFNet:
+    """DM-FNet at its start; the U-Net is the same for every job."""
+    return (DMFNET.initial or DMFNET.build)(size.dmfnet, seed)
 
 
 def build(job: Job, size: Size, steps: int, graph: bool, features: Path) -> Built:
@@ -176,22 +174,22 @@ def build(job: Job, size: Size, steps: int, graph: bool, features: Path) -> Buil
     if job.loss is not None:
         facts["loss"] = dataclasses.asdict(job.loss)
     if job.group == "denoise":
-        denoise = DenoiseRecipe(untrained_unet(size), low_noise=0.6, readout=1.0, noise=job.name != AUTOENCODER)
+        denoise = DenoiseRecipe(untrained(size).unet, low_noise=0.6, readout=1.0, noise=job.name != AUTOENCODER)
         facts["denoise"] = {**facts.pop("settings"), "low_noise": 0.6, "readout": 1.0, "noise": denoise.noise}
-        card = {"kind": KIND_UNET, "preset": dataclasses.asdict(size.dmfnet), **facts}
+        card = {"kind": f"{DMFNET.name}-{DENOISE.name}", "preset": dataclasses.asdict(size.dmfnet), **facts}
         prefix = "unet."
         return Built(denoise, settings, True, lambda state: {
             key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}, card)  # fmt: skip
     torch.manual_seed(settings.seed)
     if isinstance(job.loss, DMFNetLoss):
         model = dmfnet.DMFNet(size.dmfnet)
-        model.unet, origin = load_unet(features, size.dmfnet)
+        origin = DMFNET.load_part(features, DENOISE, model)
         torch.nn.utils.convert_conv2d_weight_memory_format(model.unet, torch.channels_last)
         frozen = {f"unet.{key}": value.clone() for key, value in model.unet.state_dict().items()}
         facts["fuse"] = facts.pop("settings")
         facts["denoise"] = origin.get("denoise")
         facts["stage_one"] = origin.get("protocol")
-        card = {"kind": KIND, "preset": dataclasses.asdict(size.dmfnet), **facts}
+        card = {"kind": DMFNET.name, "preset": dataclasses.asdict(size.dmfnet), **facts}
         return Built(FuseRecipe(model.unet, model.head, job.loss), settings, True, lambda state: {
             **frozen, **{f"head.{key}": value for key, value in state.items()}}, card)  # fmt: skip
     if isinstance(job.loss, LKCFUNetLoss):
@@ -199,5 +197,11 @@ def build(job: Job, size: Size, steps: int, graph: bool, features: Path) -> Buil
         recipe = PairRecipe(job.name, lkcfunet.Network(size.lkcfunet), Objective(job.loss))
         return Built(recipe, settings, False, dict,
                      {"kind": "lkcfunet", "preset": dataclasses.asdict(size.lkcfunet), **facts})  # fmt: skip
-    network, loss = SMALL[job.group]
-    return Built(PairRecipe(job.name, network(), loss), settings, False, dict, {"kind": job.group, **facts})
+    spec, loss = SMALL[job.group]
+    return Built(
+        PairRecipe(job.name, spec.build(spec.presets["compact"]), loss),
+        settings,
+        False,
+        dict,
+        {"kind": job.group, **facts},
+    )

@@ -47,14 +47,15 @@ from protocol_jobs import (
     build,
     protocol_split,
     read_pairs,
-    untrained_unet,
+    untrained,
     write_pairs,
 )
 from torch import Tensor
 
 from fusionbench.errors import InputError
 from fusionbench.files import write_bytes
-from fusionbench.methods.dmfnet.checkpoints import KIND_UNET, save_unet
+from fusionbench.methods.dmfnet.spec import DENOISE
+from fusionbench.methods.dmfnet.spec import SPEC as DMFNET
 from fusionbench.training import Split, Trial, save_weights, train
 
 TAR_BYTES = 15_000_000
@@ -274,9 +275,9 @@ def run(options: argparse.Namespace) -> int:
     """Returns how many jobs gave no weights."""
     begin, seconds, size = time.monotonic(), options.seconds, SIZES[options.size]
     scratch = options.scratch or options.out / "jobs"
-    untrained = scratch / f"{UNTRAINED}.safetensors"
+    features = scratch / f"{UNTRAINED}.safetensors"
     untrained_card = {"protocol": {"page": "docs/protocol.md", "configuration": UNTRAINED, "seed": 0, "steps": 0}}
-    save_unet(untrained, untrained_unet(size), size.dmfnet, untrained_card)
+    DMFNET.save_part(features, DENOISE, untrained(size), size.dmfnet, untrained_card)
     facts = {"page": "docs/protocol.md", "commit": options.commit, "seed": 0, "size": options.size, "board_looks": 0}
     if options.device == "cpu":
         os.environ["ACCELERATE_USE_CPU"] = "true"  # what accelerate reads
@@ -284,7 +285,7 @@ def run(options: argparse.Namespace) -> int:
         os.environ.setdefault(name, "1")
 
     def start(job: Job, pipe: Connection) -> Any:
-        arguments = (job, size, options.pairs, scratch, untrained, facts, pipe)
+        arguments = (job, size, options.pairs, scratch, features, facts, pipe)
         process = multiprocessing.get_context("spawn").Process(target=work, args=arguments, daemon=True)
         process.start()
         return process
@@ -352,7 +353,7 @@ def keep(out: Path, kept: Path) -> list[Path]:
                 with safetensors.safe_open(file, "pt") as weights:
                     card = json.loads(weights.metadata()["card"])
                     tensors = {key: weights.get_tensor(key) for key in weights.keys()}  # noqa: SIM118 (not a dict)
-                if card["kind"] == KIND_UNET:
+                if card["kind"] == f"{DMFNET.name}-{DENOISE.name}":
                     continue
                 for facts in (card["protocol"], card.get("stage_one") or {}):
                     facts.pop("curve", None)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import importlib.util
-import inspect
 import json
 import os
 import shlex
@@ -21,8 +18,9 @@ from fusionbench.cli.common import DIRECTORY, FILE, METHOD, config_option
 from fusionbench.datasets import create_task, resolve_tasks
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS
+from fusionbench.methods._learned import Learned
 from fusionbench.prior import read_targets
-from fusionbench.training import Settings, TrainingPair, split_by_case, without_copies
+from fusionbench.training import NetworkSpec, Settings, TrainingPair, split_by_case, without_copies
 
 DEFAULT_VALIDATION = ("ct-mri/28", "pet-mri/30", "spect-mri/11", "spect-mri/4")
 
@@ -78,7 +76,7 @@ def train_command(
     \b
     Ctrl-C and SIGTERM save at the end of the step at hand; --resume goes on from there, as if it had not stopped.
     """
-    trainer = _trainer(method)
+    spec = _spec(method, f"method {method!r} is not trained here; methods with a network are, such as dmfnet")
     if device not in ("auto", "cpu"):
         raise InputError(f"--device {device}: give auto or cpu; accelerate and CUDA_VISIBLE_DEVICES choose GPUs")
     if device == "cpu":
@@ -93,22 +91,19 @@ def train_command(
     if prior is not None:
         pairs = with_targets(pairs, prior)
     parts = split_by_case(pairs, cases)
-    if network and "network" not in inspect.signature(trainer.train_stages).parameters:
-        raise InputError(f"the network of {method} has no settings; leave --network out")
-    changes = {"network": _assignments("--network", network)} if network else {}
     card = {"split": split, "phantom_pairs_a_task": phantom, "commit": _commit()}
     try:
-        written = trainer.train_stages(
-            stage,
+        written = spec.train(
             parts,
             out,
-            preset_name=preset,
+            stage=stage,
+            preset=preset,
             overrides=chosen,
             loss=_assignments("--loss", loss),
+            network=_assignments("--network", network),
             start=start,
             resume=resume,
             card=card,
-            **changes,
         )
     except KeyboardInterrupt as error:
         raise type(error)(_how_to_go_on(out)) from None
@@ -130,18 +125,11 @@ def _command_line(arguments: Sequence[str]) -> str:
     return f"{click.get_current_context().find_root().info_name} {shlex.join(arguments)}"
 
 
-def _trainer(method: str) -> Any:
-    """The module that trains a method: ``train`` beside its network, with ``train_stages``."""
-    module = _beside(method, "train")
-    if module is None:
-        raise InputError(f"method {method!r} is not trained here; methods with a train module are, such as dmfnet")
-    return module
-
-
-def _beside(method: str, name: str) -> Any:
-    """A module of that name in a method's package, or None."""
-    package = METHODS[method].factory.__module__.rpartition(".")[0]
-    return importlib.import_module(f"{package}.{name}") if importlib.util.find_spec(f"{package}.{name}") else None
+def _spec(method: str, refusal: str) -> NetworkSpec[Any, Any]:
+    factory = METHODS[method].factory
+    if not (isinstance(factory, type) and issubclass(factory, Learned)):
+        raise InputError(refusal)
+    return factory.spec()
 
 
 def harvard_pairs(data: Sequence[Path], split: str) -> list[TrainingPair]:
@@ -240,8 +228,6 @@ def import_weights(files: Sequence[Path], output: Path, method: str, preset: str
     fusionbench weights import GEN.pth FUSION.pth -o paper.safetensors
     fusionbench weights import best_MIF.pth -o paper.safetensors --method lkcfunet
     """
-    checkpoints = _beside(method, "checkpoints")
-    if checkpoints is None:
-        raise InputError(f"no published files of method {method!r} can be read; those of dmfnet, for one, can")
-    checkpoints.convert_published(files, output, preset)
+    refusal = f"no published files of method {method!r} can be read; those of dmfnet, for one, can"
+    _spec(method, refusal).convert_published(files, output, preset)
     click.echo(f"wrote {output}; use it as: fusionbench run -m {method}:weights={output} ...")

@@ -10,7 +10,10 @@ from typing import Literal, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from fusionbench.errors import InputError
-from fusionbench.training.data import TrainingPair
+from fusionbench.training.data import TrainingPair, to_signed
+
+Terms = tuple[Tensor, Mapping[str, Tensor]]
+"""Mean loss over a batch, and its terms for the log."""
 
 
 class Recipe(Protocol):
@@ -42,6 +45,38 @@ class RecordableRecipe(Recipe, Protocol):
 
     def loss_of(self, network: nn.Module, *images_and_draws: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The images, then what :meth:`draw` gave -> what ``loss`` returns, without waiting for the device."""
+
+
+class PairRecipe:
+    """A recipe for the training loop made of a network and a loss on images in [0, 1]: ``loss(network, a, b)``."""
+
+    def __init__(self, name: str, network: nn.Module, loss: Callable[[nn.Module, Tensor, Tensor], Terms]) -> None:
+        self.name = name
+        self.network = network
+        self._loss = loss
+
+    def loss(self, network: nn.Module, a: Tensor, b: Tensor, seeds: list[int]) -> Terms:
+        return self.loss_of(network, a, b)
+
+    def draw(self, seeds: list[int], height: int, width: int) -> tuple[Tensor, ...]:
+        return ()
+
+    def loss_of(self, network: nn.Module, *images_and_draws: Tensor) -> Terms:
+        a, b = images_and_draws
+        return self._loss(network, a / 2 + 0.5, b / 2 + 0.5)
+
+    def validate(self, network: nn.Module, pairs: list[TrainingPair]) -> Mapping[str, float]:
+        """The loss and its terms over at most twelve whole pairs."""
+        device = next(network.parameters()).device
+        rows = []
+        for pair in pairs[:: max(1, len(pairs) // 12)][:12]:
+            a, b = (to_signed([image]).to(device) / 2 + 0.5 for image in (pair.a, pair.b))
+            total, terms = self._loss(network, a, b)
+            rows.append({"loss": total, **terms})
+        return mean_terms(rows)
+
+    def samples(self, network: nn.Module, pairs: list[TrainingPair]) -> Tensor | None:
+        return None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -81,7 +81,7 @@ def load_network(
     """
     tensors, card = load_weights(path, kind)
     try:
-        p = preset(**card["preset"])
+        p = preset(**card.get("preset", {}))
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise InputError(f"{path}: its card does not describe this network ({error}); give another file") from error
     if expected is not None and p != expected:

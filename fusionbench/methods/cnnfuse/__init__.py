@@ -1,4 +1,4 @@
-"""A plain convolutional fuser: the simplest learned baseline. ``network``, ``train``, and ``method`` for the engine."""
+"""A plain convolutional fuser: the simplest learned baseline. ``network``, ``spec`` (its training), and ``method``."""
 
 from fusionbench.methods.cnnfuse.method import CnnFuseMethod
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from fusionbench.methods import METHODS, MethodFacts
 from fusionbench.methods._learned import Learned
+
+if TYPE_CHECKING:
+    from fusionbench.training import NetworkSpec
 
 
 @METHODS.register(
@@ -25,3 +30,9 @@ class CnnFuseMethod(Learned):
     """
 
     package = "cnnfuse"
+
+    @classmethod
+    def spec(cls) -> NetworkSpec[Any, Any]:
+        from fusionbench.methods.cnnfuse.spec import SPEC  # heavy; not needed to list methods
+
+        return SPEC

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from fusionbench.methods import METHODS, MethodFacts
 from fusionbench.methods._learned import Learned
+
+if TYPE_CHECKING:
+    from fusionbench.training import NetworkSpec
 
 
 @METHODS.register(
@@ -30,3 +35,9 @@ class CoupledCscMethod(Learned):
     """
 
     package = "coupledcsc"
+
+    @classmethod
+    def spec(cls) -> NetworkSpec[Any, Any]:
+        from fusionbench.methods.coupledcsc.spec import SPEC  # heavy; not needed to list methods
+
+        return SPEC

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fusionbench.errors import InputError
 from fusionbench.methods._sr3 import ConditionalUNet, sqrt_alpha_bar
 from fusionbench.methods.diffif.refiner import Refiner
 
@@ -39,13 +38,6 @@ PRESETS = {
     # are multiples of 16, which CPUs convolve fastest.
     "compact": Preset(inner=16, groups=8, dropout=0.0, width=16, expansion=2.0),
 }
-
-
-def preset(name: str) -> Preset:
-    """Look a preset up. Raises InputError for an unknown name."""
-    if name not in PRESETS:
-        raise InputError(f"unknown preset {name!r} of Diff-IF; take one of: {', '.join(PRESETS)}")
-    return PRESETS[name]
 
 
 class Prediction(NamedTuple):

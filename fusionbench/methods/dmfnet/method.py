@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.resources
 import logging
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS, MethodFacts
-from fusionbench.methods._learned import generator_of_each, pad_to_multiple
+from fusionbench.methods._learned import Learned, Precision, autocast, generator_of_each, pad_to_multiple
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from fusionbench.methods import Generators
-    from fusionbench.methods.dmfnet.model import DMFNet, Noise
+    from fusionbench.methods.dmfnet.model import Noise
+    from fusionbench.training import NetworkSpec
 
 _log = logging.getLogger(__name__)
 
 STRIDE = 16
 SMALLEST = 64  # the spatial attention reflects three pixels of the coarsest of five levels
-
-
-def shipped_weights(name: str = "compact") -> Path:
-    """The weights file inside the package."""
-    return Path(str(importlib.resources.files("fusionbench.methods.dmfnet"))) / "weights" / f"{name}.safetensors"
 
 
 @METHODS.register(
@@ -46,17 +39,19 @@ def shipped_weights(name: str = "compact") -> Path:
         stochastic=True,
     )
 )
-class DMFNetMethod:
+class DMFNetMethod(Learned):
     """Settings: ``weights``: a .safetensors file, "" for the shipped compact ones; ``draws``: noise draws to average;
     ``precision``: "float32", or "bf16" and "fp16" autocast; ``tile``: images with a longer side are fused in tiles of this
     size that overlap by a quarter and are blended; ``batch``: most pairs at once; ``compile``: use ``torch.compile``."""
+
+    package = "dmfnet"
 
     def __init__(
         self,
         *,
         weights: str = "",
         draws: int = 1,
-        precision: Literal["float32", "bf16", "fp16"] = "float32",
+        precision: Precision = "float32",
         tile: int = 1024,
         batch: int = 8,
         compile: bool = False,
@@ -65,40 +60,33 @@ class DMFNetMethod:
             raise InputError(f"draws={draws}, batch={batch}: give 1 or more")
         if tile < SMALLEST or tile % STRIDE:
             raise InputError(f"tile={tile}: give a multiple of {STRIDE}, at least {SMALLEST}")
-        self._file = Path(weights) if weights else shipped_weights()
+        super().__init__(weights=weights)
         self._draws, self._precision, self._tile, self._batch = draws, precision, tile, batch
         self._compile = compile
-        self._model: DMFNet | None = None
         self._run: Any = None
 
-    def digest(self) -> str:
-        """SHA-256 of the weights file; "" where it is missing, which ``prepare`` reports."""
-        return hashlib.sha256(self._file.read_bytes()).hexdigest() if self._file.is_file() else ""
+    @classmethod
+    def spec(cls) -> NetworkSpec[Any, Any]:
+        from fusionbench.methods.dmfnet.spec import SPEC  # heavy; not needed to list methods
+
+        return SPEC
 
     def prepare(self, device: torch.device) -> None:
         """Load the weights. Raises InputError when they are missing, damaged or of another network."""
         import torch  # heavy; not needed to list methods
 
-        from fusionbench.methods.dmfnet.checkpoints import load_model
-
-        if not self._file.is_file() and self._file == shipped_weights():
-            raise InputError("the compact weights are not in this installation; give a file: dmfnet:weights=FILE")
-        model = load_model(self._file)[0].eval().requires_grad_(False).to(device)
+        super().prepare(device)
+        model = self.network()
         # On a CPU, PyTorch's float32 group normalisation of channels-last maps loses a digit.
         if self._precision != "float32" or device.type == "cuda":
             torch.nn.utils.convert_conv2d_weight_memory_format(model, torch.channels_last)
-        self._model = model
-        self._run = torch.compile(self._model) if self._compile else self._model
-
-    def supports(self, task: str) -> str | None:
-        return None
+        self._run = torch.compile(model) if self._compile else model
 
     def fuse(self, a: Tensor, b: Tensor, generator: Generators) -> Tensor:
         """(N,1,H,W) float32 in [0, 1] twice -> fused, the same. ``generator``: one, or one a pair."""
         import torch  # heavy; not needed to list methods
 
-        if self._model is None:
-            raise RuntimeError("call prepare(device) before fuse")
+        self.network()  # which tells that prepare was not called
         generators = generator_of_each(generator, len(a))
         fused, first, size = [], 0, self._batch
         while first < len(a):
@@ -130,14 +118,11 @@ class DMFNetMethod:
         total = torch.zeros_like(x)
         for _ in range(self._draws):
             noise = draw_noise(generators, *x.shape[-2:])
-            total += run_tiled(self._network, x, y, noise, self._tile)
+            total += run_tiled(self._pass, x, y, noise, self._tile)
         fused = total[..., :height, :width] / self._draws
         return (fused.clamp(-1, 1) / 2 + 0.5).contiguous()
 
-    def _network(self, x: Tensor, y: Tensor, noise: Noise) -> Tensor:
-        import torch  # heavy; not needed to list methods
-
-        dtype = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[self._precision]
-        with torch.autocast(x.device.type, dtype=dtype, enabled=dtype is not None):
+    def _pass(self, x: Tensor, y: Tensor, noise: Noise) -> Tensor:
+        with autocast(self._precision, x.device):
             result: Tensor = self._run(x, y, noise)
         return result.float()

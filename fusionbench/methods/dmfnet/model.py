@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from fusionbench.errors import InputError
 from fusionbench.methods._sr3 import add_noise, draw_noise_level, sqrt_alpha_bar
 from fusionbench.methods.dmfnet.head import FUSION_STEPS, FusionHead
 from fusionbench.methods.dmfnet.unet import TIMESTEPS, DenoisingUNet
@@ -31,13 +30,6 @@ PRESETS = {
     # Four channels to a group as in the paper; no dropout, for a small network on a short training underfits anyway.
     "compact": Preset(inner=32, groups=8, dropout=0.0),
 }
-
-
-def preset(name: str) -> Preset:
-    """Look a preset up. Raises InputError for an unknown name."""
-    if name not in PRESETS:
-        raise InputError(f"unknown preset {name!r} of DM-FNet; take one of: {', '.join(PRESETS)}")
-    return PRESETS[name]
 
 
 def build_unet(p: Preset) -> DenoisingUNet:

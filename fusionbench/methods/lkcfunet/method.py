@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fusionbench.methods import METHODS, MethodFacts
-from fusionbench.methods._learned import Learned
+from fusionbench.methods._learned import Learned, Precision, autocast
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from fusionbench.methods import Generators
+    from fusionbench.training import NetworkSpec
 
 
 @METHODS.register(
@@ -43,17 +43,17 @@ class LKCFUNetMethod(Learned):
         self,
         *,
         weights: str = "",
-        precision: Literal["float32", "bf16", "fp16"] = "float32",
+        precision: Precision = "float32",
         value_range: Literal["unit", "signed"] = "unit",
     ) -> None:
         super().__init__(weights=weights)
         self._precision, self._signed = precision, value_range == "signed"
 
-    def prepare(self, device: torch.device) -> None:
-        """Load the weights. Raises InputError when they are missing, damaged or of another network."""
-        from fusionbench.methods.lkcfunet.checkpoints import load_model  # heavy; not needed to list methods
+    @classmethod
+    def spec(cls) -> NetworkSpec[Any, Any]:
+        from fusionbench.methods.lkcfunet.spec import SPEC  # heavy; not needed to list methods
 
-        self._network = load_model(self._file)[0].eval().requires_grad_(False).to(device)
+        return SPEC
 
     def fuse(self, a: Tensor, b: Tensor, generator: Generators) -> Tensor:
         """(N,1,H,W) float32 in [0, 1] twice -> the same. One pair at a time: the maps of a large one fill memory."""
@@ -61,14 +61,11 @@ class LKCFUNetMethod(Learned):
 
         from fusionbench.methods.lkcfunet.network import fuse
 
-        if self._network is None:
-            raise RuntimeError("call prepare(device) before fuse")
-        dtype = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[self._precision]
-        fused = []
-        with torch.inference_mode(), torch.autocast(a.device.type, dtype=dtype, enabled=dtype is not None):
+        network, fused = self.network(), []
+        with torch.inference_mode(), autocast(self._precision, a.device):
             for x, y in zip(a[:, None], b[:, None], strict=True):
                 if self._signed:
-                    fused.append(fuse(self._network, x * 2 - 1, y * 2 - 1).float() / 2 + 0.5)
+                    fused.append(fuse(network, x * 2 - 1, y * 2 - 1).float() / 2 + 0.5)
                 else:
-                    fused.append(fuse(self._network, x, y).float())
+                    fused.append(fuse(network, x, y).float())
         return torch.cat(fused).clamp(0, 1)

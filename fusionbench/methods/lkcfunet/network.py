@@ -59,13 +59,6 @@ PRESETS = {
 }
 
 
-def preset(name: str) -> Preset:
-    """Look a preset up. Raises InputError for an unknown name."""
-    if name not in PRESETS:
-        raise InputError(f"unknown preset {name!r} of LKC-FUNet; take one of: {', '.join(PRESETS)}")
-    return PRESETS[name]
-
-
 def _norm(p: Preset, channels: int, groups: int) -> nn.Module:
     if p.normalisation == "batch":
         return nn.BatchNorm2d(channels)

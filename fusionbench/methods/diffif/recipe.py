@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fusionbench.errors import InputError
-from fusionbench.methods._learned import change_fields
-from fusionbench.methods._sr3 import add_noise, draw_noise_level, initialise, sqrt_alpha_bar
-from fusionbench.methods.diffif.checkpoints import load_model, save_model
+from fusionbench.methods._sr3 import add_noise, draw_noise_level, sqrt_alpha_bar
 from fusionbench.methods.diffif.losses import LossWeights, loss_terms, refining_terms
 from fusionbench.methods.diffif.model import (
     SAMPLING_STEPS,
@@ -22,11 +17,10 @@ from fusionbench.methods.diffif.model import (
     DiffIF,
     Prediction,
     draw_noise,
-    preset,
     sample,
     sampling_times,
 )
-from fusionbench.training import Settings, Split, TrainingPair, mean_terms, sample_seed, spread, to_signed, train
+from fusionbench.training import Settings, TrainingPair, mean_terms, sample_seed, spread, to_signed
 
 VALIDATION_PAIRS = 12
 
@@ -109,45 +103,3 @@ class DiffIFRecipe:
         a, b = to_signed([pair.a]).to(device), to_signed([pair.b]).to(device)
         noise = draw_noise([torch.Generator().manual_seed(seed)], SAMPLING_STEPS, *a.shape[-2:])
         return a, b, sample(network, b, a, noise)
-
-
-def train_stages(
-    stage: str,
-    split: Split,
-    out: Path,
-    *,
-    preset_name: str = "compact",
-    overrides: Mapping[str, Any] | None = None,
-    loss: Mapping[str, Any] | None = None,
-    network: Mapping[str, Any] | None = None,
-    start: Path | None = None,
-    resume: bool = False,
-    card: Mapping[str, Any] | None = None,
-) -> Path:
-    """Train both networks and return the file written, ``diffif.safetensors`` in ``out`` (float16 for preset "compact").
-
-    overrides: fields of :class:`Settings`; loss: of :class:`LossWeights`; network: of :class:`Preset`; start: weights to go
-    on from, in place of random ones; card: more lines for the weights' card. Raises InputError for pairs without a target,
-    another stage, an unknown preset or term.
-    """
-    if stage != "all":
-        raise InputError(f"stage {stage!r}: Diff-IF trains both networks together; leave --stage out")
-    if any(pair.target is None for pair in [*split.train, *split.validation]):
-        raise InputError("Diff-IF learns from prior fused images; make them with fusionbench prior, then give --prior")
-    p = change_fields(preset(preset_name), network, "network setting")
-    settings = dataclasses.replace(default_settings(preset_name), **(overrides or {}))
-    weights = change_fields(loss_preset(preset_name), loss, "loss term")
-    sampled = 0.0 if preset_name == "paper" else 0.6
-    torch.manual_seed(settings.seed)
-    origin: dict[str, Any] = {}
-    if start is None:
-        model = DiffIF(p)
-        initialise(model)
-    else:
-        model, origin["started_from"] = load_model(start, p)
-    train(DiffIFRecipe(model, weights, sampled), split, settings, out, resume=resume)
-    facts = {"settings": dataclasses.asdict(settings), "loss": dataclasses.asdict(weights), "sampled": sampled}
-    written = out / "diffif.safetensors"
-    whole = {**facts, **split.describe(), **origin, **(card or {})}
-    save_model(written, model.cpu(), p, whole, half=preset_name == "compact")
-    return written

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from torch import Tensor, nn
 
-from fusionbench.methods._learned import Terms, train_pairs
 from fusionbench.methods.coupledcsc.network import Network
 from fusionbench.methods.dmfnet.losses import LossWeights, fusion_loss
-from fusionbench.training import Split
-
-DEFAULTS = {"steps": 2000, "batch": 4, "crop": 64, "lr": 2e-3, "ema": 0.99, "validate_every": 200}
+from fusionbench.training import Terms, one_size
 
 
 def loss(network: nn.Module, a: Tensor, b: Tensor) -> Terms:
@@ -26,6 +20,4 @@ def loss(network: nn.Module, a: Tensor, b: Tensor) -> Terms:
     return total + unexplained, {**terms, "unexplained": unexplained}
 
 
-def train_stages(stage: str, split: Split, out: Path, **options: Any) -> Path:
-    """See :func:`fusionbench.methods._learned.train_pairs`."""
-    return train_pairs("coupledcsc", loss, stage, split, out, defaults=DEFAULTS, **options)
+SPEC = one_size("coupledcsc", "coupled-csc", Network, loss)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fusionbench.methods._learned import Terms, train_pairs
 from fusionbench.methods._losses import similarity
-from fusionbench.training import Split
-
-DEFAULTS = {"steps": 2000, "batch": 4, "crop": 64, "lr": 2e-3, "ema": 0.99, "validate_every": 200}
+from fusionbench.methods.densefuse.network import Network
+from fusionbench.training import Terms, one_size
 
 
 def loss(network: nn.Module, a: Tensor, b: Tensor) -> Terms:
@@ -28,6 +23,4 @@ def loss(network: nn.Module, a: Tensor, b: Tensor) -> Terms:
     return terms["squared"] + terms["similarity"], terms
 
 
-def train_stages(stage: str, split: Split, out: Path, **options: Any) -> Path:
-    """See :func:`fusionbench.methods._learned.train_pairs`."""
-    return train_pairs("densefuse", loss, stage, split, out, defaults=DEFAULTS, **options)
+SPEC = one_size("densefuse", "DenseFuse", Network, loss)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 from torch import Tensor, nn
 
-from fusionbench.methods._learned import Terms, train_pairs
+from fusionbench.methods.cnnfuse.network import Network
 from fusionbench.methods.dmfnet.losses import LossWeights, fusion_loss
-from fusionbench.training import Split
-
-DEFAULTS = {"steps": 2000, "batch": 4, "crop": 64, "lr": 2e-3, "ema": 0.99, "validate_every": 200}
+from fusionbench.training import Terms, one_size
 
 
 def loss(network: nn.Module, a: Tensor, b: Tensor) -> Terms:
@@ -20,6 +15,4 @@ def loss(network: nn.Module, a: Tensor, b: Tensor) -> Terms:
     return fusion_loss(fused * 2 - 1, a * 2 - 1, b * 2 - 1, LossWeights(border="valid"))
 
 
-def train_stages(stage: str, split: Split, out: Path, **options: Any) -> Path:
-    """See :func:`fusionbench.methods._learned.train_pairs`."""
-    return train_pairs("cnnfuse", loss, stage, split, out, defaults=DEFAULTS, **options)
+SPEC = one_size("cnnfuse", "the plain CNN fuser", Network, loss)
