@@ -37,6 +37,7 @@ from fusionbench.report import (
     write_report,
 )
 from fusionbench.report.boards import Board, acronym, make_boards
+from fusionbench.report.columns import BESIDE, COLUMNS, Beside
 from fusionbench.report.curves import csv_text as curves_csv
 from fusionbench.report.curves import curves
 from fusionbench.scores import Key, Table, read_metric_facts, read_results, read_table, write_metric_facts, write_table
@@ -203,9 +204,9 @@ def test_the_origin_of_images_is_what_was_said(three: Path) -> None:
 def test_markdown_renders_as_one_whole_table(three: Path) -> None:
     add(three, "odd", {m: spread(2) for m in METRICS}, title="a|b *c* <i> `d` [e](f) _g_")
     found = board(three)
-    html = MarkdownIt("commonmark").enable("table").render(tables.markdown(found, tables.COLUMNS))
+    html = MarkdownIt("commonmark").enable("table").render(tables.markdown(found, COLUMNS))
     assert html.count("<tr>") == 1 + len(found.ranked)
-    assert html.count("<td") == len(found.ranked) * (2 + len(tables.COLUMNS) + len(found.metrics))
+    assert html.count("<td") == len(found.ranked) * (2 + len(COLUMNS) + len(found.metrics))
     assert '<td style="text-align:left">a|b *c* &lt;i&gt; `d` [e](f) _g_</td>' in html
 
 
@@ -413,7 +414,7 @@ def test_latex_escapes_and_aligns(three: Path) -> None:
     shutil.which("pdflatex") is None, reason="no pdflatex; install texlive-latex-extra and texlive-science"
 )
 def test_latex_compiles(three: Path, tmp_path: Path) -> None:
-    write_report(three, tmp_path / "out", columns=tables.COLUMNS)
+    write_report(three, tmp_path / "out", columns=COLUMNS)
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"],
         cwd=tmp_path / "out",
@@ -565,9 +566,40 @@ def test_every_number_on_the_page_is_that_of_the_csv(real: tuple[Path, list[Path
         for row in csv.DictReader(io.StringIO(tables.csv_text(clean[profile["name"]]))):
             cells = profile["rows"][row["method"]]
             assert cells["rank"] == round(float(row["mean_rank"]), 4)
-            for metric, cell in zip(profile["metrics"], cells["cells"], strict=True):
-                stored = [row[f"{metric}_{part}"] for part in ("mean", "std", "low", "high", "rank")]
-                assert cell[:5] == [round(float(text), 4) if text else None for text in stored]
+            for part in ("mean", "std", "rank"):
+                stored = [row[f"{metric}_{part}"] for metric in profile["metrics"]]
+                assert cells["scores"][part] == [round(float(text), 4) if text else None for text in stored]
+            assert str(cells["tied"]) == (row["tied_with_best"] or "False")
+            told = [row[f"{name}"] for name in ("mean_rank_low", "mean_rank_high") if row[name]]
+            assert cells.get("interval", []) == [round(float(text), 4) for text in told]
+
+
+def test_the_page_marks_what_the_tables_mark(three: Path) -> None:
+    found = board(three)
+    rows = page.task_data([found], [])["profiles"][0]["rows"]
+    for line in tables.sheet(found, []).lines:
+        marks = rows[line.method]["scores"]
+        for metric, cell in zip(found.metrics, line.cells, strict=True):
+            place = {"best": metric in marks["best"], "second": metric in marks["second"]}
+            assert [name for name, there in place.items() if there] == [cell.place] * bool(cell.place)
+            assert (metric in marks["tied"] and cell.place != "best") is cell.tied
+            assert marks["undefined"].get(metric, 0) == cell.undefined
+    assert any(row["scores"]["tied"] for row in rows.values())
+
+
+def test_a_column_is_described_once_for_tables_and_page(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    makers = Beside(
+        "Pairs done", lambda board, method: float(len(board.tables[method].pairs)), lambda v: f"{v:.0f} pairs"
+    )
+    monkeypatch.setitem(BESIDE, "done", makers)
+    found = board(three)
+    sheet = tables.sheet(found, ["done", "rank"])
+    assert sheet.headings[:2] == ("Pairs done", "Mean rank")
+    assert sheet.lines[0].cells[0].text == "8 pairs"
+    html = page.write([found], three, (), (), "none")
+    data = json.loads(re.search(r'id="data">(.*?)</script>', html, re.DOTALL)[1])  # type: ignore[index]
+    assert data["columns"][-1] == {"id": "done", "title": "Pairs done"}
+    assert data["tasks"][0]["methods"]["a"]["columns"]["done"] == {"value": 8.0, "text": "8 pairs"}
 
 
 def test_robustness_curves(real: tuple[Path, list[Path]]) -> None:

@@ -25,9 +25,10 @@ from fusionbench.errors import InputError
 from fusionbench.files import write_text
 from fusionbench.report import conventions, figures, latex, page, references, sources, tables
 from fusionbench.report.boards import Board, make_boards, why_none
+from fusionbench.report.columns import COLUMNS, DEFAULT_COLUMNS
 from fusionbench.report.curves import csv_text, curves, panels
 from fusionbench.report.figures import Box, Shown
-from fusionbench.report.tables import COLUMNS, DEFAULT_COLUMNS, Cell, Line, Sheet
+from fusionbench.report.tables import Cell, Line, Sheet
 from fusionbench.scores import Key, read_metric_facts, read_results
 
 __all__ = ["COLUMNS", "DEFAULT_COLUMNS", "IMAGES", "Cell", "Line", "Sheet", "leaderboards", "write_report"]

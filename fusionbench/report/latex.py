@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 
 from fusionbench.report import references
 from fusionbench.report.boards import Board
+from fusionbench.report.columns import DEFAULT_COLUMNS
 from fusionbench.report.references import Entry, escaped
-from fusionbench.report.tables import DEFAULT_COLUMNS, Cell, sheet, task_title
+from fusionbench.report.tables import Cell, sheet, task_title
 
 
 def table(board: Board, columns: Sequence[str] = DEFAULT_COLUMNS, *, std: bool = False) -> str:

@@ -25,8 +25,9 @@ from PIL import Image
 from fusionbench import stats
 from fusionbench.report import conventions, figures, sources
 from fusionbench.report.boards import Board, acronym
+from fusionbench.report.columns import BESIDE, Value
 from fusionbench.report.curves import curves
-from fusionbench.report.tables import p_text, quantity, summary, task_title, verdict
+from fusionbench.report.tables import p_text, summary, task_title, verdict
 from fusionbench.scores import Key
 
 SCRIPTS = ("core.js", "table.js", "details.js", "compare.js", "charts.js", "statistics.js", "main.js")
@@ -61,7 +62,8 @@ def write(
     for task, pictures in zip(tasks, _pictures(list(whole.values()), chosen, results, pairs, room), strict=True):
         task["images"] = pictures
     metrics = {m: _metric_facts(board, m) for board in boards for m in (*board.metrics, *board.core)}
-    return render({"tasks": tasks, "metrics": metrics, "versions": _versions(boards)})
+    columns = [column.page(name) for name, column in BESIDE.items()]
+    return render({"tasks": tasks, "metrics": metrics, "columns": columns, "versions": _versions(boards)})
 
 
 def render(data: Mapping[str, Any]) -> str:
@@ -110,7 +112,13 @@ def task_data(boards: Sequence[Board], robustness: list[dict[str, Any]]) -> dict
         "scores": scores,
         "robustness": robustness,
         "conventions": [
-            [c.metric, c.first, c.second, _round(c.tau), *c.winners, *map(len, c.leading_controls)]
+            {
+                "name": c.metric,
+                "columns": [c.first, c.second],
+                "tau": _round(c.tau),
+                "best": list(c.winners),
+                "controls_ahead": list(map(len, c.leading_controls)),
+            }
             for c in conventions.compare(boards)
         ],
     }
@@ -119,19 +127,10 @@ def task_data(boards: Sequence[Board], robustness: list[dict[str, Any]]) -> dict
 def _profile_data(board: Board) -> dict[str, Any]:
     tests = board.tests
     rows: dict[str, Any] = {}
-    places = {metric: board.placing(metric) for metric in board.metrics}
     for method in board.ranked:
-        contender = method in board.order
-        row: dict[str, Any] = {"rank": round(float(board.mean_rank[method]), 4)}
-        if contender:
-            row |= {"borda": _round(board.borda[method]), "wins": _round(board.wins[method])}
-            row["tied"] = method in tests.tied_first
-            if not isinstance(tests.bootstrap, str):
-                row["interval"] = [
-                    _round(side[method]) for side in (tests.bootstrap.rank_low, tests.bootstrap.rank_high)
-                ]
-        row["cells"] = [_cell_data(board, method, metric, places[metric].get(method, "")) for metric in board.metrics]
-        rows[method] = row
+        values = {name: column.value(board, method) for name, column in BESIDE.items() if column.ranking}
+        rows[method] = {name: _plain(value) for name, value in values.items() if value is not None}
+        rows[method] |= {"tied": method in tests.tied_first, "scores": _scores(board, method)}
     friedman = tests.friedman
     nemenyi = tests.nemenyi
     return {
@@ -169,37 +168,35 @@ def _profile_data(board: Board) -> dict[str, Any]:
     }
 
 
-def _cell_data(board: Board, method: str, metric: str, place: str) -> list[Any]:
-    """[mean, std, low, high, rank, undefined, flags]; flags: b best, s second, t not shown to differ from the best."""
-    intervals = board.tests.bootstrap
-    low, high = (
-        (None, None)
-        if isinstance(intervals, str)
-        else (_round(board.cell(side, method, metric)) for side in (intervals.low, intervals.high))
-    )
-    tied = len(board.order) > 1 and method in board.order and method in board.tests.tied.get(metric, [])
-    flags = place[:1] + ("t" if tied else "")
-    cells = [_round(board.cell(frame, method, metric)) for frame in (board.means, board.stds)]
-    return [
-        *cells,
-        low,
-        high,
-        _round(board.cell(board.ranks, method, metric)),
-        int(board.cell(board.undefined, method, metric)),
-        flags,
-    ]
+def _scores(board: Board, method: str) -> dict[str, Any]:
+    """Mean, standard deviation and rank, each in the order of the board's metrics; then which metrics it is best on, second,
+    or not shown to differ from the best, and metric -> on how many pairs it is undefined.
+    """
+    frames = {"mean": board.means, "std": board.stds, "rank": board.ranks}
+    places = {metric: board.placing(metric).get(method, "") for metric in board.metrics}
+    undefined = {metric: int(board.cell(board.undefined, method, metric)) for metric in board.metrics}
+    several = len(board.order) > 1 and method in board.order
+    return {name: [_round(board.cell(frame, method, m)) for m in board.metrics] for name, frame in frames.items()} | {
+        "best": [metric for metric, place in places.items() if place == "best"],
+        "second": [metric for metric, place in places.items() if place == "second"],
+        "tied": [metric for metric in board.metrics if several and method in board.tests.tied.get(metric, [])],
+        "undefined": {metric: count for metric, count in undefined.items() if count},
+    }
 
 
-def _pairwise_data(board: Board) -> list[list[Any]]:
-    """[first, second, p by Wilcoxon and Holm, effect size, p by Nemenyi]; methods as positions in ``order``."""
+def _pairwise_data(board: Board) -> dict[str, list[Any]]:
+    """Every two methods, as positions in ``order``: p by Wilcoxon and Holm, effect size, p by Nemenyi."""
     nemenyi = board.tests.nemenyi
     position = {method: n for n, method in enumerate(board.order)}
-    rows = []
-    for line in board.tests.pairwise.to_dict("records"):
-        pair = (line["first"], line["second"])
-        p = None if isinstance(nemenyi, str) else _significant(board.cell(nemenyi.p, *pair))
-        rows.append([*(position[m] for m in pair), _significant(line["p_holm"]), _significant(line["effect"]), p])
-    return rows
+    lines = board.tests.pairwise.to_dict("records")
+    p = [None if isinstance(nemenyi, str) else board.cell(nemenyi.p, line["first"], line["second"]) for line in lines]
+    return {
+        "first": [position[line["first"]] for line in lines],
+        "second": [position[line["second"]] for line in lines],
+        "p": [_significant(line["p_holm"]) for line in lines],
+        "effect": [_significant(line["effect"]) for line in lines],
+        "nemenyi": [None if value is None else _significant(value) for value in p],
+    }
 
 
 def _method_data(board: Board, method: str) -> dict[str, Any]:
@@ -210,7 +207,6 @@ def _method_data(board: Board, method: str) -> dict[str, Any]:
         for k, v in about.get("method", {}).items()
         if v not in (None, "", [], False) and k not in ("bibtex", "folder")
     }
-    seconds = board.seconds(method)
     data: dict[str, Any] = {
         "title": board.name(method),
         "short": acronym(board.name(method)) or method,
@@ -220,14 +216,17 @@ def _method_data(board: Board, method: str) -> dict[str, Any]:
         "facts": {k: v if isinstance(v, str | int | float | bool) else json.dumps(v) for k, v in facts.items()},
         "settings": {k: str(v) for k, v in about.get("settings", {}).items()},
         "made": {k: str(about[k]) for k in ("seed", "split") if about.get(k) not in (None, "")},
+        "device": board.device(method),
+        "columns": {},
         "errors": table.errors(),
     }
-    if not math.isnan(seconds):
-        data["seconds"] = [_significant(seconds), f"{seconds:.3g}", board.device(method)]
-    for name, key, unit in (("parameters", "parameters", ""), ("flops", "flops", ""), ("memory", "peak_memory", "B")):
-        value = board.cost(method, key)
-        if not math.isnan(value):
-            data[name] = [value, quantity(value, unit)]
+    for name, column in BESIDE.items():
+        value = None if column.ranking else column.value(board, method)
+        if value is not None:
+            data["columns"][name] = {
+                "value": _significant(value) if isinstance(value, float) else _plain(value),
+                "text": column.show(value),
+            }
     return data
 
 
@@ -328,6 +327,13 @@ def _round(value: Any) -> float | None:
     """Four decimals, as every table prints; None where undefined."""
     number = float(value)
     return None if math.isnan(number) or math.isinf(number) else round(number, 4)
+
+
+def _plain(value: Value) -> Any:
+    """A column's value as JSON has it: numbers to four decimals."""
+    if isinstance(value, tuple):
+        return [_round(end) for end in value]
+    return _round(value) if isinstance(value, float) else value
 
 
 def _significant(value: Any) -> float | None:

@@ -11,26 +11,12 @@ import dataclasses
 import io
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fusionbench import stats
 from fusionbench.report.boards import Board
-
-COLUMNS = ("year", "family", "rank", "interval", "borda", "wins", "seconds", "parameters", "flops", "memory")
-DEFAULT_COLUMNS = ("year", "rank")
-_HEADINGS = {
-    "year": "Year",
-    "family": "Family",
-    "rank": "Mean rank",
-    "interval": "95 % interval",
-    "borda": "Borda",
-    "wins": "Metrics won",
-    "seconds": "Seconds a pair",
-    "parameters": "Parameters",
-    "flops": "FLOPs",
-    "memory": "Peak memory",
-}
+from fusionbench.report.columns import BESIDE, DEFAULT_COLUMNS, shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +71,7 @@ def sheet(
     ``tests=False`` leaves out the marks that need statistics (and is quicker); ``std``: standard deviations beside the
     means; ``styled``: whether the output can show bold and underlined cells, which the legend then explains.
     """
-    headings = [_HEADINGS[name] for name in columns] + [metric_heading(board, m) for m in board.metrics]
+    headings = [BESIDE[name].title for name in columns] + [metric_heading(board, m) for m in board.metrics]
     places = {metric: board.placing(metric) for metric in board.metrics}
     tied = board.tests.tied if tests and len(board.order) > 1 else {}
     lines = []
@@ -121,16 +107,6 @@ def number(value: float, decimals: int = 4) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     return f"{value:.{decimals if abs(value) < 1e5 else 0}f}"
-
-
-def quantity(value: float, unit: str = "") -> str:
-    """1234567 -> "1.23 M": parameters, FLOPs and bytes for people."""
-    if math.isnan(value):
-        return "–"
-    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g} {prefix}{unit}"
-    return f"{value:.3g} {unit}".rstrip()
 
 
 def heading(board: Board) -> str:
@@ -344,31 +320,12 @@ def metric_heading(board: Board, metric: str) -> str:
 
 
 def _column(board: Board, name: str, method: str, tests: bool) -> Cell:
-    contender = method in board.order
-    facts = board.tables[method].about.get("method", {})
-    if name == "rank":
-        ranks = sorted({round(board.mean_rank[m], 9) for m in board.order})
-        value = board.mean_rank[method]
-        level = ranks.index(round(value, 9)) if contender else -1
-        tied = tests and contender and method in board.tests.tied_first and level != 0
-        place = {0: "best", 1: "second"}.get(level, "") if len(board.order) > 1 else ""
-        return Cell(f"{value:.2f}", place, tied)
-    if name == "interval":
-        found = board.tests.bootstrap if tests else "not computed"
-        if isinstance(found, str) or not contender:
-            return Cell("–")
-        return Cell(f"{found.rank_low[method]:.2f}–{found.rank_high[method]:.2f}")
-    if name in ("borda", "wins"):
-        return Cell(f"{(board.borda if name == 'borda' else board.wins)[method]:.2f}" if contender else "–")
-    makers: dict[str, Callable[[], str]] = {
-        "year": lambda: str(facts.get("year") or "–"),
-        "family": lambda: str(facts.get("family") or "–"),
-        "seconds": lambda: "–" if math.isnan(board.seconds(method)) else f"{board.seconds(method):.3g}",
-        "parameters": lambda: quantity(board.cost(method, "parameters")),
-        "flops": lambda: quantity(board.cost(method, "flops")),
-        "memory": lambda: quantity(board.cost(method, "peak_memory"), "B"),
-    }
-    return Cell(makers[name]())
+    text = shown(board, name, method, tests)
+    if name != "rank" or method not in board.order:
+        return Cell(text)
+    level = sorted({round(board.mean_rank[m], 9) for m in board.order}).index(round(board.mean_rank[method], 9))
+    place = {0: "best", 1: "second"}.get(level, "") if len(board.order) > 1 else ""
+    return Cell(text, place, tests and method in board.tests.tied_first and level != 0)
 
 
 def _sample(board: Board) -> str:
@@ -394,9 +351,9 @@ def _legend(board: Board, columns: Sequence[str], lines: Sequence[Line], styled:
         core = ", ".join(board.column(m).short for m in board.core)
         text += f" Mean rank over {core}: each metric ranks the methods' means, 1 = best, ties averaged."
     styles = {"best": "best bold", "second": "second underlined"}
-    shown = [words for place, words in styles.items() if styled and any(cell.place == place for cell in cells)]
-    if shown:
-        text += f" {', '.join(shown).capitalize()}."
+    used = [words for place, words in styles.items() if styled and any(cell.place == place for cell in cells)]
+    if used:
+        text += f" {', '.join(used).capitalize()}."
     notes = [text]
     if any(line.kind == "control" for line in lines):
         notes.append("Controls are trivial fusers: their rank is the one they would have, and they never win a place.")

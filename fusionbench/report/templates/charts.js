@@ -28,12 +28,12 @@ function drawForest() {
 }
 
 function drawTime() {
-  const keys = ranked().filter((key) => method(key).seconds?.[0] > 0);
-  const devices = [...new Set(keys.map((key) => method(key).seconds[2]).filter(Boolean))];
+  const keys = ranked().filter((key) => method(key).columns.seconds?.value > 0);
+  const devices = [...new Set(keys.map((key) => method(key).device).filter(Boolean))];
   fill("time-note", devices.length ? ` median seconds a pair on ${devices.join("; ")}` : "");
   if (!keys.length) return fill("time", el("p", { class: "muted" }, "No times were recorded: these images were made elsewhere."));
   const height = 380, left = 44, bottom = height - 40;
-  const logs = keys.map((key) => Math.log10(method(key).seconds[0]));
+  const logs = keys.map((key) => Math.log10(method(key).columns.seconds.value));
   const low = Math.floor(Math.min(...logs) * 2) / 2 - 0.1, high = Math.ceil(Math.max(...logs) * 2) / 2 + 0.5;
   const worst = Math.max(2, ...keys.map((key) => profile().rows[key].rank));
   const x = (log) => left + ((log - low) / (high - low)) * (WIDTH - left - 16), y = (rank) => 14 + ((rank - 1) / (worst - 1)) * (bottom - 34);
@@ -43,12 +43,12 @@ function drawTime() {
   picture.append(svg("text", { class: "soft", x: WIDTH - 12, y: height - 6, "text-anchor": "end" }, "slower →"), svg("text", { class: "soft", x: 4, y: height - 6 }, "↑ better"));
   const taken = [];
   for (const key of keys) {
-    const cx = x(Math.log10(method(key).seconds[0])), cy = y(profile().rows[key].rank), control = method(key).control;
+    const cx = x(Math.log10(method(key).columns.seconds.value)), cy = y(profile().rows[key].rank), control = method(key).control;
     const name = label(key, 16), wide = 6.2 * name.length;
     const right = cx + 8 + wide < WIDTH;
     const spots = [[4, right], [-7, right], [15, right], [4, !right], [-7, !right], [15, !right]];
     const [dy, side] = spots.find(([dy, side]) => !taken.some(([a, b, w]) => { const start = side ? cx + 8 : cx - 8 - wide; return Math.abs(cy + dy - b) < 11 && start < a + w && start + wide > a; })) ?? [null, null];
-    const title = svg("title", {}, `${method(key).title}: ${method(key).seconds[1]} s, mean rank ${profile().rows[key].rank.toFixed(2)}`);
+    const title = svg("title", {}, `${method(key).title}: ${method(key).columns.seconds.text} s, mean rank ${profile().rows[key].rank.toFixed(2)}`);
     picture.append(control ? svg("rect", { class: "dot control", x: cx - 4, y: cy - 4, width: 8, height: 8 }, title) : svg("circle", { class: "dot", cx, cy, r: 4.5 }, title));
     taken.push([cx - 5, cy + 4, 10]);
     if (dy === null) continue; // no free place for this label: the dot's tooltip names it
@@ -103,7 +103,7 @@ function drawHeat() {
   };
   const head = el("tr", {}, el("th", { scope: "col" }, ""), el("th", { scope: "col" }, "mean"), ...ids.map((id, n) => el("th", { scope: "col", class: n === 0 || n === now.core.filter((c) => now.metrics.includes(c)).length ? "gap" : "", title: metric(id).title }, metric(id).short)));
   const rows = ranked().map((key) => el("tr", {}, el("th", { scope: "row" }, method(key).title + (method(key).control ? " (control)" : "")), cell(now.rows[key].rank, 1),
-    ...ids.map((id, n) => cell(now.rows[key].cells[now.metrics.indexOf(id)][4], 0, n === 0 || n === now.core.filter((c) => now.metrics.includes(c)).length ? "gap" : ""))));
+    ...ids.map((id, n) => cell(now.rows[key].scores.rank[now.metrics.indexOf(id)], 0, n === 0 || n === now.core.filter((c) => now.metrics.includes(c)).length ? "gap" : ""))));
   fill("heat", el("table", { class: "cells" }, el("thead", {}, head), el("tbody", {}, ...rows)));
 }
 

@@ -7,6 +7,11 @@ const task = () => DATA.tasks[state.task];
 const profile = () => task().profiles[state.profile];
 const method = (key) => task().methods[key];
 const metric = (id) => DATA.metrics[id];
+// What a method scored on the n-th metric of the profile shown.
+function score(key, n) {
+  const all = profile().rows[key].scores, id = profile().metrics[n];
+  return { mean: all.mean[n], std: all.std[n], rank: all.rank[n], best: all.best.includes(id), second: all.second.includes(id), tied: all.tied.includes(id), undefined: all.undefined[id] ?? 0 };
+}
 const ranked = () => [...profile().order, ...profile().controls];
 
 function el(tag, attributes = {}, ...children) {

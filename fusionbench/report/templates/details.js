@@ -13,8 +13,7 @@ function openDetails(key) {
   const settings = Object.entries(found.settings).map(([name, value]) => `${name} = ${value}`).join(", ");
   if (settings) facts.push(["Settings", settings]);
   if (found.foreign) facts.push(["Images", `made elsewhere, scored here (${found.origin})`]);
-  if (found.seconds) facts.push(["Seconds a pair", `${found.seconds[1]} (median; ${found.seconds[2] || "device not named"})`]);
-  for (const [name, label] of [["parameters", "Parameters"], ["flops", "FLOPs"], ["memory", "Peak memory"]]) if (found[name]) facts.push([label, found[name][1]]);
+  for (const column of DATA.columns) if (found.columns[column.id] && !(column.id in LABELS)) facts.push([column.title, found.columns[column.id].text + (column.id === "seconds" ? ` (median; ${found.device || "device not named"})` : "")]);
   if (found.made.seed && !found.foreign) facts.push(["Seed", found.made.seed]);
   const metrics = profile().metrics.filter((id) => task().scores[key]?.[id]);
   const rows = task().pairs.map((pair, n) => [pair, n]).filter(([pair, n]) => pair in found.errors || metrics.some((id) => task().scores[key][id][n] !== null));

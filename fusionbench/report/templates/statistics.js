@@ -36,14 +36,15 @@ function drawCd() {
 }
 
 function drawPairwise() {
-  const what = $("pair-value").value || "p", index = { p: 2, effect: 3, nemenyi: 4 }[what];
+  const what = $("pair-value").value || "p";
   const keys = profile().order;
   if (keys.length < 2) return fill("pairwise", el("p", { class: "muted" }, "There is only one method to compare."));
   const values = new Map();
-  for (const line of profile().pairwise) {
-    values.set(`${line[0]},${line[1]}`, line[index]);
-    values.set(`${line[1]},${line[0]}`, what === "effect" && line[index] !== null ? -line[index] : line[index]);
-  }
+  const { first, second, [what]: found } = profile().pairwise;
+  found.forEach((value, n) => {
+    values.set(`${first[n]},${second[n]}`, value);
+    values.set(`${second[n]},${first[n]}`, what === "effect" && value !== null ? -value : value);
+  });
   const cell = (value, row, column) => {
     if (value === null || value === undefined) return el("td", {}, "–");
     const text = what === "effect" ? value.toFixed(2) : value < 0.001 ? "<.001" : value.toFixed(3).replace(/^0/, "");
@@ -73,6 +74,6 @@ function drawConventions() {
   const head = ["Printed as", "Convention", "Other convention", "Kendall's tau", "Best", "Best under the other"];
   $("convention-table").replaceChildren(
     el("thead", {}, el("tr", {}, ...head.map((text, n) => el("th", { scope: "col", class: n === 3 ? "" : "left" }, text)))),
-    el("tbody", {}, ...lines.map(([name, first, second, tau, best, other, ahead, behind]) => el("tr", {}, el("th", { class: "left", scope: "row" }, name.toUpperCase()), about(first), about(second),
-      el("td", { class: tau !== null && tau < 0.5 ? "best" : "" }, number(tau, 2)), winner(best, ahead), winner(other, behind)))));
+    el("tbody", {}, ...lines.map((line) => el("tr", {}, el("th", { class: "left", scope: "row" }, line.name.toUpperCase()), ...line.columns.map(about),
+      el("td", { class: line.tau !== null && line.tau < 0.5 ? "best" : "" }, number(line.tau, 2)), ...line.best.map((key, n) => winner(key, line.controls_ahead[n]))))));
 }

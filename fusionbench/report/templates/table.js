@@ -1,32 +1,24 @@
 // The ranking: columns, sorting, filtering, and what changed with the profile.
-const FIXED = [
-  { id: "year", title: "Year", value: (key) => method(key).facts.year ?? null, show: (v) => v ?? "–" },
-  { id: "family", title: "Family", text: true, value: (key) => method(key).facts.family ?? "", show: (v) => v || "–" },
-  { id: "rank", title: "Mean rank", value: (key) => profile().rows[key].rank, show: (v) => v.toFixed(2) },
-  { id: "interval", title: "95 % interval", value: (key) => profile().rows[key].interval?.[0] ?? null, show: (v, key) => (v === null ? "–" : profile().rows[key].interval.map((x) => x.toFixed(2)).join("–")) },
-  { id: "change", title: "Moved", value: (key) => moved(key), show: showMoved, when: () => state.profile > 0 },
-  { id: "borda", title: "Borda", hide: true, value: (key) => profile().rows[key].borda ?? null, show: (v) => number(v, 2) },
-  { id: "wins", title: "Metrics won", hide: true, value: (key) => profile().rows[key].wins ?? null, show: (v) => number(v, 2) },
-  { id: "seconds", title: "Seconds", value: (key) => method(key).seconds?.[0] ?? null, show: (v, key) => method(key).seconds?.[1] ?? "–" },
-  { id: "parameters", title: "Parameters", value: (key) => method(key).parameters?.[0] ?? null, show: (v, key) => method(key).parameters?.[1] ?? "–", when: () => has("parameters") },
-  { id: "flops", title: "FLOPs", hide: true, value: (key) => method(key).flops?.[0] ?? null, show: (v, key) => method(key).flops?.[1] ?? "–", when: () => has("flops") },
-  { id: "memory", title: "Peak memory", hide: true, value: (key) => method(key).memory?.[0] ?? null, show: (v, key) => method(key).memory?.[1] ?? "–", when: () => has("memory") },
-];
-FIXED.filter((column) => column.hide).forEach((column) => state.hidden.add(column.id));
-if (window.innerWidth < 640) ["year", "family", "interval", "seconds"].forEach((id) => state.hidden.add(id));
-
-const has = (what) => Object.values(task().methods).some((m) => m[what]);
+const BESIDE = DATA.columns.map((about) => ({
+  ...about,
+  value: (key) => (about.ranking ? [profile().rows[key][about.id] ?? null].flat()[0] : method(key).columns[about.id]?.value ?? null),
+  show: (value, key) => (value === null ? "–" : about.ranking ? [profile().rows[key][about.id]].flat().map((v) => v.toFixed(2)).join("–") : method(key).columns[about.id].text),
+  when: () => about.ranking || Object.values(task().methods).some((found) => found.columns[about.id]),
+}));
+// How far a method moved against the first profile: known to the page alone, which shows one profile after another.
+BESIDE.splice(BESIDE.findIndex((column) => column.id === "interval") + 1, 0, { id: "change", title: "Moved", falling: true, value: (key) => moved(key), show: showMoved, when: () => state.profile > 0 });
+BESIDE.filter((column) => column.extra || (column.wide && window.innerWidth < 640)).forEach((column) => state.hidden.add(column.id));
 
 function columns() {
-  const fixed = FIXED.filter((column) => !column.when || column.when());
+  const fixed = BESIDE.filter((column) => column.when());
   const scores = profile().metrics.map((id, n) => ({
     id: `m:${id}`,
     title: heading(id),
     about: metric(id).title,
     metric: id,
-    lower: metric(id).better === "lower",
-    value: (key) => profile().rows[key].cells[n][0],
-    cell: (key) => profile().rows[key].cells[n],
+    falling: metric(id).better !== "lower",
+    value: (key) => score(key, n).mean,
+    cell: (key) => score(key, n),
   }));
   return [...fixed, ...scores];
 }
@@ -67,7 +59,7 @@ function sorted(keys) {
 
 function sortBy(column) {
   if (state.sort === column.id) state.down = !state.down;
-  else [state.sort, state.down] = [column.id, Boolean(column.metric && !column.lower) || ["borda", "wins", "year", "change"].includes(column.id)];
+  else [state.sort, state.down] = [column.id, Boolean(column.falling)];
   drawTable();
   $("board").querySelector(`[data-column="${CSS.escape(column.id)}"] button`)?.focus();
 }
@@ -85,12 +77,10 @@ function nameCell(key) {
 }
 
 function scoreCell(cell) {
-  const [mean, std, , , rank, undefinedCount, flags] = cell;
-  const classes = flags.startsWith("b") ? "best" : flags.startsWith("s") ? "second" : "";
-  const tied = flags.includes("t") && !flags.startsWith("b");
-  const marks = (tied ? "†" : "") + (undefinedCount ? "‡" : "");
-  const title = `rank ${rank ?? "–"}` + (tied ? "; not shown to differ from the best" : "") + (undefinedCount ? `; undefined on ${undefinedCount} pairs` : "");
-  return el("td", { class: classes, title }, number(mean), state.spread && std !== null ? el("span", { class: "std" }, ` ± ${number(std)}`) : null, el("span", { class: "mark" }, marks));
+  const tied = cell.tied && !cell.best;
+  const marks = (tied ? "†" : "") + (cell.undefined ? "‡" : "");
+  const title = `rank ${cell.rank ?? "–"}` + (tied ? "; not shown to differ from the best" : "") + (cell.undefined ? `; undefined on ${cell.undefined} pairs` : "");
+  return el("td", { class: cell.best ? "best" : cell.second ? "second" : "", title }, number(cell.mean), state.spread && cell.std !== null ? el("span", { class: "std" }, ` ± ${number(cell.std)}`) : null, el("span", { class: "mark" }, marks));
 }
 
 function drawTable() {
@@ -139,9 +129,11 @@ function drawToolbar() {
     note += ` Against ${first.name}, ${changes.length} of ${now.order.length} methods change place` + (most ? `; most: ${method(most[0]).title}, ${place(first, most[0])} → ${place(now, most[0])}.` : ".");
   }
   fill("profile-note", note);
-  const legend = ["Best marked, second underlined. † not shown to differ from the best (Wilcoxon signed-rank over pairs, Holm, α = 0.05)."];
+  const all = Object.values(now.rows), shows = (what) => all.some((row) => row.scores[what].length);
+  const legend = [`Mean over ${now.pairs.length} pair${now.pairs.length === 1 ? "" : "s"}.` + (shows("best") ? ` Best marked${shows("second") ? ", second underlined" : ""}.` : "")];
+  if (all.some((row) => row.scores.tied.some((id) => !row.scores.best.includes(id)))) legend.push("† not shown to differ from the best (Wilcoxon signed-rank over pairs, Holm, α = 0.05).");
   if (now.metrics.some((id) => metric(id).describes)) legend.push("* describes the image and is no measure of quality; ranked as the literature does.");
-  if (Object.values(now.rows).some((row) => row.cells.some((cell) => cell[5]))) legend.push("‡ undefined on some pairs, left out of the mean and ranked last.");
+  if (all.some((row) => Object.keys(row.scores.undefined).length)) legend.push("‡ undefined on some pairs, left out of the mean and ranked last.");
   fill("notes", ...legend.map((text) => el("li", {}, text)), ...now.notes.map((text) => el("li", { class: text.startsWith("the control") ? "strong" : "" }, text)));
 }
 
@@ -158,7 +150,7 @@ function drawAnswer() {
 function saveCsv() {
   const quote = (value) => { const text = value === null || value === undefined ? "" : String(value); return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text; };
   const rows = [["method", "title", "mean_rank", ...profile().metrics]];
-  for (const key of ranked()) rows.push([key, method(key).title, profile().rows[key].rank, ...profile().rows[key].cells.map((cell) => cell[0])]);
+  for (const key of ranked()) rows.push([key, method(key).title, profile().rows[key].rank, ...profile().rows[key].scores.mean]);
   const blob = new Blob([rows.map((row) => row.map(quote).join(",")).join("\n") + "\n"], { type: "text/csv" });
   const link = el("a", { href: URL.createObjectURL(blob), download: `${task().id.replace("/", "-")}-${profile().name}.csv` });
   link.click();
