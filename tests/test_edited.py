@@ -117,6 +117,15 @@ def test_an_edited_script_of_another_program(cli: Cli, home: Path) -> None:
         assert ("test.py changed since these images were fused" in result.stderr) == told
 
 
+def test_a_class_with_slots(cli: Cli, home: Path) -> None:
+    text = NET.replace('"mynet"', '"slotted"').replace(
+        "class MyNet:", 'class MyNet:\n    __slots__ = ("net", "weights", "width")\n'
+    )
+    (home / "slotted.py").write_text(text)
+    torch.save(torch.nn.Conv2d(2, 1, 3, padding=1).state_dict(), home / "mynet.pt")
+    assert "1 images fused, 1 scored" in cli("run", "-m", "slotted.py", *RUN).stdout
+
+
 def test_results_of_a_version_without_sources(cli: Cli, home: Path) -> None:
     file = home / "older.py"
     file.write_text(SOFTMAX.replace('name="edited"', 'name="older"'))

@@ -174,7 +174,8 @@ class Created:
         named = list(self.method.files()) if isinstance(self.method, NamesFiles) else []
         if not own:
             module = sys.modules[factory.__module__]
-            held = [self.settings, vars(factory), vars(self.method), vars(module)]
+            own_state = getattr(self.method, "__dict__", {})  # a class with slots has none
+            held = [self.settings, vars(factory), own_state, vars(module)]
             named = [*source_files(module), *(path for values in held for path in _files_among(values)), *named]
         return {shown: _digest(path) for shown, path in _shown(named).items()}
 
