@@ -28,6 +28,7 @@ from fusionbench.corrupt import parse_degradation
 from fusionbench.datasets import Task, task_plugin
 from fusionbench.engines import Engine, open_engine
 from fusionbench.errors import InputError
+from fusionbench.files import write_bytes
 from fusionbench.isolate import fuse_isolated
 from fusionbench.ledger import Ledger, Notify, Outcome, Scoring, locked, silent
 from fusionbench.methods import METHODS, Created, create_method
@@ -153,14 +154,16 @@ def score_folders(
     force: bool = False,
     mask: str = "none",
     engine: str = "serial",
+    copy: bool = False,
     notify: Notify = silent,
 ) -> Outcome:
     """Score folders of fused images that something else made, matched to the task's pairs by file stem.
 
     A folder comes with facts: at least ``name``, which becomes the method's name in the tables, and ``origin`` (who made the
     images). A coloured image is scored on its BT.601 grey, and the record says so; metrics of colour are left out for grey
-    ones. Folders scored together share what is computed from the sources alone. Raises InputError when a pair has no image,
-    an image has another size than its pair, or a name cannot be a file name; nothing is written then.
+    ones. The record keeps the path of the image, for reports that show it: absolute, or relative to ``results`` where
+    ``copy`` puts a copy. Folders scored together share what is computed from the sources alone. Raises InputError when a
+    pair has no image, an image has another size than its pair, or a name cannot be a file name; nothing is written then.
     """
     for _, facts in folders:
         _check_name(str(facts["name"]))
@@ -188,11 +191,23 @@ def score_folders(
             about = _task_about(ref) | {"method": plain(foreign), "settings": {}, "seed": 0}
             table = ledger.open(key, about, wanted if force else ())
             for pair, record in records[key].items():
-                if table.pairs.get(pair, {}).get("fused") != record["fused"]:
+                record["path"] = _reference(results, key, pair, found[key][pair], copy)
+                if not record.items() <= table.pairs.get(pair, {}).items():
                     ledger.enter(Row(key, pair, record))
         images = {key: functools.partial(lambda own, pair: (own[pair], None), own) for key, own in found.items()}
         _score(ledger, ref, wanted, images, scoring, workers, notify)
     return outcome
+
+
+def _reference(results: Path, key: Key, pair: str, image: Path, copy: bool) -> str:
+    """Where a report finds an image that was scored: its absolute path, or that of a copy below ``results``."""
+    if not copy:
+        return image.absolute().as_posix()
+    path = key.fused(Path()) / f"{pair}{image.suffix.lower()}"
+    content = image.read_bytes()
+    if not (results / path).is_file() or (results / path).read_bytes() != content:
+        write_bytes(results / path, content, durable=False)  # checked against the record whenever it is shown
+    return path.as_posix()
 
 
 def _refuse_other_images(results: Path, ref: TaskRef, digests: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from fusionbench.methods import METHODS, MethodFacts, label
 from fusionbench.metrics import METRICS, evaluate
 from fusionbench.pairs import grey, read_picture, recolour
 from fusionbench.registry import Plugin
-from fusionbench.scores import Key, read_table
+from fusionbench.scores import Key, read_table, write_table
 from tests.conftest import Write, make_folders, save, slices, tree, write_plugin
 
 TASK = "folders/pet-mri"
@@ -416,6 +417,34 @@ def test_foreign_images(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     assert counts(score_folder(theirs, facts, TASK, results, **options)) == (0, 0)  # type: ignore[arg-type]
     save(theirs / "p2.bmp", slices(1, seed=40)[0])
     assert counts(score_folder(theirs, facts, TASK, results, **options)) == (0, 1)  # type: ignore[arg-type]
+
+
+def test_scored_images_are_referred_to(tmp_path: Path, folders: tuple[Path, Path]) -> None:
+    results, theirs = tmp_path / "results", folders[1]
+    key = Key("folders", "pet-mri", "TheirNet")
+    options: dict[str, Any] = {"metrics": ["en"], "data": folders, "device": "cpu"}
+
+    def scored(**more: Any) -> Outcome:
+        return score_folder(theirs, {"name": "TheirNet"}, TASK, results, **options, **more)
+
+    scored()
+    assert {p: Path(r["path"]) for p, r in read_table(results, key).pairs.items()} == {
+        pair: theirs / f"{pair}.png" for pair in PAIRS
+    }
+    before = read_table(results, key).pairs
+    assert counts(scored(copy=True)) == (0, 0)  # no score changes
+    table = read_table(results, key)
+    for pair in PAIRS:
+        path = f"fused/folders/pet-mri/TheirNet/{pair}.png"
+        assert table.pairs[pair] == before[pair] | {"path": path}
+        assert (results / path).read_bytes() == (theirs / f"{pair}.png").read_bytes()
+    stored = tree(results)
+    assert counts(scored(copy=True)) == (0, 0)
+    assert tree(results) == stored
+    del table.pairs["p0"]["path"]  # as 0.1.0 wrote it
+    write_table(results, table)
+    assert counts(scored()) == (0, 0)
+    assert read_table(results, key).pairs == before
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from fusionbench.pairs import grey, read_picture
 from fusionbench.report import figures
 from fusionbench.report.boards import make_boards
 from fusionbench.report.tables import Cell, Line, Sheet
-from fusionbench.scores import Key, read_metric_facts, read_results, read_table
+from fusionbench.scores import Key, read_metric_facts, read_results, read_table, write_table
 from tests.conftest import SHARED, Cli, Write, folder_options, make_folders, process, save, slices, tree, write_plugin
 
 
@@ -198,6 +199,30 @@ def test_run_twice_report_and_score(cli: Cli, tmp_path: Path, folders: tuple[Pat
     assert table.about["method"]["origin"] == "scored from images"
     assert "Fused elsewhere (my own run): TheirNet." in " ".join(cli(*score, "--origin", "my own run").stdout.split())
     assert all(record["lossy"] for record in table.pairs.values())
+
+
+def test_scored_images_reach_the_image_grid(
+    cli: Cli, tmp_path: Path, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr(figures, "save", lambda figure, stem: drawn.append(stem.name) or [])
+    theirs = shutil.copytree(folders[0], tmp_path / "theirs")
+    where = ["--results", tmp_path / "results"]
+    score = ["score", theirs, "--name", "TheirNet", *folder_options(folders), *where, "--metric", "en"]
+    report = ["report", *where, "--data", folders[0], "--data", folders[1], "--pairs", "p1"]
+    cli(*score)
+    assert "image grid" not in cli(*report).stderr
+    assert "grid" in drawn
+    cli(*score, "--copy")
+    shutil.rmtree(theirs)
+    assert "image grid" not in cli(*report).stderr
+    shutil.rmtree(tmp_path / "results/fused")
+    assert "no image grid of folders-data/pet-mri: the images that were scored are not at hand" in cli(*report).stderr
+    table = read_table(tmp_path / "results", Key("folders-data", "pet-mri", "TheirNet"))
+    for record in table.pairs.values():
+        del record["path"]  # as 0.1.0 wrote it
+    write_table(tmp_path / "results", table)
+    assert "made before sources were recorded; score the images again" in cli(*report).stderr
 
 
 def test_a_failing_pair_is_told_and_the_exit_code_is_1(

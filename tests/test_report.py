@@ -40,7 +40,7 @@ from fusionbench.report.boards import Board, acronym, make_boards
 from fusionbench.report.columns import BESIDE, COLUMNS, Beside
 from fusionbench.report.curves import csv_text as curves_csv
 from fusionbench.report.curves import curves
-from fusionbench.scores import Key, Table, read_metric_facts, read_results, read_table, write_metric_facts, write_table
+from fusionbench.scores import Key, Table, read_metric_facts, read_results, write_metric_facts, write_table
 from tests.conftest import make_folders, save, slices, tree
 
 METRICS = {
@@ -490,15 +490,13 @@ def test_the_grid_shows_scored_images_and_tells_which_are_absent(
 ) -> None:
     monkeypatch.setattr(figures, "save", named)
     data, results = list(make_folders(tmp_path / "data")), tmp_path / "results"
-    for name, folder in (("copied", results / "theirs"), ("far", tmp_path / "far"), ("gone", tmp_path / "gone")):
+    for name, folder in (("copied", tmp_path / "theirs"), ("far", tmp_path / "far"), ("gone", tmp_path / "gone")):
         for i, image in enumerate(slices(3, seed=len(name))):
             save(folder / f"p{i}.png", image)
-        bench.score_folder(folder, {"name": name}, "folders/pet-mri", results, data=data, metrics=["en"])
-        table = read_table(results, Key("folders", "pet-mri", name))
-        for pair, record in table.pairs.items():
-            record["path"] = f"theirs/{pair}.png" if name == "copied" else str(folder / f"{pair}.png")
-        write_table(results, table)
+        options: dict[str, Any] = {"data": data, "metrics": ["en"], "copy": name == "copied"}
+        bench.score_folder(folder, {"name": name}, "folders/pet-mri", results, **options)
     shutil.rmtree(tmp_path / "gone")
+    shutil.rmtree(tmp_path / "theirs")
     (tmp_path / "far" / "p1.png").unlink()
 
     told: list[str] = []

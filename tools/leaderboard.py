@@ -41,7 +41,7 @@ from fusionbench.scores import Key, find_tables, read_table, write_json, write_t
 
 OF_A_RUN = ("versions", "commit", "device", "device_name", "makings")
 """What a score file says of the run that made it: all of this goes to made.json."""
-OF_A_PAIR = ("seconds", "made_by", "scored_by")
+OF_A_PAIR = ("seconds", "made_by", "scored_by", "path")
 COMPARED = ("scores", "leaderboard")
 """Below RESULTS, what --verify compares."""
 

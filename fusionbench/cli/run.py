@@ -145,6 +145,7 @@ def run_command(
     "--origin", default=FROM_IMAGES, show_default=True, help="Who made the images, such as: authors' release."
 )
 @click.option("--note", default="", help="What else a reader must know of them.")
+@click.option("--copy", is_flag=True, help="Keep a copy in the results: reports find the images wherever these go.")
 @dataset_options
 @metric_options
 @results_option
@@ -164,6 +165,7 @@ def score_command(
     doi: str,
     origin: str,
     note: str,
+    copy: bool,
     dataset: str,
     data: Sequence[Path],
     split: str,
@@ -200,6 +202,7 @@ def score_command(
             limit=limit,
             force=force,
             mask=mask,
+            copy=copy,
             notify=notify,
         )
     records = [record for key in outcome.keys for record in read_table(results, key).pairs.values()]

@@ -204,18 +204,16 @@ def _shown(
             shown = [sources.load(board, task, results, pair) for pair in sources.choose(board, own, 1)]
             for item in shown:
                 _check_zoom(zoom, item)
-            absent = [board.name(m) for m in board.ranked if m not in figures.tiles(board, shown)]
+            absent = [method for method in board.ranked if method not in figures.tiles(board, shown)]
+            why = sources.why_absent(board, absent)
             if len(absent) < len(board.ranked):
                 if absent:
-                    tell(f"image grid of {where} without {', '.join(absent)}: {_ABSENT}")
+                    tell(f"image grid of {where} without {', '.join(map(board.name, absent))}: {why}")
                 return shown
-        reason = task if isinstance(task, str) else _ABSENT
+        reason = task if isinstance(task, str) else why
     if reason:
         tell(f"no image grid of {where}: {reason}")
     return []
-
-
-_ABSENT = "the images that were scored are not at hand"
 
 
 def _figures(

@@ -45,6 +45,18 @@ def load(board: Board, task: Task, results: Path, pair: str) -> Shown:
     return Shown(source, {m: image for m, image in fused.items() if image.shape == source.a.shape})
 
 
+def why_absent(board: Board, methods: Sequence[str]) -> str:
+    """Why images of some methods are not shown."""
+    tables = [board.tables[method] for method in methods]
+    old = [
+        table.name
+        for table in tables
+        if table.about.get("method", {}).get("foreign") and not any("path" in r for r in table.pairs.values())
+    ]
+    reason = "the images that were scored are not at hand"
+    return f"{reason} ({', '.join(old)}: made before sources were recorded; score the images again)" if old else reason
+
+
 def choose(board: Board, wanted: Sequence[str], count: int) -> list[str]:
     """The pairs asked for, or ``count`` of the common ones, evenly spread.
 
@@ -64,13 +76,14 @@ def _fused(board: Board, results: Path, method: str, pair: str) -> NDArray[np.ui
     record = table.pairs[pair]
     # An image that was made elsewhere is recorded by its path: below the results where it was copied, else absolute.
     path = results / record["path"] if "path" in record else table.key.image(results, pair)
-    return _read(path, str(record.get("image")))
+    try:
+        return _read(path, path.stat().st_mtime_ns, str(record.get("image")))
+    except (OSError, InputError):  # moved, deleted or damaged since
+        return None
 
 
 @functools.lru_cache(maxsize=512)
-def _read(path: Path, digest: str) -> NDArray[np.uint8] | None:
-    try:
-        picture = read_picture(path)
-    except InputError:  # moved, deleted or damaged since
-        return None
+def _read(path: Path, changed: int, digest: str) -> NDArray[np.uint8] | None:
+    """The image if it is the one that was scored. changed: when the file was, so that a new one is read anew."""
+    picture = read_picture(path)
     return picture.grey if pixel_digest(picture.pixels) == digest else None
