@@ -35,7 +35,7 @@ from fusionbench.methods import METHODS, Created, create_method
 from fusionbench.metrics import METRICS, PROFILES
 from fusionbench.pairs import is_file_name, list_pictures, pixel_digest, read_picture, size_text
 from fusionbench.provenance import making, plain
-from fusionbench.scores import FROM_IMAGES, DamagedError, Key, Table, find_tables, fingerprint, read_table
+from fusionbench.scores import FROM_IMAGES, DamagedError, Key, Record, Table, find_tables, fingerprint, read_table
 from fusionbench.work import (
     FuseUnit,
     Limits,
@@ -399,7 +399,7 @@ def _stale(
     return todo
 
 
-def _intact(results: Path, key: Key, pair: str, record: Mapping[str, Any]) -> bool:
+def _intact(results: Path, key: Key, pair: str, record: Record) -> bool:
     try:
         return bool(pixel_digest(read_picture(key.image(results, pair)).pixels) == record["image"])
     except (InputError, KeyError):
@@ -425,7 +425,7 @@ def _task_about(ref: TaskRef) -> dict[str, Any]:
     return {"task": plain(task), "split": ref.split} | own | flaw
 
 
-def _foreign_record(task: Task, pair_id: str, path: Path) -> dict[str, Any]:
+def _foreign_record(task: Task, pair_id: str, path: Path) -> Record:
     pair = task.load(pair_id)
     picture = read_picture(path)
     if picture.grey.shape != pair.a.shape:

@@ -24,7 +24,7 @@ import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
@@ -171,17 +171,39 @@ class Column:
         return f"{text} ({self.mask})" if self.mask else text
 
 
+class Record(TypedDict, total=False):
+    """What is known of one pair; a field that does not apply is absent.
+
+    ``case``: the patient. ``pair``: digest of the sources; ``fused``: fingerprint of the making of the image; ``image``:
+    digest of its pixels; ``seconds`` that fusing took. Of images made elsewhere: whether they are in ``color`` or ``lossy``,
+    and their ``path``. ``made_by``, ``scored_by``: which of the table's makings. ``scores``: column -> value, NaN where it
+    is undefined. ``error``: why the method failed on the pair, which then has neither image nor scores.
+    """
+
+    case: str
+    pair: str
+    fused: str
+    image: str
+    seconds: float
+    color: bool
+    lossy: bool
+    path: str
+    made_by: str
+    scored_by: str
+    scores: dict[str, float]
+    error: str
+
+
 @dataclasses.dataclass
 class Table:
     """All that is known of one method on one task.
 
-    ``about``: the JSON's head (method facts, settings, seed, versions ...). ``pairs``: pair -> record; a record holds what
-    the engine put there (fingerprints, seconds, case, ``error``) and ``scores``, metric id -> float (NaN where undefined).
+    ``about``: the JSON's head (method facts, settings, seed, versions ...). ``pairs``: pair -> :class:`Record`.
     """
 
     key: Key
     about: dict[str, Any] = dataclasses.field(default_factory=dict)
-    pairs: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    pairs: dict[str, Record] = dataclasses.field(default_factory=dict)
 
     @property
     def task_name(self) -> str:
@@ -223,7 +245,7 @@ def read_table(results: Path, key: Key) -> Table:
         content = _read_json(path)
         try:
             table.about = dict(content["about"])
-            table.pairs = {pair: dict(record) for pair, record in content["pairs"].items()}
+            table.pairs = {pair: cast(Record, dict(record)) for pair, record in content["pairs"].items()}
         except (KeyError, TypeError, ValueError, AttributeError):
             raise DamagedError(f"{path}: not a score file; delete it and its CSV, then run again") from None
         if content.get("sha256", _digest(content)) != _digest(content):
@@ -249,7 +271,7 @@ def salvage_table(results: Path, key: Key) -> tuple[Table, str]:
         content = _read_json(path)
         if content.get("sha256") == _digest(content):
             table.about = dict(content["about"])
-            table.pairs = {pair: dict(record) for pair, record in content["pairs"].items()}
+            table.pairs = {pair: cast(Record, dict(record)) for pair, record in content["pairs"].items()}
     moved = []
     for damaged in (key.csv(results), path, key.journal(results)):
         if damaged.exists():
@@ -268,11 +290,11 @@ def forget(table: Table, pairs: Sequence[str] = (), metrics: Sequence[str] = ())
             record.get("scores", {}).pop(metric, None)
 
 
-def merge_record(pairs: dict[str, dict[str, Any]], pair: str, record: Mapping[str, Any]) -> None:
+def merge_record(pairs: dict[str, Record], pair: str, record: Record) -> None:
     """Enter a record: one of a new fused image replaces the old one, one of new scores is added to it."""
     old = pairs.get(pair)
     if old is None or old.get("fused") != record.get("fused") or old.get("image") != record.get("image"):
-        pairs[pair] = dict(record)
+        pairs[pair] = record.copy()
         return
     scores = {**old.get("scores", {}), **record.get("scores", {})}
     pairs[pair] = {**old, **record, "scores": scores}

@@ -29,7 +29,7 @@ from fusionbench.methods.external import load_method
 from fusionbench.metrics import prepare
 from fusionbench.pairs import Pair, read_picture, recolour, to_uint8, write_png
 from fusionbench.registry import import_module
-from fusionbench.scores import Key
+from fusionbench.scores import Key, Record
 
 UInt8 = NDArray[np.uint8]
 
@@ -99,7 +99,7 @@ class FuseUnit:
     def lost(self, reason: str, trace: str = "") -> Row:
         """The row of a unit of one pair whose process died; trace: the last that it printed."""
         ((pair, (digest, made)),) = self.todo.items()
-        record = {"case": self.task.open().case(pair), "pair": digest, "fused": made, "error": reason}
+        record: Record = {"case": self.task.open().case(pair), "pair": digest, "fused": made, "error": reason}
         return Row(self.key, pair, record, trace=trace)
 
 
@@ -148,7 +148,7 @@ class Row:
 
     key: Key
     pair: str
-    record: Mapping[str, Any]
+    record: Record
     broken: str = ""
     lost: str = ""
     refused: str = ""
@@ -212,7 +212,7 @@ def _fuse_batch(method: Method, pairs: Sequence[Pair], unit: FuseUnit) -> list[R
 
 def _fused_row(unit: FuseUnit, pair: Pair, result: Result) -> Row:
     digest, made = unit.todo[pair.id]
-    record: dict[str, Any] = {"case": pair.case, "pair": digest, "fused": made}
+    record: Record = {"case": pair.case, "pair": digest, "fused": made}
     if isinstance(result, Exception):
         if isinstance(result, ContractError):
             return Row(unit.key, pair.id, {}, broken=str(result))
