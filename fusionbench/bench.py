@@ -53,6 +53,8 @@ __all__ = ["Notify", "Outcome", "resolve_device", "run", "score_folder", "score_
 Images = Mapping[Key, Callable[[str], tuple[Path, Path | None]]]
 """Of each table, pair -> (the image that is scored, its coloured version)."""
 
+_UNRECORDED = "made before sources were recorded"
+
 
 def run(
     methods: Sequence[str],
@@ -89,7 +91,7 @@ def run(
     flaws = [parse_degradation(text).label for text in corrupt] or [""]
     refs = [TaskRef(name, places, split, flaw) for flaw in dict.fromkeys(flaws) for name in tasks]
     ids = {ref: _checked_ids(ref, limit, notify) for ref in refs}  # before the first write
-    outcome = Outcome()
+    outcome = Outcome(notes=_kept_apart(results, refs))
     made = making(scoring.device)
     with locked(results), open_engine(engine, scoring.device) as workers:
         for ref in refs:
@@ -172,9 +174,9 @@ def score_folders(
     task = ref.open()
     wanted = _checked_ids(ref, limit, notify)
     _refuse_other_images(results, ref, {pair: task.digest(pair) for pair in wanted})
+    outcome = Outcome(notes=_kept_apart(results, [ref]))
     found = {ref.key(str(facts["name"])): _found(folder, wanted) for folder, facts in folders}
     records = {key: {pair: _foreign_record(task, pair, own[pair]) for pair in wanted} for key, own in found.items()}
-    outcome = Outcome()
     made = making(scoring.device)
     with (
         locked(results),
@@ -215,19 +217,34 @@ def _refuse_other_images(results: Path, ref: TaskRef, digests: Mapping[str, str]
     if not task_plugin(ref.name).facts.named:
         return
     place = ref.key("")
+    for table in _tables_at(results, place):
+        theirs = table.about.get("data", {}).get("folders")
+        known = {pair: record["pair"] for pair, record in table.pairs.items() if "pair" in record}
+        if known and theirs != _folders(ref) and not known.items() <= digests.items():
+            raise InputError(
+                f"{results}: holds scores on other images under the name {place.dataset}/{place.task} "
+                f"({', '.join(theirs or [_UNRECORDED])}); name this data set, "
+                f"--dataset {ref.name.partition('/')[0].partition(':')[0]}:NAME, or take another --results"
+            )
+
+
+def _kept_apart(results: Path, refs: Sequence[TaskRef]) -> list[str]:
+    """What to tell of tables of version 0.1.0, which gave folders of the user's no name: nothing says which those were."""
+    told = []
+    for ref in refs:
+        dataset, _, task = ref.name.partition("/")
+        base, named, _ = dataset.partition(":")
+        old, new = dataclasses.replace(ref, name=f"{base}/{task}").key(""), ref.key("")
+        if named and any("data" not in table.about for table in _tables_at(results, old)):
+            told.append(f"{old.dataset}/{old.task}: {_UNRECORDED}; kept apart from {new.dataset}/{new.task}")
+    return told
+
+
+def _tables_at(results: Path, place: Key) -> Iterator[Table]:
     for key in find_tables(results):
-        if (key.dataset, key.task) != (place.dataset, place.task):
-            continue
-        with suppress(DamagedError):  # told where the table is opened
-            table = read_table(results, key)
-            theirs = table.about.get("data", {}).get("folders")
-            known = {pair: record["pair"] for pair, record in table.pairs.items() if "pair" in record}
-            if known and theirs != _folders(ref) and not known.items() <= digests.items():
-                raise InputError(
-                    f"{results}: holds scores on other images under the name {place.dataset}/{place.task} "
-                    f"({', '.join(theirs or ['folders not recorded'])}); name this data set, "
-                    f"--dataset {ref.name.partition('/')[0].partition(':')[0]}:NAME, or take another --results"
-                )
+        if (key.dataset, key.task) == (place.dataset, place.task):
+            with suppress(DamagedError):  # told where the table is opened
+                yield read_table(results, key)
 
 
 def _folders(ref: TaskRef) -> list[str]:
@@ -301,7 +318,7 @@ def _what_changed(
     if not again or not sources:
         return []
     if "sources" not in before:
-        return [f"{item.label}: made before sources were recorded: fusing {again} again"]
+        return [f"{item.label}: {_UNRECORDED}: fusing {again} again"]
     changed = sorted({name for name, _ in before["sources"].items() ^ sources.items()})
     return [f"{', '.join(changed)} changed since these images were fused: fusing {again} again"] if changed else []
 

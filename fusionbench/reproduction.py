@@ -45,7 +45,8 @@ def reproduce(
 ) -> Reproduction:
     """Fuse and score from scratch what the score file ``path`` holds, in a temporary folder.
 
-    ``images``: the folder of fused images, for a method that was run elsewhere. ``device``: that of the file unless given.
+    ``images``: the folder of fused images of a method that was run elsewhere, unless they are still where the file says that
+    they were. ``device``: that of the file unless given.
     Raises InputError when the file, the data or the method is not at hand.
     """
     key, results = Key.locate(path)
@@ -61,9 +62,10 @@ def reproduce(
     with tempfile.TemporaryDirectory(prefix="fusionbench-") as temporary:
         again = Path(temporary)
         if about["method"].get("foreign"):
-            if images is None:
+            folder = images or _recorded_folder(results, before)
+            if folder is None:
                 raise InputError(f"{path}: these images were fused elsewhere; give their folder with --images")
-            score_folder(images, about["method"], name, again, **options)
+            score_folder(folder, about["method"], name, again, **options)
         else:
             spec = str(about.get("spec") or about["method"]["name"])
             seed = int(about.get("seed", 0))
@@ -71,6 +73,12 @@ def reproduce(
         after = read_table(again, key)
         same = key.csv(results).read_bytes() == key.csv(again).read_bytes()
     return _compare(before, after, same)
+
+
+def _recorded_folder(results: Path, table: Table) -> Path | None:
+    """The folder of the images that were scored, if the score file tells of one that is there."""
+    folders = {(results / record["path"]).parent for record in table.pairs.values() if "path" in record}
+    return next((folder for folder in folders if folder.is_dir()), None) if len(folders) == 1 else None
 
 
 def _metrics(path: Path, table: Table) -> tuple[list[str], str]:
@@ -119,6 +127,11 @@ def _suspects(before: Table, after: Table) -> list[str]:
             found += [f"{name} {k}: {old[k]}, now {new.get(k)}" for k in sorted(old) if old[k] != new.get(k)]
         elif old is not None and old != new:
             found.append(f"{name}: {old or 'unknown'}, now {new or 'unknown'}")
+    if "sources" in after.about and "sources" not in before.about:
+        found.append("the method's files: made before sources were recorded")
+    else:
+        old_files, new_files = (table.about.get("sources", {}) for table in (before, after))
+        found += [f"{file}: changed" for file in sorted({name for name, _ in old_files.items() ^ new_files.items()})]
     old_version, new_version = (table.about["method"].get("version") for table in (before, after))
     if old_version != new_version:
         found.append(f"method version: {old_version}, now {new_version}")

@@ -217,12 +217,13 @@ def test_scored_images_reach_the_image_grid(
     shutil.rmtree(theirs)
     assert "image grid" not in cli(*report).stderr
     shutil.rmtree(tmp_path / "results/fused")
-    assert "no image grid of folders-data/pet-mri: the images that were scored are not at hand" in cli(*report).stderr
     table = read_table(tmp_path / "results", Key("folders-data", "pet-mri", "TheirNet"))
     for record in table.pairs.values():
         del record["path"]  # as 0.1.0 wrote it
     write_table(tmp_path / "results", table)
-    assert "made before sources were recorded; score the images again" in cli(*report).stderr
+    told = cli(*report).stderr
+    assert "no image grid of folders-data/pet-mri: the images that were scored are not at hand (TheirNet: made" in told
+    assert "made before sources were recorded; score the images again" in told
 
 
 def test_a_failing_pair_is_told_and_the_exit_code_is_1(
@@ -253,6 +254,37 @@ def test_a_failing_pair_is_told_and_the_exit_code_is_1(
     ]
     assert re.search(r'cli-fails.py", line \d+, in fuse\n.*raise RuntimeError\(.flat.\)', log.read_text())
     assert counts(result.stdout) == "5 images fused, 5 scored"
+
+
+def test_a_run_tells_what_it_does(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folders: tuple[Path, Path]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(common, "FIRST_LINE", 0.0)
+    monkeypatch.setattr(common, "NEXT_LINE", 0.0)
+    wanted = ["run", "-m", "average", "-m", "pca", "--metric", "en", "--limit", 1]
+    told = cli(*wanted, "-t", "pet-mri").stderr.splitlines()
+    phantom = "no Harvard pairs found: using phantom, generated pairs (--data FOLDER names the Harvard ones)"
+    assert told[0] == phantom
+    assert "[0:00] phantom/pet-mri: fusing 1 of 2 average" in told
+    assert "[0:00] phantom/pet-mri: scoring 2 of 2 pca" in told
+    assert told[-1] == "next: fusionbench report"
+    assert phantom in cli("score", folders[0], "--name", "x", "-t", "pet-mri", code=2).stderr
+    assert phantom not in cli(*wanted, "-t", "phantom/pet-mri").stderr  # as was asked for
+    assert phantom not in cli(*wanted, "-t", "pet-mri", "--dataset", "phantom").stderr
+
+
+def test_the_bar_on_a_terminal_names_the_method(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(common.sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(common, "FIRST_BAR", 0.0)
+    monkeypatch.setattr(
+        common, "Console", lambda stderr: Console(file=shown, force_terminal=True, width=120, legacy_windows=False)
+    )
+    with common.progress_bar() as notify:
+        notify("phantom/pet-mri: fusing", 1, 24, "laplacian")
+    assert "phantom/pet-mri: fusing laplacian" in shown.getvalue()
+    assert "1/24" in shown.getvalue()
 
 
 def test_fuse_keeps_colour(cli: Cli, tmp_path: Path, folders: tuple[Path, Path]) -> None:

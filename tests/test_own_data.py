@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from fusionbench.bench import run
+from fusionbench.report import figures
+from fusionbench.scores import Key, read_table, write_table
 from tests.conftest import Cli, folder_options, make_folders, save, slices
 
 EN = ("-m", "average", "--metric", "en")
@@ -51,6 +54,24 @@ def test_another_set_of_that_name_is_refused(cli: Cli, tmp_path: Path, name: lis
     shutil.move(tmp_path / "one", tmp_path / "moved")  # the same images elsewhere are the same set
     again = cli("run", *EN, *own((tmp_path / "moved/mri", tmp_path / "moved/pet")), *name, "--results", results)
     assert "0 images fused, 0 scored" in again.stdout
+
+
+def test_results_of_a_version_without_names(
+    cli: Cli, tmp_path: Path, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "save", lambda figure, stem: [])
+    options = {"metrics": ["en"], "data": folders, "device": "cpu"}
+    run(["average"], ["folders/pet-mri"], tmp_path / "r", **options)  # type: ignore[arg-type]
+    told = "made before sources were recorded"
+    assert told not in cli("run", *EN, *own(folders), "--results", tmp_path / "r").stderr
+    table = read_table(tmp_path / "r", Key("folders", "pet-mri", "average"))
+    del table.about["data"]  # as 0.1.0 wrote it
+    write_table(tmp_path / "r", table)
+    result = cli("run", *EN, *own(folders), "--results", tmp_path / "r")
+    assert f"folders/pet-mri: {told}; kept apart from folders-data/pet-mri" in result.stderr
+    shown = cli("report", "--results", tmp_path / "r", "--images", "none").stderr
+    assert f"folders/pet-mri: {told}: its pairs may be of several data sets" in shown
+    assert f"folders-data/pet-mri: {told}" not in shown
 
 
 def test_one_edited_image_is_no_other_set(cli: Cli, tmp_path: Path, folders: tuple[Path, Path]) -> None:

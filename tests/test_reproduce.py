@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from click.testing import CliRunner
 from fusionbench.bench import run, score_folder
 from fusionbench.cli import main
 from fusionbench.errors import InputError
+from fusionbench.methods import METHODS
 from fusionbench.reproduction import reproduce
 from fusionbench.scores import Key, read_table, write_table
+from tests.conftest import Write
 
 TASK = "folders/pet-mri"
 
@@ -62,11 +65,34 @@ def test_a_difference_is_told_with_its_suspects(tmp_path: Path, folders: tuple[P
 
 
 def test_images_fused_elsewhere(tmp_path: Path, folders: tuple[Path, Path]) -> None:
-    score_folder(folders[0], {"name": "Theirs"}, TASK, tmp_path, data=folders, metrics=["en"], device="cpu")
-    path = Key("folders", "pet-mri", "Theirs").json(tmp_path)
+    theirs, path = tmp_path / "theirs", Key("folders", "pet-mri", "Theirs").json(tmp_path)
+    shutil.copytree(folders[0], theirs)
+    score_folder(theirs, {"name": "Theirs"}, TASK, tmp_path, data=folders, metrics=["en"], device="cpu")
+    assert reproduce(path, data=folders).same_csv  # they are where they were
+    shutil.rmtree(theirs)
     with pytest.raises(InputError, match="--images"):
         reproduce(path, data=folders)
     assert reproduce(path, data=folders, images=folders[0]).same_csv
+
+
+def test_an_edited_method_is_a_suspect(tmp_path: Path, folders: tuple[Path, Path], method_file: Write) -> None:
+    def loaded(body: str) -> None:
+        METHODS.load(str(method_file("suspect", body)))
+
+    loaded("return a.maximum(b)")
+    run(["suspect"], [TASK], tmp_path, data=folders, metrics=["en"], device="cpu")
+    key = Key("folders", "pet-mri", "suspect")
+    assert reproduce(key.json(tmp_path), data=folders).suspects == []
+    loaded("return a.minimum(b)")
+    found = reproduce(key.json(tmp_path), data=folders)
+    assert not found.same_csv
+    assert found.suspects == ["suspect.py: changed"]
+    table = read_table(tmp_path, key)
+    del table.about["sources"]
+    write_table(tmp_path, table)
+    assert reproduce(key.json(tmp_path), data=folders).suspects == [
+        "the method's files: made before sources were recorded"
+    ]
 
 
 def test_places_that_are_no_score_file(tmp_path: Path) -> None:

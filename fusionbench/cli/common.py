@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_PROFILE = "dmfnet"
+FIRST_BAR = 2.0  # seconds: a command that ends sooner shows no bar
 FIRST_LINE, NEXT_LINE = 10.0, 60.0  # seconds: of progress in a log file
 DIRECTORY = click.Path(path_type=Path, file_okay=False, readable=False)
 # Whether a path can be read is told by whoever reads it, in one line.
@@ -181,6 +182,11 @@ def chosen_tasks(task: Sequence[str], dataset: str, data: Sequence[Path]) -> lis
         if not path.exists():
             raise InputError(f"{path}: no such folder; check --data")
     tasks = resolve_tasks(task, _with_name(dataset), data)
+    unsaid = dataset.lower() == "auto" and not all("/" in name for name in task)
+    if unsaid and any(name.startswith("phantom/") for name in tasks):
+        click.echo(
+            "no Harvard pairs found: using phantom, generated pairs (--data FOLDER names the Harvard ones)", err=True
+        )
     for name in tasks:
         own = name.partition("/")[0]
         if ":" in own and len(data) == 2:
@@ -219,7 +225,7 @@ def progress_bar() -> Iterator[Notify]:
 
     def notify(stage: str, done: int, total: int, item: str = "") -> None:
         nonlocal running
-        if not running and time.monotonic() - start > 2:
+        if not running and time.monotonic() - start > FIRST_BAR:
             bar.start()
             running = True
         if stage not in rows:

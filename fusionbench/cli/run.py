@@ -126,10 +126,6 @@ def run_command(
             isolate=None if isolate is None else parse_limits(isolate),
             notify=notify,
         )
-    if dataset == "auto" and all(name.startswith("phantom/") for name in tasks):
-        click.echo(
-            "no Harvard pairs found: using phantom, generated pairs (--data FOLDER names the Harvard ones)", err=True
-        )
     _finish(ctx, outcome, results, profiles, metric, mask, debug)
 
 

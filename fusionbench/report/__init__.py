@@ -94,6 +94,12 @@ def write_report(
     for pair in pairs:
         if not any(pair in board.pairs for board in steps):
             raise InputError(f"pair {pair!r} is not among those compared in these results; check --pairs")
+    for board in steps:
+        if sources.unnamed(board):
+            tell(
+                f"{board.dataset}/{board.task}: made before sources were recorded: its pairs may be of several data sets; "
+                "run again, and each is kept under a name of its own"
+            )
     # Pairs and zoom are checked before the first write.
     grids = [_shown(board, results, data, pairs, images, zoom, tell) for board in steps]
     written = []

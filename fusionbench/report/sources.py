@@ -24,6 +24,11 @@ def private(board: Board) -> bool:
     return board.place.base in PRIVATE
 
 
+def unnamed(board: Board) -> bool:
+    """Whether it holds scores on folders of the user's that nothing is known of, as version 0.1.0 wrote them."""
+    return board.place.base == "folders" and any("data" not in table.about for table in board.tables.values())
+
+
 def available(board: Board, data: Sequence[Path]) -> Task | str:
     """The task behind a board, or the reason why its images cannot be shown."""
     if board.place.flaw:
