@@ -212,8 +212,8 @@ def main() -> None:
         "# Speed of the metrics",
         "",
         f"256 x 256 pairs, one process, {os.cpu_count()} cores ({platform.processor() or platform.machine()}), "
-        f"{min(2, torch.get_num_threads())} threads, medians of "
-        f"{options.rounds} rounds in which ours and the others took turns; made by `python benchmarks/metrics.py --write`.",
+        f"medians of {options.rounds} rounds in which ours and the others took turns; made by "
+        "`python benchmarks/metrics.py --write`.",
         f"Load average at the end: {os.getloadavg()[1]:.1f}; on a busy machine the caches are shared, which costs ours "
         "more than the transcription, whose windows stay in the first-level cache.",
         f"The twelve metrics agree with the transcription to {worst:.0e} (relative).",

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fusionbench.metrics._kernels import edges, levels, windows
+from fusionbench.metrics._kernels import levels, windows
 from fusionbench.metrics._triple import Image, Triple
 
 Taps = NDArray[np.float64]
@@ -44,40 +45,27 @@ def _band(taps: bytes, length: int, step: int, device: torch.device) -> torch.Te
     return torch.from_numpy(band).to(device)
 
 
-def _sandwich(x: torch.Tensor, taps: Taps, step: int) -> torch.Tensor:
-    """Separable filtering as two matrix products."""
-    rows = _band(taps.tobytes(), x.shape[1], step, x.device)
-    columns = _band(taps.tobytes(), x.shape[2], step, x.device)
-    return rows.T @ x @ columns
-
-
 def blur(x: torch.Tensor, taps: Taps, step: int = 1, *, compiled: bool) -> torch.Tensor:
-    """Window sums over the valid part, every ``step``-th pixel: (N, (H - n) // step + 1, ...)."""
+    """Window sums over the valid part, every ``step``-th pixel: (N, H, W) -> (N, (H - n) // step + 1, ...)."""
+    return blur_products((x, x, x), ((0, -1),), taps, step, compiled=compiled)[0]
+
+
+Maps: TypeAlias = "tuple[torch.Tensor, torch.Tensor, torch.Tensor]"
+
+
+def blur_products(
+    images: Maps, pairs: tuple[tuple[int, int], ...], taps: Taps, step: int = 1, *, compiled: bool
+) -> tuple[torch.Tensor, ...]:
+    """:func:`blur` of products of two of three maps, given by index; -1 stands for no second factor."""
     if not compiled or len(taps) % 2 == 0:
-        return _sandwich(x, taps, step)
-    n, h, w = x.shape
-    out = x.new_empty(n, (h - len(taps)) // step + 1, (w - len(taps)) // step + 1)
-    windows.blur(x.numpy(), taps, step, out.numpy())
-    return out
-
-
-def blur_product(x: torch.Tensor, y: torch.Tensor, taps: Taps, *, compiled: bool) -> torch.Tensor:
-    """Window sums of x y over the valid part: (N, H - n + 1, W - n + 1)."""
-    if not compiled or len(taps) % 2 == 0:
-        return _sandwich(x * y, taps, 1)
-    n, h, w = x.shape
-    out = x.new_empty(n, h - len(taps) + 1, w - len(taps) + 1)
-    windows.blur_product(x.numpy(), y.numpy(), taps, out.numpy())
-    return out
-
-
-def moments(x: torch.Tensor, taps: Taps, *, centred: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Window means of x and of x^2 (centred: and its variance, not below 0), by the CPU kernel; taps odd in number."""
-    n, h, w = x.shape
-    shape = (n, h - len(taps) + 1, w - len(taps) + 1)
-    mean, square = np.empty(shape), np.empty(shape)
-    windows.moments(x.numpy(), taps, centred, mean, square)
-    return torch.from_numpy(mean), torch.from_numpy(square)
+        rows, columns = (_band(taps.tobytes(), length, step, images[0].device) for length in images[0].shape[1:])
+        products = (images[p] if q < 0 else images[p] * images[q] for p, q in pairs)
+        return tuple(rows.T @ product @ columns for product in products)
+    n, h, w = images[0].shape
+    out = np.empty((len(pairs), n, (h - len(taps)) // step + 1, (w - len(taps)) // step + 1))
+    a, b, c = images
+    windows.blur((a.numpy(), b.numpy(), c.numpy()), np.array(pairs), taps, step, out)
+    return tuple(torch.from_numpy(out))
 
 
 def pad(x: torch.Tensor, size: int, border: str) -> torch.Tensor:
@@ -107,12 +95,13 @@ def _extend(length: int, size: int, border: str) -> torch.Tensor:
 def window_moments(t: Triple, image: Image, taps: Taps) -> tuple[torch.Tensor, torch.Tensor]:
     """Window means of an image and of its square, remembered."""
 
-    def compute() -> tuple[torch.Tensor, torch.Tensor]:
-        if t.compiled and len(taps) % 2:
-            return moments(image.x, taps, centred=False)
-        return _sandwich(image.x, taps, 1), _sandwich(image.x**2, taps, 1)
+    return image.memo(("moments", taps.tobytes()), lambda: moments(image.x, taps, compiled=t.compiled))
 
-    return image.memo(("moments", taps.tobytes()), compute)
+
+def moments(x: torch.Tensor, taps: Taps, *, compiled: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Window means of a map and of its square."""
+    mean, square = blur_products((x, x, x), ((0, -1), (0, 0)), taps, compiled=compiled)
+    return mean, square
 
 
 def window_mean(t: Triple, image: Image, taps: Taps) -> torch.Tensor:
@@ -125,7 +114,7 @@ def window_product(t: Triple, x: Image, y: Image, taps: Taps) -> torch.Tensor:
     if x is y:
         return window_moments(t, x, taps)[1]
     key = ("product", x.key, taps.tobytes())
-    return y.memo(key, lambda: blur_product(x.x, y.x, taps, compiled=t.compiled))
+    return y.memo(key, lambda: blur_products((x.x, y.x, y.x), ((0, 1),), taps, compiled=t.compiled)[0])
 
 
 def window_covariance(t: Triple, x: Image, y: Image, taps: Taps) -> torch.Tensor:
@@ -204,15 +193,6 @@ def entropy(counts: torch.Tensor, *, compiled: bool) -> torch.Tensor:
     pixels = c.sum(1)
     sums: torch.Tensor = torch.special.xlogy(c, c).sum(1)
     return torch.log(pixels) - sums / pixels
-
-
-def sobel(x: torch.Tensor, *, compiled: bool, border: str = "zeros") -> tuple[torch.Tensor, torch.Tensor]:
-    """Sobel convolution: (left - right, bottom - top), each (N, H, W)."""
-    if compiled and border == "zeros":
-        gx, gy = torch.empty_like(x), torch.empty_like(x)
-        edges.sobel(x.numpy(), gx.numpy(), gy.numpy())
-        return gx, gy
-    return three_by_three(x, 2.0, border)
 
 
 def three_by_three(x: torch.Tensor, centre: float, border: str) -> tuple[torch.Tensor, torch.Tensor]:

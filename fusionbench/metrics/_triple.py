@@ -71,11 +71,6 @@ class Pairs:
     truth: Mapping[str, NDArray[Any]] | None
     compiled: bool
 
-    @property
-    def has(self) -> set[str]:
-        """What metrics may need and these sources have."""
-        return {name for name in ("truth", "color") if getattr(self, name) is not None}
-
 
 class Triple:
     """Sources ``a`` (structural) and ``b`` and the fused image ``f`` of N pairs, all on one device."""

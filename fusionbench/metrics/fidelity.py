@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+
 import torch
 
 from fusionbench.metrics import METRICS, MetricFacts, _ops, variant
 from fusionbench.metrics._kernels import windows as kernels
-from fusionbench.metrics._ops import safe_ratio, sum_of
+from fusionbench.metrics._ops import safe_ratio
 from fusionbench.metrics._triple import Image, Triple
 from fusionbench.metrics.statistics import EVALUATOR
 
@@ -15,29 +16,46 @@ _SIZES = (17, 9, 5, 3)
 _EPS = 1e-10
 
 
+def _taps(scale: int) -> _ops.Taps:
+    return _ops.gaussian(_SIZES[scale], _SIZES[scale] / 5)
+
+
 def _scale(t: Triple, image: Image, scale: int) -> torch.Tensor:
     """The image at scale 0..3: each is blurred with its own window and halved from the one before. Remembered."""
     if scale == 0:
         return image.x
-    taps = _ops.gaussian(_SIZES[scale], _SIZES[scale] / 5)
     return image.memo(
-        ("vif scale", scale), lambda: _ops.blur(_scale(t, image, scale - 1), taps, 2, compiled=t.compiled)
+        ("vif scale", scale),
+        lambda: _ops.blur(_scale(t, image, scale - 1), _taps(scale), 2, compiled=t.compiled),
     )
 
 
-def _moments(t: Triple, image: Image, scale: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Local mean and variance (not below 0) at one scale, remembered."""
+def _source_means(t: Triple, source: Image, scale: int) -> tuple[torch.Tensor, ...]:
+    """Window means of a source and of its square at one scale, remembered."""
+    return source.memo(
+        ("vif means", scale), lambda: _ops.moments(_scale(t, source, scale), _taps(scale), compiled=t.compiled)
+    )
 
-    def compute() -> tuple[torch.Tensor, torch.Tensor]:
-        x = _scale(t, image, scale)
-        taps = _ops.gaussian(_SIZES[scale], _SIZES[scale] / 5)
-        if t.compiled:
-            return _ops.moments(x, taps, centred=True)
-        mean = _ops.blur(x, taps, compiled=False)
-        square = _ops.blur_product(x, x, taps, compiled=False)
-        return mean, (square - mean**2).clamp_min(0.0)
 
-    return image.memo(("vif moments", scale), compute)
+def _fused_means(t: Triple, scale: int) -> tuple[torch.Tensor, ...]:
+    """Window means of F, F^2, A F and B F at one scale, remembered."""
+
+    def compute() -> tuple[torch.Tensor, ...]:
+        maps = (_scale(t, t.a, scale), _scale(t, t.b, scale), _scale(t, t.f, scale))
+        return _ops.blur_products(maps, ((2, -1), (2, 2), (0, 2), (1, 2)), _taps(scale), compiled=t.compiled)
+
+    return t.f.memo(("vif means", t.a.key, t.b.key, scale), compute)
+
+
+def _means(t: Triple, source: Image, scale: int, *, reverse: bool = False) -> tuple[torch.Tensor, ...]:
+    """Window means of x, x^2, y, y^2 and x y: x the source and y the fused image, in reverse the other way round."""
+    mean, square, with_a, with_b = _fused_means(t, scale)
+    one, other = _source_means(t, source, scale), (mean, square)
+    return (
+        (*other, *one, with_a if source is t.a else with_b)
+        if reverse
+        else (*one, *other, with_a if source is t.a else with_b)
+    )
 
 
 def _inside(t: Triple, scale: int) -> torch.Tensor | None:
@@ -56,63 +74,50 @@ def _log_sum(values: torch.Tensor, inside: torch.Tensor | None) -> torch.Tensor:
     return _sum(torch.log(values), inside)
 
 
-def _information(t: Triple, image: Image) -> torch.Tensor:
-    """(N,) information in a reference over all scales, in nats, remembered."""
+def _variance(mean: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
+    return (square - mean**2).clamp_min(0.0)
+
+
+def _information(t: Triple, image: Image, means: Callable[[int], tuple[torch.Tensor, ...]]) -> torch.Tensor:
+    """(N,) information in a reference over all scales, in nats, remembered; ``means`` of it and its square by scale."""
 
     def compute() -> torch.Tensor:
         out = torch.zeros(len(image.x), dtype=torch.float64, device=image.x.device)
         for scale in range(4):
-            v = _moments(t, image, scale)[1]
+            mean, square = means(scale)[:2]
             if t.compiled:
-                kernels.log_information(v.numpy(), out.numpy())
+                kernels.log_information(mean.numpy(), square.numpy(), out.numpy())
             else:
+                v = _variance(mean, square)
                 out = out + _log_sum(1 + torch.where(v < _EPS, 0.0, v) / 2, _inside(t, scale))
         return out
 
     return image.memo("vif information", compute)
 
 
-def _product(t: Triple, source: Image, scale: int) -> torch.Tensor:
-    """Window means of source times fused image at one scale, remembered."""
-    taps = _ops.gaussian(_SIZES[scale], _SIZES[scale] / 5)
-    x, y = _scale(t, source, scale), _scale(t, t.f, scale)
-    return t.f.memo(("vif product", source.key, scale), lambda: _ops.blur_product(x, y, taps, compiled=t.compiled))
-
-
-def _channel(t: Triple, source: Image, reference: Image, other: Image, scale: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gain and noise variance of the channel from reference to the other image at one scale; gain 0 where undefined."""
-    (m1, v1), (m2, v2) = _moments(t, reference, scale), _moments(t, other, scale)
-    covariance = _product(t, source, scale) - m1 * m2
+def _channel(means: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Variance of x, gain and noise variance of the channel from x to y at one scale; gain 0 where undefined."""
+    x, xx, y, yy, xy = means
+    v1, v2 = _variance(x, xx), _variance(y, yy)
+    covariance = xy - x * y
     gain = covariance / (v1 + _EPS)
     noise = (v2 - gain * covariance).clamp_min(_EPS)
-    return torch.where((v1 >= _EPS) & (v2 >= _EPS) & (gain > 0), gain, 0.0), noise
+    return v1, torch.where((v1 >= _EPS) & (v2 >= _EPS) & (gain > 0), gain, 0.0), noise
 
 
-def _shared(t: Triple, source: Image, *, reference: Image) -> torch.Tensor:
-    """(N,) information of the reference (source or fused image) that the other one holds, over all scales, in nats."""
-    out = torch.zeros(len(source.x), dtype=torch.float64, device=source.x.device)
-    other = t.f if reference is source else source
+def _fidelity(t: Triple, source: Image, *, reverse: bool = False) -> torch.Tensor:
+    """(N,) share of the source's information that the fused image holds; in reverse, of F's that the source holds."""
+    shared = torch.zeros(len(source.x), dtype=torch.float64, device=source.x.device)
     for scale in range(4):
+        means = _means(t, source, scale, reverse=reverse)
         if t.compiled:
-            maps = (*_moments(t, reference, scale), *_moments(t, other, scale), _product(t, source, scale), out)
-            kernels.log_shared_information(*(m.numpy() for m in maps))
+            kernels.log_shared_information(*(m.numpy() for m in (*means, shared)))
             continue
-        gain, noise = _channel(t, source, reference, other, scale)
-        signal = _moments(t, reference, scale)[1]
-        out = out + _log_sum(1 + gain**2 * signal / (noise + 2), _inside(t, scale))
-    return out
-
-
-def _shared_with_both(t: Triple) -> list[torch.Tensor]:
-    """:func:`_shared` for both sources as references; on the CPU in one pass over the fused image."""
-    if not t.compiled:
-        return [_shared(t, source, reference=source) for source in (t.a, t.b)]
-    out = np.zeros((len(t.f.x), 2))
-    for scale in range(4):
-        taps = _ops.gaussian(_SIZES[scale], _SIZES[scale] / 5)
-        a, b = ([m.numpy() for m in (_scale(t, s, scale), *_moments(t, s, scale))] for s in (t.a, t.b))
-        kernels.vif_pair(a[0], a[1], a[2], b[0], b[1], b[2], _scale(t, t.f, scale).numpy(), taps, out)
-    return [torch.from_numpy(out[:, k].copy()) for k in range(2)]
+        signal, gain, noise = _channel(means)
+        shared = shared + _log_sum(1 + gain**2 * signal / (noise + 2), _inside(t, scale))
+    if reverse:
+        return safe_ratio(shared, _information(t, t.f, lambda scale: _fused_means(t, scale)))
+    return safe_ratio(shared, _information(t, source, lambda scale: _source_means(t, source, scale)))
 
 
 _VIF = MetricFacts(
@@ -144,8 +149,7 @@ _VIF = MetricFacts(
 @METRICS.register(_VIF)
 def vif(t: Triple) -> torch.Tensor:
     """(N,) sum of two ratios."""
-    shared = _shared_with_both(t)
-    return sum_of(safe_ratio(kept, _information(t, s)) for kept, s in zip(shared, (t.a, t.b), strict=True))
+    return _fidelity(t, t.a) + _fidelity(t, t.b)
 
 
 @METRICS.register(
@@ -164,7 +168,7 @@ def vif(t: Triple) -> torch.Tensor:
 )
 def vif_reversed(t: Triple) -> torch.Tensor:
     """(N,) sum of two ratios."""
-    return sum_of(safe_ratio(_shared(t, s, reference=t.f), _information(t, t.f)) for s in (t.a, t.b))
+    return _fidelity(t, t.a, reverse=True) + _fidelity(t, t.b, reverse=True)
 
 
 @METRICS.register(
@@ -230,8 +234,7 @@ def viff(t: Triple) -> torch.Tensor:
 
 def _han_terms(t: Triple, source: Image, scale: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Gain, log10 of shared and of total information, each a map."""
-    gain, noise = _channel(t, source, source, t.f, scale)
-    signal = _moments(t, source, scale)[1]
+    signal, gain, noise = _channel(_means(t, source, scale))
     total = source.memo(("han", scale), lambda: torch.log10(1 + torch.where(signal < _EPS, 0.0, signal) / _HAN_NOISE))
     return gain, torch.log10(1 + gain**2 * signal / (noise + _HAN_NOISE)), total
 

@@ -23,7 +23,7 @@ def sobel_polar(t: Triple, image: Image) -> tuple[torch.Tensor, torch.Tensor]:
     """Sobel strength and angle arctan(gy / gx) (pi / 2 where gx = 0), each (N, H, W), remembered."""
 
     def compute() -> tuple[torch.Tensor, torch.Tensor]:
-        gx, gy = _ops.sobel(image.x, compiled=False)
+        gx, gy = _ops.three_by_three(image.x, 2.0, "zeros")
         return torch.sqrt(gx**2 + gy**2), torch.where(gx == 0, math.pi / 2, torch.atan(gy / gx))
 
     return image.memo("sobel polar", compute)
@@ -133,7 +133,7 @@ def qabf_strict(t: Triple) -> torch.Tensor:
 
 def _replicated_polar(t: Triple, image: Image) -> tuple[torch.Tensor, torch.Tensor]:
     def compute() -> tuple[torch.Tensor, torch.Tensor]:
-        gx, gy = _ops.sobel(image.x, compiled=t.compiled, border="replicate")
+        gx, gy = _ops.three_by_three(image.x, 2.0, "replicate")
         return torch.sqrt(gx**2 + gy**2), torch.where(gx == 0, math.pi / 2, torch.atan(gy / gx))
 
     return image.memo("replicated polar", compute)
@@ -180,7 +180,7 @@ def qg(t: Triple) -> torch.Tensor:
 
 def _tiny_polar(t: Triple, image: Image, tiny: float) -> tuple[torch.Tensor, torch.Tensor]:
     def compute() -> tuple[torch.Tensor, torch.Tensor]:
-        left, down = _ops.sobel(image.x, compiled=t.compiled)
+        left, down = _ops.three_by_three(image.x, 2.0, "zeros")
         gx = -left
         return torch.sqrt(gx**2 + down**2), torch.atan(down / torch.where(gx == 0, tiny, gx))
 

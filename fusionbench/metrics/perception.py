@@ -75,7 +75,7 @@ def qcv(t: Triple) -> torch.Tensor:
 
 def _fifth_power(t: Triple, image: Image) -> torch.Tensor:
     """Sums of Sobel strength to the power 5 over 16 x 16 blocks."""
-    gx, gy = _ops.sobel(image.x, compiled=t.compiled)
+    gx, gy = _ops.three_by_three(image.x, 2.0, "zeros")
     return _blocks(_masked(t, (gx**2 + gy**2) ** 2.5), 16)
 
 

@@ -1,8 +1,7 @@
-"""Structural similarity to the sources: SSIM with its windows and ranges, MS-SSIM, UQI, MEF-SSIM."""
+"""Structural similarity to the sources: SSIM with its windows and ranges, MS-SSIM, UQI."""
 
 from __future__ import annotations
 
-import math
 from functools import partial
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from fusionbench.metrics import METRICS, MetricFacts, _ops, variant
-from fusionbench.metrics._kernels import boxes, windows
+from fusionbench.metrics._kernels import boxes
 from fusionbench.metrics._ops import gaussian, safe_ratio, uniform
 from fusionbench.metrics._triple import Image, Triple, crop
 
@@ -39,11 +38,6 @@ def ssim_sum(t: Triple, taps: NDArray[np.float64], levels: float, *, sample: boo
         out = np.empty((len(t.f.levels), 2))
         boxes.ssim_pair(t.a.levels.numpy(), t.b.levels.numpy(), t.f.levels.numpy(), c1, c2, out)
         return torch.from_numpy(out.sum(1) / ((t.size[1] - 6) * (t.size[2] - 6)))
-    if t.compiled:
-        a, b = ([m.numpy() for m in (s.x, *_ops.window_moments(t, s, taps))] for s in (t.a, t.b))
-        out = np.zeros((len(t.f.x), 2))
-        windows.ssim_pair(a[0], a[1], a[2], b[0], b[1], b[2], t.f.x.numpy(), taps, c1, c2, ratio, out)
-        return torch.from_numpy(out.sum(1) / a[1][0].size)
     m2, e22 = _ops.window_moments(t, t.f, taps)
     result = torch.zeros((), dtype=torch.float64, device=m2.device)
     for source in (t.a, t.b):
@@ -169,7 +163,7 @@ def ssim_tang(t: Triple) -> torch.Tensor:
     return (first + second) / 2
 
 
-_MS_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+MS_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
 def _halved(image: Image) -> Image:
@@ -188,21 +182,22 @@ def _ms_ssim(t: Triple, source: Image) -> torch.Tensor:
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     x, y, inside = source, t.f, t.mask
     result = torch.ones((), dtype=torch.float64, device=t.f.x.device)
-    for level, weight in enumerate(_MS_WEIGHTS):
+    for level, weight in enumerate(MS_WEIGHTS):
         if level:
             x, y = _halved(x), _halved(y)
             inside = inside if inside is None else inside[:, ::2, ::2]
         covariance = _ops.window_covariance(t, x, y, _GAUSSIAN)
         variances = _ops.window_covariance(t, x, x, _GAUSSIAN) + _ops.window_covariance(t, y, y, _GAUSSIAN)
         values = (2 * covariance + c2) / (variances + c2)
-        if level == len(_MS_WEIGHTS) - 1:
+        if level == len(MS_WEIGHTS) - 1:
             mx, my = _ops.window_mean(t, x, _GAUSSIAN), _ops.window_mean(t, y, _GAUSSIAN)
             values = values * (2 * mx * my + c1) / (mx**2 + my**2 + c1)
-        result = result * _masked_mean(values, inside).clamp_min(0.0) ** weight
+        result = result * masked_mean(values, inside).clamp_min(0.0) ** weight
     return result
 
 
-def _masked_mean(values: torch.Tensor, inside: torch.Tensor | None) -> torch.Tensor:
+def masked_mean(values: torch.Tensor, inside: torch.Tensor | None) -> torch.Tensor:
+    """(N, h, w) map -> (N,) mean inside a mask of the scale's size (None: everywhere), NaN where that leaves nothing."""
     if inside is None:
         return values.mean((1, 2))
     part = crop(inside, values.shape)
@@ -292,132 +287,3 @@ def _universal(t: Triple, source: Image) -> torch.Tensor:
     luminance = torch.where(sx**2 + sy**2 == 0, 1.0, 2 * sx * sy / (sx**2 + sy**2))
     structure = torch.where(vx + vy == 0, 1.0, 2 * cxy / (vx + vy))
     return luminance * structure
-
-
-_BOX = np.ones(11)
-
-
-def _mef_target(t: Triple, a: Image, b: Image) -> tuple[torch.Tensor, torch.Tensor]:
-    """The desired patch at each pixel is p (A - mean A) + q (B - mean B): the maps p and q, remembered by b."""
-
-    def compute() -> tuple[torch.Tensor, torch.Tensor]:
-        def scatter(x: Image, y: Image) -> torch.Tensor:  # 121 times the covariance, exact for integers
-            means = _ops.window_mean(t, x, _BOX) * _ops.window_mean(t, y, _BOX)
-            return _ops.window_product(t, x, y, _BOX) - means / 121
-
-        aa, bb, ab = scatter(a, a).clamp_min(0), scatter(b, b).clamp_min(0), scatter(a, b)
-        tiny = torch.finfo(torch.float64).eps
-        consistency = ((aa + bb + 2 * ab).clamp_min(0).sqrt() + tiny) / (aa.sqrt() + bb.sqrt() + tiny)
-        power = torch.tan(math.pi / 2 * consistency.clamp(tiny, 1 - tiny)).clamp_max(10)
-        ed = (aa.sqrt() + 0.001, bb.sqrt() + 0.001)
-        weights = [(e / 11) ** power + tiny for e in ed]
-        p, q = (w / (weights[0] + weights[1]) / e for w, e in zip(weights, ed, strict=True))
-        norm = (p**2 * aa + q**2 * bb + 2 * p * q * ab).clamp_min(0).sqrt()
-        scale = torch.where(norm > 0, torch.maximum(*ed) / torch.where(norm > 0, norm, 1.0), 1.0)
-        return p * scale, q * scale
-
-    return b.memo(("mef target", a.key), compute)
-
-
-def _mef_ssim(t: Triple, a: Image, b: Image, f: Image) -> torch.Tensor:
-    """(N, h, w) similarity of the fused patch to the desired patch."""
-    p, q = _mef_target(t, a, b)
-    aa, bb, ab, ff, af, bf = (
-        _ops.window_covariance(t, x, y, _GAUSSIAN) for x, y in ((a, a), (b, b), (a, b), (f, f), (a, f), (b, f))
-    )
-    c = (0.03 * 255) ** 2
-    target = p**2 * aa + q**2 * bb + 2 * p * q * ab
-    return (2 * (p * af + q * bf) + c) / (target + ff + c)
-
-
-_MEF_SSIM = MetricFacts(
-    name="mef-ssim",
-    title="MEF-SSIM: similarity to the best patch that both sources allow, one scale",
-    short="MEF-SSIM",
-    family="structure",
-    direction="higher",
-    customary="higher",
-    range="-1 to 1",
-    reference="Ma, Zeng, Wang, Perceptual quality assessment for multi-exposure image fusion, TIP 2015",
-    doi="10.1109/TIP.2015.2442920",
-    origin="mef_ssim.m of Ma et al.; Tang's toolbox up to 2022 prints it as SSIM",
-    formula="Each 11 x 11 patch is compared, without its mean, with a mixture of the sources' patches that has the "
-    "larger contrast of the two and a structure weighted by contrast.",
-    convention="K = 0.03 on 0..255; box windows for the mixture, Gaussian (sigma 1.5) for the comparison.",
-    traps=("Made for exposure series: the brightness of the fused image is not judged at all.",),
-    degenerate="Always defined.",
-    min_size=11,
-)
-
-
-@METRICS.register(_MEF_SSIM)
-def mef_ssim(t: Triple) -> torch.Tensor:
-    """(N,) mean over patches."""
-    return t.mean(_mef_ssim(t, t.a, t.b, t.f))
-
-
-def _pooled(image: Image, *, lagging: bool) -> Image:
-    """Means of 2 x 2 pixels, every second one; an odd last row or column is repeated.
-
-    ``lagging``: each mean takes the pixels above and left instead, mirrored at the border.
-    """
-
-    def pool() -> torch.Tensor:
-        h, w = image.x.shape[1:]
-        if lagging:
-            x = _ops.pad(image.x, 1, "reflect")[:, : 2 * ((h + 1) // 2), : 2 * ((w + 1) // 2)]
-        else:
-            x = torch.nn.functional.pad(image.x, (0, w % 2, 0, h % 2), mode="replicate")
-        return torch.nn.functional.avg_pool2d(x, 2)
-
-    return image.derive(("pooled", lagging), pool)
-
-
-def _mef_ms_ssim(t: Triple, *, lagging: bool) -> torch.Tensor:
-    weights = np.array(_MS_WEIGHTS[:3]) / sum(_MS_WEIGHTS[:3])
-    a, b, f, inside = t.a, t.b, t.f, t.mask
-    result = torch.ones((), dtype=torch.float64, device=f.x.device)
-    for level, weight in enumerate(weights.tolist()):
-        if level:
-            a, b, f = (_pooled(image, lagging=lagging) for image in (a, b, f))
-            inside = inside if inside is None else inside[:, ::2, ::2]
-        result = result * _masked_mean(_mef_ssim(t, a, b, f), inside).clamp_min(0.0) ** weight
-    return result
-
-
-_MEF_MS_SSIM = variant(
-    _MEF_SSIM,
-    name="mef-ms-ssim",
-    title="MEF-MS-SSIM: similarity to the best patch that both sources allow, three scales",
-    short="MEF-MS-SSIM",
-    range="0 to 1",
-    formula="Product of mef-ssim at three scales, exponents 0.0448, 0.2856, 0.3001 divided by their sum.",
-    degenerate="Always defined; NaN only where a mask leaves no window at a coarse scale.",
-    origin="mef_ms_ssim.m of Ma et al.; Tang's toolbox and the DenseFuse family print it as MS-SSIM, MEFB as MEF_SSIM",
-    convention="2 x 2 means between scales; a negative scale counts as 0.",
-    min_size=44,
-)
-
-
-@METRICS.register(_MEF_MS_SSIM)
-def mef_ms_ssim(t: Triple) -> torch.Tensor:
-    """(N,) product over scales."""
-    return _mef_ms_ssim(t, lagging=False)
-
-
-@METRICS.register(
-    variant(
-        _MEF_MS_SSIM,
-        name="mef-ms-ssim@python",
-        title="MEF-MS-SSIM as a Python port halves the images",
-        short="MEF-MS-SSIM (py)",
-        formula="As mef-ms-ssim.",
-        origin="image-fusion-metric (Python), there MS_SSIM",
-        convention="The 2 x 2 means lie one pixel further up and left, mirrored at the border (ndimage's even "
-        "kernels).",
-        traps=("Differs from mef-ms-ssim by about 0.001.",),
-    )
-)
-def mef_ms_ssim_python(t: Triple) -> torch.Tensor:
-    """(N,) product over scales."""
-    return _mef_ms_ssim(t, lagging=True)

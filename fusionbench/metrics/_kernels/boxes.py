@@ -6,17 +6,17 @@ import numpy as np
 
 from fusionbench.metrics._kernels.compiler import Array, inlined, jit
 
-
-@inlined
-def _enter(x: Array, y: Array, columns: Array) -> None:
-    for j in range(len(columns)):
-        columns[j] += np.float32(x[j]) * np.float32(y[j])
+# The eight products of one row: of images a, b, f (0 to 2) and of ones (3).
+_FIRST, _SECOND = (0, 0, 1, 1, 2, 2, 0, 1), (3, 0, 3, 1, 3, 2, 2, 2)
 
 
 @inlined
-def _leave(x: Array, y: Array, columns: Array) -> None:
-    for j in range(len(columns)):
-        columns[j] -= np.float32(x[j]) * np.float32(y[j])
+def _replace(x: Array, y: Array, row: Array, columns: Array) -> None:
+    """The products x y take the place of ``row``, in it and in the sums down the columns."""
+    for j in range(len(row)):
+        product = x[j] * y[j]
+        columns[j] += product - row[j]
+        row[j] = product
 
 
 @inlined
@@ -44,22 +44,20 @@ def _ssim_row(x: Array, xx: Array, y: Array, yy: Array, xy: Array, c1: float, c2
 def ssim_pair(a: Array, b: Array, f: Array, c1: float, c2: float, out: Array) -> None:
     """out[m, 0..1] = sum of SSIM of f with a and with b over the valid windows, sample covariance; (N, H, W) uint8."""
     h, w = f.shape[1], f.shape[2]
-    one = np.ones(w, dtype=np.uint8)
-    columns = np.empty((8, w), dtype=np.float32)
+    images = np.ones((4, w), dtype=np.float32)
     sums = np.empty((8, w - 6), dtype=np.float32)
     for m in range(f.shape[0]):
-        columns[:] = 0.0
-        out[m] = 0.0
+        rows = np.zeros((7, 8, w), dtype=np.float32)  # the products of the last seven rows
+        columns = np.zeros((8, w), dtype=np.float32)  # their sums
+        out[m, 0] = out[m, 1] = 0.0
         for i in range(h):
-            p, q, r = a[m, i], b[m, i], f[m, i]
-            for k, (x, y) in enumerate(((p, one), (p, p), (q, one), (q, q), (r, one), (r, r), (p, r), (q, r))):
-                _enter(x, y, columns[k])
+            for j in range(w):
+                images[0, j], images[1, j], images[2, j] = a[m, i, j], b[m, i, j], f[m, i, j]
+            for k in range(8):
+                _replace(images[_FIRST[k]], images[_SECOND[k]], rows[i % 7, k], columns[k])
             if i < 6:
                 continue
             for k in range(8):
                 _seven(columns[k], sums[k])
             out[m, 0] += _ssim_row(sums[0], sums[1], sums[4], sums[5], sums[6], c1 * 2401.0, c2 * 2352.0)
             out[m, 1] += _ssim_row(sums[2], sums[3], sums[4], sums[5], sums[7], c1 * 2401.0, c2 * 2352.0)
-            p, q, r = a[m, i - 6], b[m, i - 6], f[m, i - 6]
-            for k, (x, y) in enumerate(((p, one), (p, p), (q, one), (q, q), (r, one), (r, r), (p, r), (q, r))):
-                _leave(x, y, columns[k])

@@ -58,22 +58,6 @@ def angle(y: float, x: float, r: float) -> float:
 
 
 @jit
-def sobel(x: Array, gx: Array, gy: Array) -> None:
-    """Sobel convolution with zeros beyond the border: gx = left - right, gy = bottom - top; (N, H, W)."""
-    h, w = x.shape[1], x.shape[2]
-    up, mid, down = np.zeros(w + 2), np.zeros(w + 2), np.zeros(w + 2)
-    for m in range(x.shape[0]):
-        for i in range(h):
-            for j in range(w):
-                up[j + 1] = x[m, i - 1, j] if i > 0 else 0.0
-                mid[j + 1] = x[m, i, j]
-                down[j + 1] = x[m, i + 1, j] if i < h - 1 else 0.0
-            for j in range(w):
-                gx[m, i, j] = (up[j] - up[j + 2]) + 2.0 * (mid[j] - mid[j + 2]) + (down[j] - down[j + 2])
-                gy[m, i, j] = (down[j] - up[j]) + 2.0 * (down[j + 1] - up[j + 1]) + (down[j + 2] - up[j + 2])
-
-
-@jit
 def sobel_polar(x: Array, strength: Array, turn: Array, spans: Array) -> None:
     """Sobel strength sqrt(gx^2 + gy^2) and angle arctan(gy / gx), pi / 2 where gx = 0, zeros beyond the border.
 
@@ -81,20 +65,14 @@ def sobel_polar(x: Array, strength: Array, turn: Array, spans: Array) -> None:
     Outside, only strength and angle are set, with no computation: the surround of a head costs nothing.
     """
     h, w = x.shape[1], x.shape[2]
-    rows = np.zeros((3, w + 2))
+    padded = np.zeros((h + 2, w + 2))
     gx, gy = np.empty(w), np.empty(w)
     for m in range(x.shape[0]):
-        rows[:] = 0.0
-        for i in range(h + 1):
-            below, centre, above = rows[i % 3], rows[(i + 2) % 3], rows[(i + 1) % 3]
-            if i < h:
-                source = x[m, i]
-                for j in range(w):
-                    below[j + 1] = source[j]
-            else:
-                below[:] = 0.0
-            if i == 0:
-                continue
+        for i in range(h):
+            for j in range(w):
+                padded[i + 1, j + 1] = x[m, i, j]
+        for i in range(h):
+            above, centre, below = padded[i], padded[i + 1], padded[i + 2]
             for j in range(w):
                 gx[j] = (above[j] - above[j + 2]) + 2.0 * (centre[j] - centre[j + 2]) + (below[j] - below[j + 2])
                 gy[j] = (below[j] - above[j]) + 2.0 * (below[j + 1] - above[j + 1]) + (below[j + 2] - above[j + 2])
@@ -103,8 +81,8 @@ def sobel_polar(x: Array, strength: Array, turn: Array, spans: Array) -> None:
                 first += 1
             while last > first and gx[last - 1] == 0.0 and gy[last - 1] == 0.0:
                 last -= 1
-            spans[m, i - 1, 0], spans[m, i - 1, 1] = first if first < w else 0, last if first < w else 0
-            g, t = strength[m, i - 1], turn[m, i - 1]
+            spans[m, i, 0], spans[m, i, 1] = first if first < w else 0, last if first < w else 0
+            g, t = strength[m, i], turn[m, i]
             g[:] = 0.0
             t[:] = np.pi / 2
             xs, ys, gs, ts = gx[first:last], gy[first:last], g[first:last], t[first:last]

@@ -115,14 +115,12 @@ def fmi_sum(a: Array, b: Array, f: Array, out: Array) -> None:
                     for k in range(9):
                         together += p[k] * q[k]
                     r = together / np.sqrt(s_p * s_q)
-                    if r >= 0.0:
-                        shared = _shared(p, log_p, cp, q, log_q, cq, r, d_p * d_q)
-                    else:
-                        running = 0.0
-                        for k in range(9):
-                            back[k], log_back[k] = q[8 - k], log_q[8 - k]
-                            running += back[k]
-                            c_back[k] = running
-                        shared = _shared(p, log_p, cp, back, log_back, c_back, r, d_p * d_q)
+                    running = 0.0
+                    for k in range(9):
+                        other = k if r >= 0.0 else 8 - k
+                        back[k], log_back[k] = q[other], log_q[other]
+                        running += back[k]
+                        c_back[k] = running
+                    shared = _shared(p, log_p, cp, back, log_back, c_back, r, d_p * d_q)
                     total += shared / (h_p + h_q)
         out[m] = total
