@@ -30,11 +30,12 @@ from fusionbench.engines import Engine, open_engine
 from fusionbench.errors import InputError
 from fusionbench.files import write_bytes
 from fusionbench.isolate import fuse_isolated
-from fusionbench.ledger import Ledger, Notify, Outcome, Scoring, locked, silent
+from fusionbench.ledger import UNRECORDED, Ledger, Notify, Outcome, Scoring, locked, silent
 from fusionbench.methods import METHODS, Created, create_method
 from fusionbench.metrics import METRICS, PROFILES
 from fusionbench.pairs import is_file_name, list_pictures, pixel_digest, read_picture, size_text
 from fusionbench.provenance import making, plain
+from fusionbench.registry import sources_of
 from fusionbench.scores import FROM_IMAGES, DamagedError, Key, Record, Table, find_tables, fingerprint, read_table
 from fusionbench.work import (
     FuseUnit,
@@ -52,8 +53,6 @@ __all__ = ["Notify", "Outcome", "resolve_device", "run", "score_folder", "score_
 
 Images = Mapping[Key, Callable[[str], tuple[Path, Path | None]]]
 """Of each table, pair -> (the image that is scored, its coloured version)."""
-
-_UNRECORDED = "made before sources were recorded"
 
 
 def run(
@@ -86,7 +85,7 @@ def run(
     """
     scoring = Scoring(tuple(metrics), mask, resolve_device(device))
     created = [create_method(spec) for spec in methods]
-    sources = {item.spec: item.sources() for item in created}
+    own = {item.spec: item.sources() for item in created}
     places = tuple(Path(folder).absolute() for folder in data)
     flaws = [parse_degradation(text).label for text in corrupt] or [""]
     refs = [TaskRef(name, places, split, flaw) for flaw in dict.fromkeys(flaws) for name in tasks]
@@ -97,6 +96,7 @@ def run(
         for ref in refs:
             task = ref.open()
             digests = {pair: task.digest(pair) for pair in ids[ref]}
+            sources = {spec: {**_task_sources(ref), **files} for spec, files in own.items()}
             _refuse_other_images(results, ref, digests)
             with Ledger(results, outcome, scoring, made) as ledger:
                 units: list[FuseUnit] = []
@@ -175,8 +175,11 @@ def score_folders(
     wanted = _checked_ids(ref, limit, notify)
     _refuse_other_images(results, ref, {pair: task.digest(pair) for pair in wanted})
     outcome = Outcome(notes=_kept_apart(results, [ref]))
+    sources = _task_sources(ref)
     found = {ref.key(str(facts["name"])): _found(folder, wanted) for folder, facts in folders}
-    records = {key: {pair: _foreign_record(task, pair, own[pair]) for pair in wanted} for key, own in found.items()}
+    records = {
+        key: {pair: _foreign_record(task, pair, own[pair], sources) for pair in wanted} for key, own in found.items()
+    }
     made = making(scoring.device)
     with (
         locked(results),
@@ -223,7 +226,7 @@ def _refuse_other_images(results: Path, ref: TaskRef, digests: Mapping[str, str]
         if known and theirs != _folders(ref) and not known.items() <= digests.items():
             raise InputError(
                 f"{results}: holds scores on other images under the name {place.dataset}/{place.task} "
-                f"({', '.join(theirs or [_UNRECORDED])}); name this data set, "
+                f"({', '.join(theirs or [UNRECORDED])}); name this data set, "
                 f"--dataset {ref.name.partition('/')[0].partition(':')[0]}:NAME, or take another --results"
             )
 
@@ -236,7 +239,7 @@ def _kept_apart(results: Path, refs: Sequence[TaskRef]) -> list[str]:
         base, named, _ = dataset.partition(":")
         old, new = dataclasses.replace(ref, name=f"{base}/{task}").key(""), ref.key("")
         if named and any("data" not in table.about for table in _tables_at(results, old)):
-            told.append(f"{old.dataset}/{old.task}: {_UNRECORDED}; kept apart from {new.dataset}/{new.task}")
+            told.append(f"{old.dataset}/{old.task}: {UNRECORDED}; kept apart from {new.dataset}/{new.task}")
     return told
 
 
@@ -245,6 +248,11 @@ def _tables_at(results: Path, place: Key) -> Iterator[Table]:
         if (key.dataset, key.task) == (place.dataset, place.task):
             with suppress(DamagedError):  # told where the table is opened
                 yield read_table(results, key)
+
+
+def _task_sources(ref: TaskRef) -> dict[str, str]:
+    """The files of a stranger's task with their digests: what its pairs are may change with them."""
+    return sources_of(task_plugin(ref.name).factory)
 
 
 def _folders(ref: TaskRef) -> list[str]:
@@ -313,12 +321,12 @@ def _try_settings(item: Created, whole: FuseUnit, isolated: bool) -> None:
 def _what_changed(
     item: Created, before: Mapping[str, Any], sources: Mapping[str, str], table: Table, todo: Collection[str]
 ) -> list[str]:
-    """Why a stranger's method fuses again what is there. before: the table's head as it was."""
+    """Why a stranger's method, or any on a stranger's task, fuses again. before: the table's head as it was."""
     again = sum("image" in table.pairs.get(pair, {}) for pair in todo)
     if not again or not sources:
         return []
     if "sources" not in before:
-        return [f"{item.label}: {_UNRECORDED}: fusing {again} again"]
+        return [f"{item.label}: {UNRECORDED}: fusing {again} again"]
     changed = sorted({name for name, _ in before["sources"].items() ^ sources.items()})
     return [f"{', '.join(changed)} changed since these images were fused: fusing {again} again"] if changed else []
 
@@ -399,7 +407,7 @@ def _stale(
     """Pairs to fuse: (pair digest, fingerprint) of those whose stored image is missing, damaged or of other making."""
     todo = {}
     facts, weights = item.facts, item.weights
-    depends = [sources] if sources else []  # of strangers' methods alone
+    depends = [sources] if sources else []  # of strangers' methods and tasks alone
     for pair, digest in digests.items():
         made = fingerprint(
             digest,
@@ -442,7 +450,7 @@ def _task_about(ref: TaskRef) -> dict[str, Any]:
     return {"task": plain(task), "split": ref.split} | own | flaw
 
 
-def _foreign_record(task: Task, pair_id: str, path: Path) -> Record:
+def _foreign_record(task: Task, pair_id: str, path: Path, sources: Mapping[str, str]) -> Record:
     pair = task.load(pair_id)
     picture = read_picture(path)
     if picture.grey.shape != pair.a.shape:
@@ -455,7 +463,7 @@ def _foreign_record(task: Task, pair_id: str, path: Path) -> Record:
     return {
         "case": pair.case,
         "pair": digest,
-        "fused": fingerprint(digest, image),
+        "fused": fingerprint(digest, image, *([sources] if sources else [])),
         "image": image,
         "color": picture.color is not None,
         "lossy": picture.lossy,

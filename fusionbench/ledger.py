@@ -20,12 +20,14 @@ from fusionbench.errors import InputError
 from fusionbench.metrics import METRICS, PROFILES
 from fusionbench.pairs import pixel_digest, read_picture
 from fusionbench.provenance import making_id, plain
+from fusionbench.registry import sources_of
 from fusionbench.scores import (
     Column,
     DamagedError,
     Journal,
     Key,
     Table,
+    fingerprint,
     forget,
     merge_record,
     read_table,
@@ -50,6 +52,15 @@ def silent(stage: str, done: int, total: int, item: str = "") -> None:
 FAILURES = "failures.log"
 
 
+UNRECORDED = "made before sources were recorded"
+
+
+def _source(metric: str) -> str:
+    """What tells one state of a stranger's metric from another; "" for the suite's own, whose ``version`` does."""
+    files = sources_of(METRICS[metric].factory)
+    return f"~{fingerprint(files)}" if files else ""
+
+
 def mask_name(mask: str) -> str:
     """What a mask ("none", "foreground" or an image file) is called in a column's name; "" for the whole image."""
     return {"none": "", "foreground": "foreground"}.get(mask, "mask")
@@ -72,7 +83,7 @@ class Scoring:
         shape = (
             "" if self.mask in ("none", "foreground") else "/" + pixel_digest(read_picture(Path(self.mask)).grey)[:16]
         )
-        return {col: f"{METRICS[name].facts.version}{shape}" for name, col in self.columns().items()}
+        return {col: f"{METRICS[name].facts.version}{shape}{_source(name)}" for name, col in self.columns().items()}
 
     def publish(self, results: Path) -> None:
         """Write what readers of the tables need to know: the fact sheets of all profiles' metrics, and the profiles."""
@@ -174,6 +185,7 @@ class Ledger:
             _sweep(folder)
         known = table.about.get("metric_versions", {})
         stale = [metric for metric, version in self._versions.items() if known.get(metric) != version]
+        self._tell_edited(table, stale)
         self._forgotten[key] = {"pairs": sorted(table.pairs.keys() & forced), "metrics": stale}
         forget(table, **self._forgotten[key])
         about["metric_versions"] = {**known, **self._versions}
@@ -186,6 +198,16 @@ class Ledger:
         if key not in self._outcome.keys:
             self._outcome.keys.append(key)
         return table
+
+    def _tell_edited(self, table: Table, stale: Sequence[str]) -> None:
+        """Why a stranger's metric scores again what is there."""
+        known = table.about.get("metric_versions", {})
+        for column in stale:
+            (version, _, source), (now, own, _) = (v.get(column, "").partition("~") for v in (known, self._versions))
+            if own and version == now:
+                why = "its source changed since these images were scored" if source else UNRECORDED
+                note = f"metric {column}: {why}: scoring again"
+                self._outcome.notes += [] if note in self._outcome.notes else [note]
 
     def enter(self, row: Row) -> None:
         """Take a row into memory and onto the disk."""

@@ -24,7 +24,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -187,6 +187,48 @@ class _AlwaysFromSource(importlib.machinery.SourceFileLoader):
 
     def get_code(self, fullname: str) -> types.CodeType:
         return self.source_to_code(self.get_data(self.path), self.path)
+
+
+def sources_of(
+    factory: Callable[..., Any], held: Sequence[Mapping[str, Any]] = (), named: Sequence[Path] = ()
+) -> dict[str, str]:
+    """Name -> SHA-256 of every file that the output of a stranger's plugin depends on: its source, modules beside it that it
+    imports, the files named by the globals of its module, by its attributes and by the values ``held``, and ``named``
+    ones. Of the suite's own plugins, whose ``version`` says it, ``named`` ones alone.
+    """
+    files = list(named)
+    if factory.__module__.partition(".")[0] != "fusionbench":
+        module = sys.modules[factory.__module__]
+        values = [*held, vars(factory), vars(module)]
+        files = [*source_files(module), *(path for some in values for path in _files_among(some)), *files]
+    return {shown: _sha256(path) for shown, path in _shown(files).items()}
+
+
+def _files_among(values: Mapping[str, Any]) -> list[Path]:
+    """The existing files among some values: paths, and texts that name one."""
+    texts = [value for name, value in values.items() if isinstance(value, Path | str) and not name.startswith("__")]
+    return [Path(text) for text in texts if str(text) and "\n" not in str(text) and _is_file(Path(text))]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a text that cannot be a path
+        return False
+
+
+def _shown(paths: Sequence[Path]) -> dict[str, Path]:
+    """Files by as much of their paths as tells them apart; the same on another machine where the layout is."""
+    files = sorted({path.resolve() for path in paths})
+    count = 1
+    while len({path.parts[-count:] for path in files}) < len(files):
+        count += 1
+    return {"/".join(path.parts[-count:]): path for path in files}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def source_files(module: types.ModuleType) -> list[Path]:

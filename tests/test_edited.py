@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -46,6 +47,7 @@ class MyNet:
         return self.net(torch.cat([a, b], 1)).clamp(0, 1)
 """
 SCRIPT = """
+import shutil
 import sys
 from PIL import Image
 image = Image.open(sys.argv[1])
@@ -166,3 +168,73 @@ def test_source_files_stay_within_a_package(tmp_path: Path, monkeypatch: pytest.
     alone.write_text("import json, other\n")
     assert source_files(import_module(str(alone))) == [alone.resolve()]
     sys.modules.pop("mine.net")
+
+
+METRIC = """
+from fusionbench.metrics import METRICS, MetricFacts
+
+@METRICS.register(
+    MetricFacts(
+        name="brightest", title="Brightest", short="B", family="mine", direction="describes", customary="higher",
+        range="0..255", formula="{formula}", degenerate="none",
+    )
+)
+def brightest(t):
+    return t.f.levels.flatten(1).double().{formula}(1){values}
+"""
+
+
+def test_an_edited_metric(cli: Cli, home: Path) -> None:
+    run = ("run", "-m", "average", *RUN, "--metric", "brightest", "--plugin", "metric.py")
+    (home / "metric.py").write_text(METRIC.format(formula="max", values=".values"))
+    assert "1 images fused, 1 scored" in cli(*run).stdout
+    before = scores(home / "results", "average")
+    assert "0 images fused, 0 scored" in cli(*run).stdout
+    (home / "metric.py").write_text(METRIC.format(formula="mean", values=""))
+    again = cli(*run)
+    assert "0 images fused, 1 scored" in again.stdout
+    assert "metric brightest: its source changed since these images were scored: scoring again" in again.stderr
+    assert scores(home / "results", "average") != before
+    table = read_table(home / "results", Key("phantom", "pet-mri", "average"))
+    table.about["metric_versions"]["brightest"] = "1"  # as 0.1.0 wrote it
+    write_table(home / "results", table)
+    assert "metric brightest: made before sources were recorded: scoring again" in cli(*run).stderr
+
+
+STRIPES = """
+import numpy as np
+from fusionbench.datasets import TASKS, TaskFacts
+from fusionbench.pairs import Pair
+
+@TASKS.register(TaskFacts(name="edges/ct-mri", title="E", modalities=("MRI", "CT"), reference="none", licence="none"))
+class Edges:
+    def __init__(self, *, data=(), split="test"):
+        pass
+
+    def ids(self):
+        return ["a"]
+
+    def load(self, id):
+        rows = np.indices((64, 64))[0]
+        return Pair(id=id, a=(rows % {period} * 50).astype(np.uint8), b=(rows * 4).astype(np.uint8))
+
+    def case(self, id):
+        return ""
+
+    def digest(self, id):
+        return id
+"""
+
+
+def test_an_edited_task(cli: Cli, home: Path) -> None:
+    run = ("run", "-m", "average", "-t", "edges/ct-mri", "--metric", "en", "--plugin", "edges.py")
+    score = ("score", "theirs", "--name", "Theirs", *run[3:])
+    for period, told in ((2, False), (4, True)):
+        (home / "edges.py").write_text(STRIPES.format(period=period))
+        result = cli(*run)
+        assert "1 images fused, 1 scored" in result.stdout
+        assert ("edges.py changed since these images were fused: fusing 1 again" in result.stderr) == told
+        if not told:
+            shutil.copytree(home / "results/fused/edges/ct-mri/average", home / "theirs")
+        assert "0 images fused, 1 scored" in cli(*score).stdout
+        assert "0 images fused, 0 scored" in cli(*score).stdout

@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import inspect
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
@@ -25,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionbench.registry import Plugin, Registry, source_files
+from fusionbench.registry import Plugin, Registry, sources_of
 from fusionbench.scores import fingerprint
 
 if TYPE_CHECKING:
@@ -165,19 +163,13 @@ class Created:
         return label(self.plugin, self.settings)
 
     def sources(self) -> dict[str, str]:
-        """Name -> SHA-256 of every file that the output of a stranger's method depends on: its source and the modules beside
-        it that it imports, the files among its settings and attributes and the globals of its module, and what its
-        ``files`` adds. Empty for the suite's own methods, whose ``version`` and ``weights`` say it.
+        """The files that the output depends on, with their digests (see :func:`fusionbench.registry.sources_of`): those of
+        its plugin, those among its settings and attributes, and what its ``files`` adds. Empty for the suite's own methods,
+        whose ``version`` and ``weights`` say it.
         """
-        factory = self.plugin.factory
-        own = factory.__module__.partition(".")[0] == "fusionbench"
-        named = list(self.method.files()) if isinstance(self.method, NamesFiles) else []
-        if not own:
-            module = sys.modules[factory.__module__]
-            own_state = getattr(self.method, "__dict__", {})  # a class with slots has none
-            held = [self.settings, vars(factory), own_state, vars(module)]
-            named = [*source_files(module), *(path for values in held for path in _files_among(values)), *named]
-        return {shown: _digest(path) for shown, path in _shown(named).items()}
+        own_state = getattr(self.method, "__dict__", {})  # a class with slots has none
+        named = self.method.files() if isinstance(self.method, NamesFiles) else ()
+        return sources_of(self.plugin.factory, [self.settings, own_state], named)
 
 
 def label(plugin: Plugin[MethodFacts], settings: Mapping[str, Any]) -> str:
@@ -189,33 +181,6 @@ def label(plugin: Plugin[MethodFacts], settings: Mapping[str, Any]) -> str:
     safe = re.sub(r"[^A-Za-z0-9._=,+-]", "_", text)
     exact = safe == text and not any(isinstance(v, Path) for v in changed.values())
     return f"{plugin.facts.name}@{safe}{'' if exact else '~' + fingerprint(str(changed))[:6]}"
-
-
-def _files_among(values: Mapping[str, Any]) -> list[Path]:
-    """The existing files among some values: paths, and texts that name one."""
-    texts = [value for name, value in values.items() if isinstance(value, Path | str) and not name.startswith("__")]
-    return [Path(text) for text in texts if str(text) and "\n" not in str(text) and _is_file(Path(text))]
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a text that cannot be a path
-        return False
-
-
-def _shown(paths: Sequence[Path]) -> dict[str, Path]:
-    """Files by as much of their paths as tells them apart; the same on another machine where the layout is."""
-    files = sorted({path.resolve() for path in paths})
-    count = 1
-    while len({path.parts[-count:] for path in files}) < len(files):
-        count += 1
-    return {"/".join(path.parts[-count:]): path for path in files}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def create_method(spec: str) -> Created:
