@@ -15,6 +15,7 @@ from fusionbench.methods import METHODS
 from fusionbench.methods.external import load_method, read_method
 from fusionbench.pairs import read_picture, write_png
 from fusionbench.scores import Key, Table, read_table
+from tests.conftest import Cli
 
 SCRIPT = """
 import sys
@@ -159,6 +160,10 @@ def test_tasks_and_missing_programs(tmp_path: Path, folders: tuple[Path, Path]) 
         "name = 'x'\ncommand = 'cp {out}'\nshell = true",
         "name = 'x'\ncommand = 'cp {out}'\n[environment]\nA = 1",
         "name = 'x'\ncommand = 'cp {out}'\n[environment]\n'A=B' = '1'",
+        "name = 'x'\ncommand = 'cp {out}'\n[settings]\nlevels = 4",
+        "name = 'x'\ncommand = 'cp {out} {levels}'\n[settings]\nlevels = true",
+        "name = 'x'\ncommand = 'cp {out} {a-b}'\n[settings]\na-b = 4",
+        "name = 'x'\ncommand = 'cp {out}'\n[settings]\nout = 4",
     ],
 )
 def test_bad_files_are_told_in_one_line(tmp_path: Path, text: str) -> None:
@@ -168,6 +173,38 @@ def test_bad_files_are_told_in_one_line(tmp_path: Path, text: str) -> None:
         read_method(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+SHIFTED = """
+import sys
+import numpy as np
+from PIL import Image
+levels, add, out = np.asarray(Image.open(sys.argv[1])), int(sys.argv[2]), sys.argv[3]
+Image.fromarray(np.minimum(levels.astype(int) + add + int(open(sys.argv[4]).read()), 255).astype(np.uint8)).save(out)
+"""
+
+
+def test_settings_are_put_into_the_command(cli: Cli, tmp_path: Path, folders: tuple[Path, Path]) -> None:
+    (tmp_path / "their code" / "fuse it.py").write_text(SHIFTED)
+    for name in ("model", "other"):
+        (tmp_path / "their code" / f"{name}.txt").write_text("3")
+    command = f'{sys.executable} "fuse it.py" {{a}} {{add}} {{out}} {{weights}}'
+    method(tmp_path, "ext-set", command, "[settings]\nadd = 1\nweights = 'model.txt'")
+    spec = f"{tmp_path / 'ext-set.toml'}:add=5,weights=other.txt"
+    wanted = ["-t", "pet-mri", "--dataset", "folders:x", "--data", folders[0], "--data", folders[1], "--metric", "en"]
+    run_it = ["run", *wanted, "--limit", 1, "--results", tmp_path / "r", "-m"]
+    assert "1 images fused" in cli(*run_it, spec).stdout
+    key = Key("folders-x", "pet-mri", "ext-set@add=5,weights=other.txt")
+    table = read_table(tmp_path / "r", key)
+    (pair,) = table.pairs
+    expected = np.minimum(read_picture(folders[0] / f"{pair}.png").grey.astype(int) + 5 + 3, 255)
+    np.testing.assert_array_equal(read_picture(key.image(tmp_path / "r", pair)).grey, expected)
+    (tmp_path / "their code" / "model.txt").write_text("4")  # not that of this setting
+    assert "0 images fused" in cli(*run_it, spec).stdout
+    (tmp_path / "their code" / "other.txt").write_text("4")
+    assert "other.txt changed since" in cli(*run_it, spec).stderr
+    assert "its settings are: add, weights" in cli(*run_it, f"{tmp_path / 'ext-set.toml'}:levels=3", code=2).stderr
+    assert "add='x'" in cli(*run_it, f"{tmp_path / 'ext-set.toml'}:add=x", code=2).stderr
 
 
 def test_a_name_that_is_taken(tmp_path: Path) -> None:

@@ -13,12 +13,15 @@ A TOML file describes the method::
                                   # command that are files; a change of any makes stored results stale
     title = "..."; family = "..."; year = 2024; reference = "..."; doi = "..."; licence = "..."; version = 1
 
+    [settings]                    # what `-m theirs.toml:levels=5` sets: a text or a number, put in for {levels}
+    levels = 4
+
     [environment]
     CUDA_VISIBLE_DEVICES = "0"
 
-The command is split into words as a shell would, then ``{a}``, ``{b}`` and ``{out}`` are put in; no shell sees it, so a name
-cannot become a command. The sources are 8-bit grey PNG files, ``a`` the structural image; the result must be an 8-bit image
-of their size at ``{out}`` (colour is reduced to its BT.601 grey). Names of files say nothing of the pair.
+The command is split into words as a shell would, then ``{a}``, ``{b}``, ``{out}`` and settings are put in; no shell sees it,
+so a name cannot become a command. The sources are 8-bit grey PNG files, ``a`` the structural image; the result must be an
+8-bit image of their size at ``{out}`` (colour is reduced to its BT.601 grey). Names of files say nothing of the pair.
 """
 
 from __future__ import annotations
@@ -34,7 +37,8 @@ import subprocess
 import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from inspect import Parameter, Signature
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -60,7 +64,11 @@ _REST = {
     "files": list,
     "version": int,
     "environment": dict,
+    "settings": dict,
 }
+
+
+_PLACES = ("a", "b", "out")
 
 
 class CommandError(RuntimeError):
@@ -80,10 +88,11 @@ class Command:
     timeout: float = 600.0
     tasks: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def run(self, a: Path, b: Path, out: Path) -> None:
         """Raises CommandError with the last line that it printed when it fails or takes too long."""
-        words = [word.format(a=a, b=b, out=out) for word in self.words]
+        words = self.filled(a=a, b=b, out=out)
         with tempfile.TemporaryFile() as said:
             process = subprocess.Popen(
                 words,
@@ -105,11 +114,18 @@ class Command:
             if code != 0:
                 raise CommandError(f"{words[0]} ended with {_how(code)}{_last_line(said)}")
 
+    def filled(self, **paths: object) -> list[str]:
+        """The words of the command with settings and paths put in."""
+        return [word.format(**self.settings, **paths) for word in self.words]
+
 
 class External:
-    """A method that is a command; :func:`load_method` makes a class of each TOML file."""
+    """A method that is a command; :func:`load_method` makes a class of each TOML file, its settings in the signature."""
 
     command: Command
+
+    def __init__(self, **settings: Any) -> None:
+        self.command = replace(self.command, settings={**self.command.settings, **settings})
 
     @property
     def batch(self) -> int:
@@ -121,7 +137,7 @@ class External:
         command = self.command
         if not command.folder.is_dir():
             raise InputError(f"{command.source}: folder {command.folder} does not exist; correct it")
-        program = command.words[0]
+        program = command.filled(a="", b="", out="")[0]
         found = shutil.which(program, path=_search_path(command)) or (command.folder / program).is_file()
         if not found:
             raise InputError(f"{command.source}: program {program!r} is not there; install it or give its path")
@@ -146,9 +162,10 @@ class External:
                 path.open("rb").close()
             except OSError as error:
                 raise InputError(f"{command.source}: {path}: {error.strerror}; correct `files`") from None
-        program = shutil.which(command.words[0], path=_search_path(command))
-        words = [command.folder / word for word in command.words]
-        return [*command.files, *([Path(program)] if program else []), *(path for path in words if path.is_file())]
+        words = command.filled(a="", b="", out="")
+        program = shutil.which(words[0], path=_search_path(command))
+        named = [path for word in words if (path := command.folder / word).is_file()]
+        return [*command.files, *([Path(program)] if program else []), *named]
 
     def fuse(self, a: torch.Tensor, b: torch.Tensor, generator: Generators) -> torch.Tensor:
         """Raises CommandError when the command fails, InputError when what it leaves is not an image of the size."""
@@ -177,7 +194,12 @@ def load_method(path: Path) -> str:
     """
     path = path.absolute()
     facts, command = read_method(path)
+    settings = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=value, annotation=type(value))
+        for name, value in command.settings.items()
+    ]
     attributes = {"command": command, "source": str(path), "__module__": __name__, "__doc__": facts.title}
+    attributes["__signature__"] = Signature(settings)
     made = type("External", (External,), {**attributes, "__qualname__": f"External[{path}]"})
     try:
         METHODS.register(facts)(made)
@@ -213,7 +235,8 @@ def read_method(path: Path) -> tuple[MethodFacts, Command]:
 
 
 def _command(path: Path, table: Mapping[str, Any]) -> Command:
-    words = _words(path, table["command"])
+    settings = table.get("settings", {})
+    words = _words(path, table["command"], settings)
     mode, batch, timeout = table.get("mode", "single"), table.get("batch", 32), table.get("timeout", 600)
     if mode not in ("single", "batch"):
         raise InputError(f"{path}: mode {mode!r} is neither single nor batch")
@@ -236,6 +259,7 @@ def _command(path: Path, table: Mapping[str, Any]) -> Command:
         timeout=float(timeout),
         tasks=tuple(table.get("tasks", [])),
         files=tuple(folder / name for name in table.get("files", [])),
+        settings=settings,
     )
 
 
@@ -243,16 +267,22 @@ def _search_path(command: Command) -> str:
     return command.environment.get("PATH", os.environ.get("PATH", os.defpath))
 
 
-def _words(path: Path, command: str) -> tuple[str, ...]:
+def _words(path: Path, command: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    for name, value in settings.items():
+        if not name.isidentifier() or name in _PLACES or type(value) not in (str, int, float) or "\0" in str(value):
+            raise InputError(f"{path}: settings: {name} = {value!r} is no name of letters with a text or a number")
     try:
         words = tuple(shlex.split(command))
         fields = [(name, spec, how) for word in words for _, name, spec, how in string.Formatter().parse(word)]
     except ValueError as error:
         raise InputError(f"{path}: command cannot be read ({error}); double a brace that is meant as such") from None
     named = [name for name, spec, how in fields if name is not None]
-    odd = [name for name, spec, how in fields if name is not None and (name not in ("a", "b", "out") or spec or how)]
+    known = (*_PLACES, *settings)
+    odd = [name for name, spec, how in fields if name is not None and (name not in known or spec or how)]
     if odd or "out" not in named or not words or "\0" in command:
-        raise InputError(f"{path}: command must hold {{out}}, may hold {{a}} and {{b}}, and no other brace")
+        raise InputError(f"{path}: command must hold {{out}}, may hold {{a}}, {{b}} and settings, and no other brace")
+    if unused := [name for name in settings if name not in named]:
+        raise InputError(f"{path}: settings: the command does not hold {{{unused[0]}}}; put it there or leave it out")
     return words
 
 
