@@ -188,13 +188,13 @@ def test_settings_are_put_into_the_command(cli: Cli, tmp_path: Path, folders: tu
     (tmp_path / "their code" / "fuse it.py").write_text(SHIFTED)
     for name in ("model", "other"):
         (tmp_path / "their code" / f"{name}.txt").write_text("3")
-    command = f'{sys.executable} "fuse it.py" {{a}} {{add}} {{out}} {{weights}}'
-    method(tmp_path, "ext-set", command, "[settings]\nadd = 1\nweights = 'model.txt'")
-    spec = f"{tmp_path / 'ext-set.toml'}:add=5,weights=other.txt"
+    command = f'{sys.executable} "fuse it.py" {{a}} {{add}} {{out}} {{model}}'
+    method(tmp_path, "ext-set", command, "[settings]\nadd = 1\nmodel = 'model.txt'")
+    spec = f"{tmp_path / 'ext-set.toml'}:add=5,model=other.txt"
     wanted = ["-t", "pet-mri", "--dataset", "folders:x", "--data", folders[0], "--data", folders[1], "--metric", "en"]
     run_it = ["run", *wanted, "--limit", 1, "--results", tmp_path / "r", "-m"]
     assert "1 images fused" in cli(*run_it, spec).stdout
-    key = Key("folders-x", "pet-mri", "ext-set@add=5,weights=other.txt")
+    key = Key("folders-x", "pet-mri", "ext-set@add=5,model=other.txt")
     table = read_table(tmp_path / "r", key)
     (pair,) = table.pairs
     expected = np.minimum(read_picture(folders[0] / f"{pair}.png").grey.astype(int) + 5 + 3, 255)
@@ -203,7 +203,7 @@ def test_settings_are_put_into_the_command(cli: Cli, tmp_path: Path, folders: tu
     assert "0 images fused" in cli(*run_it, spec).stdout
     (tmp_path / "their code" / "other.txt").write_text("4")
     assert "other.txt changed since" in cli(*run_it, spec).stderr
-    assert "its settings are: add, weights" in cli(*run_it, f"{tmp_path / 'ext-set.toml'}:levels=3", code=2).stderr
+    assert "its settings are: add, model" in cli(*run_it, f"{tmp_path / 'ext-set.toml'}:levels=3", code=2).stderr
     assert "add='x'" in cli(*run_it, f"{tmp_path / 'ext-set.toml'}:add=x", code=2).stderr
 
 
