@@ -11,15 +11,20 @@ import dataclasses
 import io
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from fusionbench.bench import Notify, Outcome, run
+from fusionbench.corrupt import KINDS
+from fusionbench.datasets import TASKS
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
 from fusionbench.methods import METHODS
+from fusionbench.metrics import METRICS, PROFILES
 from fusionbench.scores import Key, Table, read_table
 
+LOCKED_METHODS = ("average", "maximum", "source-a", "source-b", "pca", "laplacian", "dwt", "guided-filter")
 FIELDS = ("dataset", "task", "method", "pair", "metric", "value", "rtol")
 RTOL = 1e-4
 """Wide enough for a pixel that rounds the other way on another processor, far narrower than any change of convention."""
@@ -85,11 +90,12 @@ def recompute(
     *,
     data: Sequence[Path] = (),
     split: str = "test",
+    corrupt: Sequence[str] = (),
 ) -> list[Locked]:
     """Fuse and score the first ``limit`` pairs of some tasks from scratch on the CPU.
 
-    ``data``, ``split``: as of :func:`fusionbench.bench.run`. Raises InputError when a method fails, or has a setting that a
-    lock file cannot name.
+    ``data``, ``split``, ``corrupt``: as of :func:`fusionbench.bench.run`. Raises InputError when a method fails, or has a
+    setting that a lock file cannot name.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = results or Path(temporary)
@@ -100,6 +106,7 @@ def recompute(
             metrics=metrics,
             data=data,
             split=split,
+            corrupt=corrupt,
             device="cpu",
             limit=limit,
             force=True,
@@ -126,24 +133,43 @@ def _dataset(table: Table) -> str:
     return table.task_name.partition("/")[0] + table.key.dataset.removeprefix(table.key.base)
 
 
+def recompute_standard(notify: Notify, results: Path | None = None) -> list[Locked]:
+    """What this package locks: controls and classics by the metrics of dmfnet on two phantom pairs a task; every metric,
+    and every degradation at its usual strength, on one pair."""
+    tasks = [name for name in TASKS.names() if name.startswith("phantom/")]
+    own = [name for name in METRICS if METRICS[name].factory.__module__.startswith("fusionbench.metrics.")]
+    one, pair, dmfnet = ["laplacian"], ["phantom/pet-mri"], PROFILES["dmfnet"].metrics
+    return [
+        *recompute(LOCKED_METHODS, tasks, dmfnet, 2, notify, results),
+        *recompute(one, pair, [name for name in own if name not in dmfnet], 1, notify, results),
+        *recompute(one, pair, dmfnet, 1, notify, results, corrupt=list(KINDS)),
+    ]
+
+
 def recompute_locked(
     locked: Sequence[Locked], notify: Notify, results: Path | None = None, data: Sequence[Path] = ()
 ) -> list[Locked]:
-    """What a lock file holds, computed anew, data set by data set."""
+    """What a lock file holds, computed anew: in one run whatever has data set, number of pairs and metrics in common."""
+    pairs = Counter((item.dataset, item.method, item.task, item.metric) for item in locked)
+    metrics: dict[tuple[str, str, str, int], list[str]] = {}
+    for (dataset, method, task, metric), count in sorted(pairs.items()):
+        metrics.setdefault((dataset, method, task, count), []).append(metric)
+    runs: dict[tuple[str, int, tuple[str, ...]], list[tuple[str, str]]] = {}
+    for (dataset, method, task, count), names in metrics.items():
+        runs.setdefault((dataset, count, tuple(names)), []).append((method, task))
     now: list[Locked] = []
-    for dataset in sorted({item.dataset for item in locked}):
-        own = [item for item in locked if item.dataset == dataset]
+    for (dataset, count, chosen), tables in runs.items():
         place = Key(dataset, "")
-        tasks = sorted({item.task for item in own})
         now += recompute(
-            sorted({spec_of(item.method) for item in own}),
-            [f"{place.base}/{task}" for task in tasks],
-            sorted({item.metric for item in own}),
-            max(len({item.pair for item in own if item.task == task}) for task in tasks),
+            sorted({spec_of(method) for method, _ in tables}),
+            sorted({f"{place.base}/{task}" for _, task in tables}),
+            chosen,
+            count,
             notify,
             results,
             data=data,
             split=place.split,
+            corrupt=[place.flaw] if place.flaw else [],
         )
     return now
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fusionbench.metrics import PROFILES, evaluate
-from tests.golden_table import MATCHES, TRIPLES, UNMATCHED, golden_rows, load_triple, tolerance
+from tools.golden_table import MATCHES, TRIPLES, UNMATCHED, golden_rows, load_triple, tolerance
 
 ROWS = [row for row in golden_rows() if np.isfinite(row.value) and (row.tool, row.metric) in MATCHES]
 COMPARED = [row for row in ROWS if (row.triple, row.tool, row.metric) not in UNMATCHED]

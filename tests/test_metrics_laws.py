@@ -30,7 +30,7 @@ from fusionbench.metrics import (
     select,
     variant,
 )
-from tests.golden_table import load_triple
+from tools.golden_table import load_triple
 
 UInt8 = NDArray[np.uint8]
 PLAIN = [name for name in METRICS.names() if not METRICS[name].facts.needs]
@@ -271,6 +271,17 @@ def test_foreground_is_the_head() -> None:
     assert 0.15 < head.mean() < 0.7
     assert not head[0].any()
     assert ndimage.binary_fill_holes(head).sum() == head.sum()
+
+
+def test_the_foreground_keeps_regions_of_a_tenth_of_the_largest() -> None:
+    a = np.zeros((1, 64, 64), dtype=np.uint8)
+    a[0, 2:42, 2:42] = 200  # 1600 pixels
+    a[0, 46:60, 4:20] = 200  # 224, a seventh
+    a[0, 46:58, 40:52] = 200  # 144, less than a tenth
+    head = foreground_mask(torch.from_numpy(a), torch.zeros(1, 64, 64, dtype=torch.uint8))[0]
+    assert head[20, 20]
+    assert head[52, 12]
+    assert not head[52, 46]
 
 
 @pytest.mark.parametrize(

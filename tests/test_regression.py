@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from fusionbench.bench import silent
+from fusionbench.corrupt import KINDS, parse_degradation
 from fusionbench.errors import InputError
-from fusionbench.metrics import PROFILES
-from fusionbench.regression import Locked, compare, read_lock, spec_of, write_lock
+from fusionbench.metrics import METRICS, PROFILES
+from fusionbench.regression import Locked, compare, read_lock, recompute_locked, spec_of, write_lock
 from tests.conftest import Cli, Write, tree
 
 LOCKED = Locked("phantom", "pet-mri", "average", "test-00000", "mi", 2.5, 1e-4)
@@ -140,10 +142,29 @@ def test_a_lock_may_hold_several_data_sets(cli: Cli, tmp_path: Path) -> None:
     assert "2 locked scores, 0 drifted" in cli("check", "--baseline", lock).stdout
 
 
+LOCK = read_lock(Path(__file__).parents[1] / "results" / "lock.csv")
+
+
 def test_the_committed_lock_covers_the_controls_and_the_classics_on_every_phantom_task() -> None:
-    locked = read_lock(Path(__file__).parents[1] / "results" / "lock.csv")
-    assert {item.dataset for item in locked} == {"phantom"}
     methods = {"average", "maximum", "source-a", "source-b", "pca", "laplacian", "dwt", "guided-filter"}
     for task in ("ct-mri", "pet-mri", "spect-mri"):
-        assert {item.method for item in locked if item.task == task} >= methods
-    assert {item.metric for item in locked} >= set(PROFILES["dmfnet"].metrics)
+        found = {(item.method, item.metric) for item in LOCK if (item.dataset, item.task) == ("phantom", task)}
+        assert found >= {(method, metric) for method in methods for metric in PROFILES["dmfnet"].metrics}
+
+
+def test_every_metric_and_every_degradation_is_locked() -> None:
+    own = {name for name in METRICS if METRICS[name].factory.__module__.startswith("fusionbench.")}
+    assert {item.metric for item in LOCK if item.dataset == "phantom"} == own
+    flaws = {f"phantom+{parse_degradation(kind).label}" for kind in KINDS}
+    assert {item.dataset for item in LOCK} == {"phantom"} | flaws
+
+
+@pytest.mark.parametrize("what", ["metrics", "degradations"])
+def test_locked_scores_come_out(what: str) -> None:
+    """All metrics on one pair; all degradations."""
+    if what == "metrics":
+        own = [item for item in LOCK if item.dataset == "phantom" and item.metric not in PROFILES["dmfnet"].metrics]
+    else:
+        own = [item for item in LOCK if item.dataset != "phantom" and item.metric in ("mse", "ssim")]
+    assert len(own) > 13
+    assert not compare(own, recompute_locked(own, silent))

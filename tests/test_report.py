@@ -41,7 +41,15 @@ from fusionbench.report.boards import Board, acronym, make_boards
 from fusionbench.report.columns import BESIDE, COLUMNS, Beside
 from fusionbench.report.curves import csv_text as curves_csv
 from fusionbench.report.curves import curves
-from fusionbench.scores import Key, Table, read_metric_facts, read_results, write_metric_facts, write_table
+from fusionbench.scores import (
+    Key,
+    Table,
+    read_metric_facts,
+    read_results,
+    read_table,
+    write_metric_facts,
+    write_table,
+)
 from tests.conftest import make_folders, save, slices, tree
 
 METRICS = {
@@ -627,6 +635,30 @@ def test_a_curve_compares_the_same_methods_on_the_same_pairs(three: Path) -> Non
     write_report(three, three / "out")
     assert (three / "out" / "made" / "pet-mri" / "robustness.csv").read_text() == curves_csv([curve])
     assert not (three / "out" / "made+noise,sigma=0.1").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "strengths", "order"),
+    [("jpeg", (25, 75), [100, 75, 25]), ("undersample", (4, 2), [1, 2, 4]), ("blur", (2, 1), [0, 1, 2])],
+)
+def test_a_curve_begins_with_clean_inputs(three: Path, kind: str, strengths: tuple[int, ...], order: list[int]) -> None:
+    for strength in strengths:
+        place = f"made+{kind},x={strength}"
+        for method in "abc":
+            add(three, method, {"gain": spread(1), "loss": spread(3)}, dataset=place)
+            table = read_table(three, Key(place, "pet-mri", method))
+            table.about["corruption"] = {
+                "kind": kind,
+                "strength": strength,
+                "input": "b",
+                "title": kind,
+                "parameter": "x",
+            }
+            write_table(three, table)
+    found = make_boards(read_results(three), read_metric_facts(three))
+    (curve,) = curves(found[0], found)
+    assert curve["strengths"] == order
+    assert curve["values"]["gain"]["a"][0] == round(float(np.mean(spread(2))), 4)
 
 
 def test_the_verdict_in_plain_words(three: Path) -> None:

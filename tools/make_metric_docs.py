@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from fusionbench.metrics import PROFILES, MetricFacts, evaluate, groups  # noqa: E402
-from tests.golden_table import (  # noqa: E402
+from tools import which_metric  # noqa: E402
+from tools.golden_table import (  # noqa: E402
     MATCHES,
     NOTES,
     TRIPLES,
@@ -27,7 +28,6 @@ from tests.golden_table import (  # noqa: E402
     load_triple,
     tolerance,
 )
-from tools import which_metric  # noqa: E402
 
 INTROS = {
     "information": "How much of the sources' grey-level statistics the fused image holds. All of these look at "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
 
@@ -26,9 +27,18 @@ from fusionbench.cli.run import chosen_methods
 from fusionbench.contracts import Broken, plugin_checks, registered
 from fusionbench.errors import InputError
 from fusionbench.registry import import_module
-from fusionbench.regression import Drift, compare, read_lock, recompute, recompute_locked, write_lock
+from fusionbench.regression import (
+    LOCKED_METHODS,
+    Drift,
+    compare,
+    read_lock,
+    recompute,
+    recompute_locked,
+    recompute_standard,
+    write_lock,
+)
 
-LOCKED_METHODS = ("average", "maximum", "source-a", "source-b", "pca", "laplacian", "dwt", "guided-filter")
+_SELECTION = ("method", "task", "dataset", "split", "profiles", "metric", "limit", "data")
 
 
 @click.command("check")
@@ -73,7 +83,8 @@ def check_command(
     """Recompute locked scores from scratch and compare: exit code 1 and a table when any drifted.
 
     The lock file names data set, task, method and metric of every score: your own methods (--plugin), on your own images
-    (--data), can be locked like those of this package.
+    (--data), can be locked like those of this package. --update alone locks what this package does: controls and classics
+    on every phantom task, every metric and every degradation on one pair.
 
     \b
     fusionbench check
@@ -84,8 +95,12 @@ def check_command(
         methods = chosen_methods(method) if method else LOCKED_METHODS
         tasks = chosen_tasks(task, dataset, data)
         metrics = chosen_metrics(profiles, metric, "none")
+        standard = all(ctx.get_parameter_source(name) is ParameterSource.DEFAULT for name in _SELECTION)
         with progress_bar() as notify:
-            locked = recompute(methods, tasks, metrics, limit, notify, results, data=data, split=split)
+            if standard:
+                locked = recompute_standard(notify, results)
+            else:
+                locked = recompute(methods, tasks, metrics, limit, notify, results, data=data, split=split)
         write_lock(baseline, locked)
         click.echo(f"{baseline}: {len(locked)} scores locked")
         return

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fusionbench.pairs import read_picture
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).resolve().parents[1] / "tests" / "golden"
 TRIPLES = ("brain", "texture", "noise", "edges")
 
 
