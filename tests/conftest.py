@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fusionbench.cli import main
+from fusionbench.datasets import TASKS
+from fusionbench.methods import METHODS
+from fusionbench.metrics import METRICS
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -34,6 +37,14 @@ def _no_data_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     """The tests see no Harvard pairs but those that they are given."""
     monkeypatch.delenv("FUSIONBENCH_DATA", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "no-user-data"))
+
+
+@pytest.fixture(autouse=True)
+def _no_plugins_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is forgotten after it, as it is when a process ends."""
+    for registry in (METHODS, METRICS, TASKS):
+        registry.names()  # the package's own are found first, and stay
+        monkeypatch.setattr(registry, "_plugins", dict(registry._plugins))
 
 
 @pytest.fixture
