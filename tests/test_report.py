@@ -663,19 +663,34 @@ def test_a_curve_begins_with_clean_inputs(three: Path, kind: str, strengths: tup
 
 def test_the_verdict_in_plain_words(three: Path) -> None:
     first, second, third = tables.verdict(board(three))
-    assert (
-        first
-        == "For PET–MRI on made, A is best: mean rank 1.50 among 3 methods under profile dmfnet, on 8 pairs of 4 cases."
+    assert first == (
+        "For PET–MRI on made, A is first by mean rank, 1.50 (95 % interval over 4 cases: 1.50 to 1.50) among 3 "
+        "ranked methods under profile dmfnet, on 8 pairs of 4 cases."
     )
     assert second == (
-        "Statistically tied with it: B. It is significantly better than the rest (counting pairs as independent, which "
-        "slices of 4 cases are not)."
+        "Not separated from it: B. A signed-rank test over the 8 pairs separates it from the rest; slices of 4 cases are "
+        "not independent, so this claims nothing about other patients."
     )
     assert third.startswith("A control is ahead of every method on G: this does not")
     other = dataclasses.replace(board(three), profile="other", order=["b", "a", "c"])
     same = dataclasses.replace(board(three), profile="same")
     said = tables.verdict(board(three), [board(three), same, other])
     assert said[2] == "By other conventions: it is first under same too; B is first under other."
+
+
+@pytest.mark.parametrize(
+    ("cases", "told"),
+    [
+        (8, "separates it from the rest."),
+        (0, "separates it from the rest, if the pairs are independent; whose they are is not known."),
+    ],
+)
+def test_what_a_verdict_says_of_patients(three: Path, cases: int, told: str) -> None:
+    for table in read_results(three):
+        for n, record in enumerate(table.pairs.values()):
+            record["case"] = f"case{n}" if cases else ""
+        write_table(three, table)
+    assert tables.verdict(board(three))[1].endswith(told)
 
 
 def test_a_verdict_needs_two_methods(tmp_path: Path) -> None:

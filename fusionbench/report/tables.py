@@ -122,7 +122,7 @@ def task_title(board: Board) -> str:
 
 
 def verdict(board: Board, siblings: Sequence[Board] = ()) -> list[str]:
-    """The answer in plain words: who is best, who is tied with it, on how much data, and whether another profile agrees.
+    """The answer in plain words: who is first, who is not separated from it, on how much data, and whether others agree.
 
     ``siblings``: boards of the same task under other profiles.
     """
@@ -137,24 +137,18 @@ def verdict(board: Board, siblings: Sequence[Board] = ()) -> list[str]:
         ]
         return [*said, *_controls_ahead(board)]
     said = [
-        f"{where}, {board.name(best)} is best: mean rank {board.mean_rank[best]:.2f} "
-        f"among {_count(len(board.order), 'method')} under profile {board.profile}, {_sample(board)}."
+        f"{where}, {board.name(best)} is first by mean rank, {_interval(board, best)} among "
+        f"{_count(len(board.order), 'ranked method')} under profile {board.profile}, {_sample(board)}."
     ]
     others = [board.name(m) for m in board.tests.tied_first[1:]]
-    few = board.cases_known and len(set(board.clusters)) < len(board.pairs)
-    but = (
-        f" (counting pairs as independent, which slices of {_count(len(set(board.clusters)), 'case')} are not)"
-        if few
-        else ""
-    )
-    if not others:
-        said.append(f"It is significantly better than every other method{but}.")
-    elif len(others) == len(board.order) - 1:
-        said.append("No other method is shown to differ from it, so the order may be chance.")
+    more = f" and {len(others) - 8} more" if len(others) > 8 else ""
+    if len(others) == len(board.order) - 1:
+        said.append("No other method is separated from it, so the order may be chance.")
     else:
-        more = f" and {len(others) - 8} more" if len(others) > 8 else ""
+        not_separated = f"Not separated from it: {', '.join(others[:8])}{more}. " if others else ""
         said.append(
-            f"Statistically tied with it: {', '.join(others[:8])}{more}. It is significantly better than the rest{but}."
+            f"{not_separated}A signed-rank test over the {_count(len(board.pairs), 'pair')} separates it from "
+            f"{'the rest' if others else 'every other method'}{_caveat(board)}."
         )
     firsts: dict[str, list[str]] = {}
     for other in siblings:
@@ -326,6 +320,25 @@ def _column(board: Board, name: str, method: str, tests: bool) -> Cell:
     level = sorted({round(board.mean_rank[m], 9) for m in board.order}).index(round(board.mean_rank[method], 9))
     place = {0: "best", 1: "second"}.get(level, "") if len(board.order) > 1 else ""
     return Cell(text, place, tests and method in board.tests.tied_first and level != 0)
+
+
+def _interval(board: Board, method: str) -> str:
+    """The mean rank of a method with its interval, where cases are enough for one."""
+    text = f"{board.mean_rank[method]:.2f}"
+    if isinstance(board.tests.bootstrap, str):
+        return text
+    low, high = board.tests.bootstrap.rank_low[method], board.tests.bootstrap.rank_high[method]
+    return f"{text} (95 % interval over {_count(board.tests.bootstrap.clusters, 'case')}: {low:.2f} to {high:.2f})"
+
+
+def _caveat(board: Board) -> str:
+    """What a test over pairs leaves open where they are slices of fewer cases, or where nobody knows."""
+    if not board.cases_known:
+        return ", if the pairs are independent; whose they are is not known"
+    cases = len(set(board.clusters))
+    if cases == len(board.pairs):
+        return ""
+    return f"; slices of {_count(cases, 'case')} are not independent, so this claims nothing about other patients"
 
 
 def _sample(board: Board) -> str:
