@@ -251,7 +251,7 @@ def _volume() -> bytes:
 
 
 def _read_volume(path: Path) -> object:
-    from fusionbench.volumes import read_volume
+    from fusionbench.bench.volumes import read_volume
 
     return read_volume(path)
 

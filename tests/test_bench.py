@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusionbench.bench import Notify, Outcome, resolve_device, run, score_folder
+from fusionbench.bench import Notify, Outcome, resolve_device, run, score_folders
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS, MethodFacts, label
 from fusionbench.metrics import METRICS, evaluate
@@ -404,7 +404,7 @@ def test_foreign_images(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     save(theirs / "extra.png", slices(1)[0])
     facts = {"name": "TheirNet", "title": "Their net", "year": 2024}
     options = {"metrics": METRICS_USED, "data": folders, "device": "cpu"}
-    outcome = score_folder(theirs, facts, TASK, results, **options)  # type: ignore[arg-type]
+    outcome = score_folders([(theirs, facts)], TASK, results, **options)  # type: ignore[arg-type]
     assert counts(outcome) == (0, 3)
     table = read_table(results, Key("folders", "pet-mri", "TheirNet"))
     assert [table.pairs[pair]["color"] for pair in PAIRS] == [True, False, True]
@@ -414,9 +414,9 @@ def test_foreign_images(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     sources = [read_picture(folder / "p0.png").grey for folder in folders]
     fused = grey(read_picture(theirs / "p0.png").pixels)
     assert table.pairs["p0"]["scores"]["mi"] == evaluate(fused, *sources, "mi")["mi"][0]
-    assert counts(score_folder(theirs, facts, TASK, results, **options)) == (0, 0)  # type: ignore[arg-type]
+    assert counts(score_folders([(theirs, facts)], TASK, results, **options)) == (0, 0)  # type: ignore[arg-type]
     save(theirs / "p2.bmp", slices(1, seed=40)[0])
-    assert counts(score_folder(theirs, facts, TASK, results, **options)) == (0, 1)  # type: ignore[arg-type]
+    assert counts(score_folders([(theirs, facts)], TASK, results, **options)) == (0, 1)  # type: ignore[arg-type]
 
 
 def test_scored_images_are_referred_to(tmp_path: Path, folders: tuple[Path, Path]) -> None:
@@ -425,7 +425,7 @@ def test_scored_images_are_referred_to(tmp_path: Path, folders: tuple[Path, Path
     options: dict[str, Any] = {"metrics": ["en"], "data": folders, "device": "cpu"}
 
     def scored(**more: Any) -> Outcome:
-        return score_folder(theirs, {"name": "TheirNet"}, TASK, results, **options, **more)
+        return score_folders([(theirs, {"name": "TheirNet"})], TASK, results, **options, **more)
 
     scored()
     assert {p: Path(r["path"]) for p, r in read_table(results, key).pairs.items()} == {
@@ -452,7 +452,7 @@ def test_scored_images_are_referred_to(tmp_path: Path, folders: tuple[Path, Path
 )
 def test_names_of_foreign_methods_that_are_refused(tmp_path: Path, folders: tuple[Path, Path], name: str) -> None:
     with pytest.raises(InputError):
-        score_folder(folders[0], {"name": name}, TASK, tmp_path / "results", metrics=["en"], data=folders)
+        score_folders([(folders[0], {"name": name})], TASK, tmp_path / "results", metrics=["en"], data=folders)
     assert not (tmp_path / "results").exists()
 
 

@@ -23,7 +23,7 @@ from fusionbench.methods import METHODS, unavailable
 from fusionbench.metrics import METRICS, PROFILES
 from fusionbench.pairs import grey, read_picture
 from fusionbench.report import figures
-from fusionbench.report.boards import make_boards
+from fusionbench.report.choice import make_boards
 from fusionbench.report.tables import Cell, Line, Sheet
 from fusionbench.scores import Key, read_metric_facts, read_results, read_table, write_table
 from tests.conftest import SHARED, Cli, Write, folder_options, make_folders, process, save, slices, tree, write_plugin

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fusionbench.contracts import Broken, Check, method_checks, metric_checks, task_checks
+from fusionbench.audit.contracts import Broken, Check, method_checks, metric_checks, task_checks
 from fusionbench.datasets import TASKS, create_task
 from fusionbench.methods import METHODS, unavailable
 from fusionbench.metrics import METRICS

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fusionbench.bench import run
-from fusionbench.corrupt import KINDS, DegradedTask, parse_degradation
 from fusionbench.datasets import create_task
+from fusionbench.datasets.degraded import KINDS, DegradedTask, parse_degradation
 from fusionbench.errors import InputError
 from fusionbench.metrics import evaluate
 from fusionbench.pairs import Pair, grey, read_picture

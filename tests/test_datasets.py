@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from fusionbench.cli.data import data_command
-from fusionbench.datasets import TASKS, checks, create_task, harvard, resolve_tasks
+from fusionbench.datasets import TASKS, _places, checks, create_task, harvard, resolve_tasks
 from fusionbench.datasets.download import download_harvard
 from fusionbench.errors import InputError
 from fusionbench.pairs import grey
@@ -65,7 +65,7 @@ def tree(tmp_path: Path) -> Path:
 def _nothing_of_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FUSIONBENCH_DATA", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setattr(harvard, "user_folder", lambda: tmp_path / "user" / "harvard")
+    monkeypatch.setattr(_places, "user_folder", lambda: tmp_path / "user" / "harvard")
 
 
 # ---------------------------------------------------------------- harvard
@@ -108,26 +108,26 @@ def test_by_case_splits_share_no_case_and_lose_no_pair(tree):
 
 
 def test_harvard_is_found_by_argument_variable_and_user_folder(tree, tmp_path, monkeypatch):
-    assert harvard.find_root(()) is None
+    assert _places.find_root(()) is None
     assert resolve_tasks(["pet-mri"], "auto") == ["phantom/pet-mri"]
     with pytest.raises(InputError, match=r"data download harvard"):
         create_task("harvard/pet-mri")
-    make_harvard(harvard.user_folder())
-    assert harvard.find_root(()) == harvard.user_folder()
+    make_harvard(_places.user_folder())
+    assert _places.find_root(()) == _places.user_folder()
     monkeypatch.setenv("FUSIONBENCH_DATA", str(tree))
-    assert harvard.find_root(()) == tree
+    assert _places.find_root(()) == tree
     assert resolve_tasks(["pet-mri"], "auto") == ["harvard/pet-mri"]
     # What the user names counts alone: nothing else is looked at when it holds nothing.
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert harvard.find_root([empty]) is None
+    assert _places.find_root([empty]) is None
     with pytest.raises(InputError, match=str(empty)):
         create_task("harvard/pet-mri", data=[empty])
 
 
 def test_the_folder_of_an_unpacked_archive_is_found(tmp_path):
     make_harvard(tmp_path / "archive" / "MyDatasets")
-    assert harvard.find_root([tmp_path / "archive"]) == tmp_path / "archive" / "MyDatasets"
+    assert _places.find_root([tmp_path / "archive"]) == tmp_path / "archive" / "MyDatasets"
 
 
 def test_digest_follows_the_bytes(tree):
@@ -496,9 +496,9 @@ def test_download_unpacks_checks_and_can_be_used(tree, server, tmp_path):
 
 
 def test_download_goes_to_the_user_folder_and_is_found_there(tree, server, tmp_path, monkeypatch):
-    monkeypatch.setattr("fusionbench.datasets.download.user_folder", harvard.user_folder)
+    monkeypatch.setattr("fusionbench.datasets.download.user_folder", _places.user_folder)
     server.body, sums = make_archive(tree)
-    assert download_harvard(url=server.url, sums=sums) == harvard.user_folder()
+    assert download_harvard(url=server.url, sums=sums) == _places.user_folder()
     assert resolve_tasks(["all"], "auto") == ["harvard/ct-mri", "harvard/pet-mri", "harvard/spect-mri"]
 
 

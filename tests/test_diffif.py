@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fusionbench.contracts import method_checks
+from fusionbench.audit.contracts import method_checks
 from fusionbench.errors import InputError
 from fusionbench.methods._losses import directional_gradient
 from fusionbench.methods._sr3 import ConditionalUNet, add_noise, sqrt_alpha_bar

@@ -14,10 +14,10 @@ import psutil
 import pytest
 import torch
 
-from fusionbench.engines import EngineError, open_engine
+from fusionbench.bench.pools import EngineError, open_engine
+from fusionbench.bench.work import Row
 from fusionbench.errors import InputError
 from fusionbench.scores import Key
-from fusionbench.work import Row
 
 KEY = Key("d", "t", "m")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from fusionbench.bench import run
+from fusionbench.bench.ledger import locked
 from fusionbench.errors import InputError
-from fusionbench.ledger import locked
 from fusionbench.scores import Key, read_table
 
 TASK = "folders/pet-mri"

@@ -10,12 +10,12 @@ import psutil
 import pytest
 
 from fusionbench.bench import run
+from fusionbench.bench.isolate import parse_limits
+from fusionbench.bench.work import Limits
 from fusionbench.errors import InputError
-from fusionbench.isolate import parse_limits
 from fusionbench.pairs import write_png
 from fusionbench.registry import import_module
 from fusionbench.scores import Key, read_table
-from fusionbench.work import Limits
 from tests.conftest import process
 
 PLUGIN = '''

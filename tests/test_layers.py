@@ -1,4 +1,4 @@
-"""Who may import whom (ARCHITECTURE.md), and three rules of the house, held by reading the source."""
+"""Who may import whom (ARCHITECTURE.md), and the rules of the house, held by reading the source."""
 
 from __future__ import annotations
 
@@ -14,41 +14,51 @@ import fusionbench
 
 ROOT = Path(fusionbench.__file__).parent
 
-CORE = {"errors", "files", "registry", "pairs"}
-ENGINE = CORE | {"scores", "provenance", "datasets", "methods", "metrics", "corrupt", "work"}
+CORE = {"errors", "files", "registry", "pairs", "scores"}
+ENGINE = CORE | {"datasets", "methods", "metrics", "bench"}
 # Part of the package -> parts that it may import. Whoever adds a part says here what it stands on.
 ALLOWED = {
     "errors": set(),
     "files": set(),
-    "published": set(),
     "registry": {"errors"},
     "pairs": {"errors", "files"},
     "scores": {"errors", "files"},
-    "provenance": {"scores"},
-    "stats": {"errors", "scores"},
-    "sensitivity": {"errors", "scores", "stats"},
+    "stats": {"errors"},
     "datasets": CORE,
-    "metrics": CORE | {"scores"},
+    "metrics": CORE,
     "training": CORE,
-    "methods": CORE | {"scores", "training"},
-    "corrupt": CORE | {"datasets", "scores"},
-    "work": CORE | {"scores", "datasets", "methods", "metrics", "corrupt"},
-    "engines": CORE | {"scores", "provenance", "work"},
-    "isolate": CORE | {"scores", "work", "engines"},
-    "ledger": ENGINE,
-    "bench": ENGINE | {"engines", "isolate", "ledger"},
-    "regression": ENGINE | {"bench"},
-    "contracts": ENGINE,
-    "profiling": ENGINE | {"engines", "ledger", "bench"},
-    "reproduction": ENGINE | {"bench"},
-    "prior": ENGINE | {"bench"},
-    "volumes": ENGINE,
-    "report": {"errors", "files", "pairs", "scores", "stats", "sensitivity", "datasets", "published"},
+    "methods": CORE | {"training"},
+    "bench": ENGINE,
+    "audit": ENGINE,
+    "report": {"errors", "files", "pairs", "scores", "stats", "datasets"},
     "cli": None,  # everything
     "__main__": None,
     "__init__": None,  # the public names, loaded on first use
 }
-NO_TORCH = ("errors", "files", "published", "registry", "pairs", "scores", "stats", "sensitivity", "datasets", "report")
+# The same for the files of a part, where the order among them matters; their faces (__init__) re-export.
+INSIDE = {
+    "bench": {
+        "provenance": set(),
+        "work": set(),
+        "volumes": {"work"},
+        "pools": {"provenance", "work"},
+        "isolate": {"pools", "work"},
+        "ledger": {"provenance", "work"},
+        "plan": {"isolate", "ledger", "pools", "provenance", "work"},
+        "images": {"ledger", "plan", "pools", "provenance", "work"},
+        "prior": {"ledger", "plan", "work"},
+        "__init__": {"images", "ledger", "plan"},
+    },
+    "stats": {
+        "ranks": set(),
+        "intervals": set(),
+        "conventions": set(),
+        "significance": {"ranks"},
+        "__init__": {"ranks", "intervals", "significance"},
+    },
+    "scores": {"keys": set(), "tables": {"keys"}, "__init__": {"keys", "tables"}},
+}
+NO_TORCH = ("errors", "files", "registry", "pairs", "scores", "stats", "datasets", "report")
 
 
 @functools.cache
@@ -61,6 +71,10 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 def part_of(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
 def imports(path: Path) -> Iterator[tuple[str, int]]:
@@ -99,6 +113,52 @@ def test_imports_go_one_way() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize("part", INSIDE)
+def test_imports_inside_a_part_go_one_way(part: str) -> None:
+    files = [path for path in FILES if part_of(path) == part]
+    assert {path.stem for path in files} == INSIDE[part].keys()
+    wrong = [
+        f"{where(path, line)}: imports {module}"
+        for path in files
+        for module, line in imports(path)
+        if module.startswith(f"fusionbench.{part}")
+        and module.split(".")[2:3] not in ([n] for n in INSIDE[part][path.stem])
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    """Imports inside functions count; a file that is imported from a package stands for itself, not for the package."""
+    names = {dotted(path): path for path in FILES}
+    left: dict[str, set[str]] = {}
+    for name, path in names.items():
+        found = {
+            module
+            for node in ast.walk(syntax(path))
+            if isinstance(node, ast.Import)
+            for module in (a.name for a in node.names)
+        }
+        for node in ast.walk(syntax(path)):
+            if isinstance(node, ast.ImportFrom):
+                found |= {
+                    f"{node.module}.{a.name}" if f"{node.module}.{a.name}" in names else str(node.module)
+                    for a in node.names
+                }
+        left[name] = found & names.keys()
+    while left:
+        free = [name for name, own in left.items() if not own & left.keys()]
+        assert free, f"a cycle among {sorted(left)}"
+        for name in free:
+            del left[name]
+
+
+def test_the_top_floor_is_small() -> None:
+    files = sorted(path.name for path in ROOT.glob("*.py"))
+    folders = [path for path in ROOT.iterdir() if (path / "__init__.py").exists()]
+    assert len(files) <= 6, files
+    assert len(folders) <= 10
+
+
 def test_nothing_below_imports_the_command_line() -> None:
     users = [
         where(p, n)
@@ -127,13 +187,13 @@ def test_what_reads_results_needs_no_torch() -> None:
 
 
 def test_names_of_results_are_taken_apart_by_their_owner_alone() -> None:
-    """``dataset@split+flaw``, ``method@settings`` and ``metric@convention+mask``: Key and Column in scores.py."""
+    """``dataset@split+flaw``, ``method@settings`` and ``metric@convention+mask``: Key and Column in scores/keys.py."""
     parsing = re.compile(r"""(partition|split|index|find)\(\s*["'][@+]["']|["'][@+]["']\s+(not\s+)?in\b""")
     tools = sorted((ROOT.parent / "tools").glob("*.py"))
     wrong = [
         f"{path.name}:{number}: {line.strip()}"
         for path in [*FILES, *tools]
-        if path != ROOT / "scores.py"
+        if path != ROOT / "scores" / "keys.py"
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if parsing.search(line)
     ]

@@ -8,8 +8,8 @@ import torch
 from click.testing import CliRunner
 from torch.nn import functional as F
 
+from fusionbench.audit.contracts import method_checks
 from fusionbench.cli import main
-from fusionbench.contracts import method_checks
 from fusionbench.errors import InputError
 from fusionbench.methods._losses import gaussian_ssim
 from fusionbench.methods.lkcfunet.fourier import LargeConv2d, fourier_conv

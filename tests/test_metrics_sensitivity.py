@@ -7,11 +7,13 @@ import io
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from fusionbench.scores import Key, Table, write_metric_facts, write_table
-from fusionbench.sensitivity import compare_conventions, compare_tables, heading, to_markdown
+from fusionbench.report.conventions import compare_tables, to_markdown
+from fusionbench.scores import Column, Key, Table, write_metric_facts, write_table
+from fusionbench.stats.conventions import Comparison, compare_means
 from tests.conftest import Cli, folder_options, make_folders
 
 MEANS = {
@@ -29,8 +31,15 @@ BETTER = {
 }
 
 
+def compare(
+    means: dict[str, dict[str, float]], better: dict[str, str], controls: tuple[str, ...] = ()
+) -> list[Comparison]:
+    facts = {column: {"customary": way} for column, way in better.items()}
+    return compare_means(means, {column: Column.parse(column, facts) for column in better}, controls=controls)
+
+
 def test_reversed_rankings_and_winners() -> None:
-    found = {c.metric: c for c in compare_conventions(MEANS, BETTER, controls={"average"})}
+    found = {c.metric: c for c in compare(MEANS, BETTER, ("average",))}
     assert set(found) == {"psnr", "nabf"}  # vif and viff share two methods only
     assert found["psnr"].tau == -1.0
     assert found["psnr"].winners == ("two", "one")
@@ -40,23 +49,24 @@ def test_reversed_rankings_and_winners() -> None:
 
 def test_ties_have_no_tau() -> None:
     means = {m: {"ssim": 1.0, "ssim@l2": float(i)} for i, m in enumerate("abc")}
-    (only,) = compare_conventions(means, {"ssim": "higher", "ssim@l2": "higher"})
+    (only,) = compare(means, {"ssim": "higher", "ssim@l2": "higher"})
     assert math.isnan(only.tau)
 
 
 def test_headings() -> None:
-    assert heading("ssim@l2+foreground") == "ssim"
-    assert heading("viff") == "vif"
-    assert heading("mef-ms-ssim@python") == "ms-ssim"
+    assert Column.parse("ssim@l2+foreground").heading == "ssim"
+    assert Column.parse("viff").heading == "vif"
+    assert Column.parse("mef-ms-ssim@python").heading == "ms-ssim"
 
 
 def test_a_wrong_direction_is_refused() -> None:
+    column = SimpleNamespace(heading="psnr", metric="psnr", mask="", better="up")
     with pytest.raises(ValueError, match="higher"):
-        compare_conventions(MEANS, BETTER | {"psnr": "up"})
+        compare_means(MEANS, {"psnr": column})
 
 
 def test_markdown_names_the_control_ahead() -> None:
-    table = to_markdown(compare_conventions(MEANS, BETTER, controls={"average"}))
+    table = to_markdown(compare(MEANS, BETTER, ("average",)))
     assert "two (behind average)" in table
     assert "-1.00" in table
 
@@ -101,7 +111,7 @@ def test_scores_against_other_sources_are_not_put_together() -> None:
 def test_columns_differ_in_one_thing() -> None:
     columns = ("ssim", "ssim@l2", "ssim+foreground", "ssim@l2+foreground", "en")
     means = {m: {c: float(i) for c in columns} for i, m in enumerate("abc")}
-    found = {(c.first, c.second) for c in compare_conventions(means, dict.fromkeys(columns, "higher"))}
+    found = {(c.first, c.second) for c in compare(means, dict.fromkeys(columns, "higher"))}
     assert found == {
         ("ssim", "ssim@l2"),
         ("ssim", "ssim+foreground"),

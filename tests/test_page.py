@@ -11,7 +11,7 @@ import pytest
 from fusionbench import bench
 from fusionbench.metrics import PROFILES
 from fusionbench.report import page
-from fusionbench.report.boards import make_boards
+from fusionbench.report.choice import make_boards
 from fusionbench.scores import read_metric_facts, read_results
 from tests.conftest import make_folders, write_plugin
 

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
+from fusionbench.bench.prior import build_prior, read_targets, target_path
 from fusionbench.cli.train import with_targets
 from fusionbench.datasets import create_task
 from fusionbench.errors import InputError
 from fusionbench.metrics import evaluate
 from fusionbench.pairs import read_picture, write_png
-from fusionbench.prior import build_prior, read_targets, target_path
 from fusionbench.training import TrainingPair
 
 TASK = "phantom/pet-mri"

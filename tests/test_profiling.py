@@ -9,13 +9,13 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from fusionbench.audit.profiling import count_parameters, measure, profile, store
 from fusionbench.bench import run
 from fusionbench.cli import main
 from fusionbench.errors import InputError
 from fusionbench.pairs import Pair
-from fusionbench.profiling import count_parameters, measure, profile, store
 from fusionbench.registry import import_module
-from fusionbench.report.boards import make_boards
+from fusionbench.report.choice import make_boards
 from fusionbench.scores import Key, read_metric_facts, read_results, read_table
 
 PLUGIN = '''

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from fusionbench.audit.regression import Locked, compare, read_lock, recompute_locked, spec_of, write_lock
 from fusionbench.bench import silent
-from fusionbench.corrupt import KINDS, parse_degradation
+from fusionbench.datasets.degraded import KINDS, parse_degradation
 from fusionbench.errors import InputError
 from fusionbench.metrics import METRICS, PROFILES
-from fusionbench.regression import Locked, compare, read_lock, recompute_locked, spec_of, write_lock
 from tests.conftest import Cli, Write, tree
 
 LOCKED = Locked("phantom", "pet-mri", "average", "test-00000", "mi", 2.5, 1e-4)

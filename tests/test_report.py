@@ -23,8 +23,8 @@ from fusionbench import bench, report
 from fusionbench.datasets import TASKS, create_task
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS
+from fusionbench.methods.published import published_facts, published_names
 from fusionbench.metrics import METRICS as REGISTERED_METRICS
-from fusionbench.published import published_facts, published_names
 from fusionbench.registry import Registry
 from fusionbench.report import (
     conventions,
@@ -37,7 +37,8 @@ from fusionbench.report import (
     tables,
     write_report,
 )
-from fusionbench.report.boards import Board, acronym, make_boards
+from fusionbench.report.boards import Board, acronym
+from fusionbench.report.choice import make_boards
 from fusionbench.report.columns import BESIDE, COLUMNS, Beside
 from fusionbench.report.curves import csv_text as curves_csv
 from fusionbench.report.curves import curves
@@ -505,7 +506,7 @@ def test_the_grid_shows_scored_images_and_tells_which_are_absent(
         for i, image in enumerate(slices(3, seed=len(name))):
             save(folder / f"p{i}.png", image)
         options: dict[str, Any] = {"data": data, "metrics": ["en"], "copy": name == "copied"}
-        bench.score_folder(folder, {"name": name}, "folders/pet-mri", results, **options)
+        bench.score_folders([(folder, {"name": name})], "folders/pet-mri", results, **options)
     shutil.rmtree(tmp_path / "gone")
     shutil.rmtree(tmp_path / "theirs")
     (tmp_path / "far" / "p1.png").unlink()
@@ -748,9 +749,9 @@ def test_conventions_of_one_metric_are_compared(tmp_path: Path) -> None:
         add(tmp_path, name, {"gain": spread(n), "loss": spread(1), "gain@other": spread(-n)})
     write_metric_facts(tmp_path, {}, {"other": {"title": "o", "metrics": ["gain@other"], "core": ["gain@other"]}})
     boards = make_boards(read_results(tmp_path), read_metric_facts(tmp_path))
-    (found,) = conventions.compare(boards)
+    (found,) = conventions.compare_tables(list(boards[0].tables.values()), boards[0].facts)
     assert (found.first, found.second, found.tau, found.winners) == ("gain", "gain@other", -1.0, ("c", "a"))
-    assert conventions.csv_text([found]).splitlines()[1] == "gain,gain,gain@other,-1.0,3,c,a,,"
+    assert conventions.to_csv({"": [found]}).splitlines()[1] == "gain,gain,gain@other,-1.0,3,c,a,,"
 
 
 def test_images_that_may_not_be_passed_on_stay_out(three: Path) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from fusionbench.bench import run, score_folder
+from fusionbench.audit.reproduction import reproduce
+from fusionbench.bench import run, score_folders
 from fusionbench.cli import main
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS
-from fusionbench.reproduction import reproduce
 from fusionbench.scores import Key, read_table, write_table
 from tests.conftest import Write
 
@@ -67,7 +67,7 @@ def test_a_difference_is_told_with_its_suspects(tmp_path: Path, folders: tuple[P
 def test_images_fused_elsewhere(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     theirs, path = tmp_path / "theirs", Key("folders", "pet-mri", "Theirs").json(tmp_path)
     shutil.copytree(folders[0], theirs)
-    score_folder(theirs, {"name": "Theirs"}, TASK, tmp_path, data=folders, metrics=["en"], device="cpu")
+    score_folders([(theirs, {"name": "Theirs"})], TASK, tmp_path, data=folders, metrics=["en"], device="cpu")
     assert reproduce(path, data=folders).same_csv  # they are where they were
     shutil.rmtree(theirs)
     with pytest.raises(InputError, match="--images"):

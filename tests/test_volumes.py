@@ -9,11 +9,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from fusionbench.bench.volumes import (
+    Volume,
+    apply_window,
+    fuse_volumes,
+    parse_window,
+    read_volume,
+    resample,
+    write_volume,
+)
 from fusionbench.cli import main
 from fusionbench.errors import InputError
 from fusionbench.methods import create_method
 from fusionbench.metrics import evaluate
-from fusionbench.volumes import Volume, apply_window, fuse_volumes, parse_window, read_volume, resample, write_volume
 
 nibabel = pytest.importorskip("nibabel", reason="the extra fusionbench[volumes] is not installed")
 

@@ -25,17 +25,17 @@ from typing import Any
 
 import click
 
+from fusionbench.audit.profiling import profile, sample_pair, store
 from fusionbench.bench import Notify, run, score_folders
+from fusionbench.bench.ledger import Scoring
+from fusionbench.bench.provenance import making
 from fusionbench.cli.common import DIRECTORY, METHOD, progress_bar
-from fusionbench.corrupt import KINDS
 from fusionbench.datasets import resolve_tasks
+from fusionbench.datasets.degraded import KINDS
 from fusionbench.errors import InputError
-from fusionbench.ledger import Scoring
 from fusionbench.methods import METHODS, unavailable
+from fusionbench.methods.published import published_facts
 from fusionbench.metrics import PROFILES
-from fusionbench.profiling import profile, sample_pair, store
-from fusionbench.provenance import making
-from fusionbench.published import published_facts
 from fusionbench.report import write_report
 from fusionbench.scores import Key, find_tables, read_table, write_json, write_table
 

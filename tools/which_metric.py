@@ -10,8 +10,9 @@ from pathlib import Path
 from scipy import stats
 
 from fusionbench.metrics import METRICS, PROFILES
+from fusionbench.report.conventions import to_markdown
 from fusionbench.scores import Column
-from fusionbench.sensitivity import compare_conventions, to_markdown
+from fusionbench.stats.conventions import compare_means
 
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "metrics" / "published.csv"
 CONTROLS = ("average", "maximum", "MRI alone", "other alone")
@@ -127,8 +128,8 @@ def _advice(results: Mapping[str, Means]) -> list[str]:
 
 def _task(task: str, means: Means, count: int) -> list[str]:
     columns = columns_of(means)
-    better = {c: customary(c) for c in columns}
-    unstable = [c for c in compare_conventions(means, better, controls=CONTROLS) if not c.tau >= 0.9]
+    known = {c: Column.parse(c, {c: {"customary": customary(c)}}) for c in columns}
+    unstable = [c for c in compare_means(means, known, controls=CONTROLS) if not c.tau >= 0.9]
     core = [*(c for c in PROFILES["dmfnet"].metrics if c in columns), *(c for c in ADVICE if c in columns)]
     core = list(dict.fromkeys(core))
     same = [(rho(means, x, y), x, y) for i, x in enumerate(core) for y in core[i + 1 :]]

@@ -10,6 +10,17 @@ from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
 
+from fusionbench.audit.contracts import Broken, plugin_checks, registered
+from fusionbench.audit.regression import (
+    LOCKED_METHODS,
+    Drift,
+    compare,
+    read_lock,
+    recompute,
+    recompute_locked,
+    recompute_standard,
+    write_lock,
+)
 from fusionbench.cli.common import (
     DIRECTORY,
     FILE,
@@ -24,19 +35,8 @@ from fusionbench.cli.common import (
     progress_bar,
 )
 from fusionbench.cli.run import chosen_methods
-from fusionbench.contracts import Broken, plugin_checks, registered
 from fusionbench.errors import InputError
 from fusionbench.registry import import_module
-from fusionbench.regression import (
-    LOCKED_METHODS,
-    Drift,
-    compare,
-    read_lock,
-    recompute,
-    recompute_locked,
-    recompute_standard,
-    write_lock,
-)
 
 _SELECTION = ("method", "task", "dataset", "split", "profiles", "metric", "limit", "data")
 

@@ -23,7 +23,7 @@ from fusionbench.pairs import read_picture
 from fusionbench.registry import import_module
 
 if TYPE_CHECKING:
-    from fusionbench.ledger import Notify
+    from fusionbench.bench.ledger import Notify
 
 F = TypeVar("F", bound=Callable[..., Any])
 

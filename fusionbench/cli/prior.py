@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from fusionbench.bench.prior import CANDIDATES, build_prior
 from fusionbench.cli.common import (
     DIRECTORY,
     METHOD,
@@ -16,7 +17,6 @@ from fusionbench.cli.common import (
     plugin_option,
     progress_bar,
 )
-from fusionbench.prior import CANDIDATES, build_prior
 
 
 @click.command("prior")

@@ -11,10 +11,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from fusionbench.audit.profiling import profile, sample_pair, store
 from fusionbench.cli.common import METHOD, PLACE, chosen_tasks, config_option, plugin_option, results_option
 from fusionbench.cli.run import chosen_methods
 from fusionbench.errors import InputError
-from fusionbench.profiling import profile, sample_pair, store
 
 
 @click.command("profile")

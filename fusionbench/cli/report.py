@@ -25,7 +25,7 @@ from fusionbench.cli.common import (
     results_option,
 )
 from fusionbench.report import COLUMNS, DEFAULT_COLUMNS, IMAGES, Cell, Sheet, write_report
-from fusionbench.report.boards import make_boards
+from fusionbench.report.choice import make_boards
 from fusionbench.report.figures import Box
 from fusionbench.report.tables import sheet
 from fusionbench.scores import find_tables, read_metric_facts, read_table

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from fusionbench.audit.reproduction import reproduce
 from fusionbench.cli.common import DIRECTORY, FILE, config_option, plugin_option, progress_bar
-from fusionbench.reproduction import reproduce
 
 
 @click.command("reproduce")

@@ -11,7 +11,11 @@ from typing import Any
 import click
 import torch
 
-from fusionbench.bench import Outcome, resolve_device, run, score_folder
+from fusionbench.bench import Outcome, resolve_device, run, score_folders
+from fusionbench.bench.isolate import parse_limits
+from fusionbench.bench.ledger import mask_name
+from fusionbench.bench.volumes import NIFTI, fuse_volumes, is_volume, parse_window, read_volume, write_volume
+from fusionbench.bench.work import fuse_pair
 from fusionbench.cli.common import (
     DEFAULT_PROFILE,
     DIRECTORY,
@@ -31,16 +35,12 @@ from fusionbench.cli.common import (
 from fusionbench.cli.report import print_leaderboard
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
-from fusionbench.isolate import parse_limits
-from fusionbench.ledger import mask_name
 from fusionbench.methods import METHODS, Method, create_method, unavailable
 from fusionbench.methods.external import load_method
+from fusionbench.methods.published import published_facts
 from fusionbench.metrics import PROFILES, select
 from fusionbench.pairs import Pair, read_picture, recolour, size_text, write_png
-from fusionbench.published import published_facts
 from fusionbench.scores import FROM_IMAGES, Column, read_table
-from fusionbench.volumes import NIFTI, fuse_volumes, is_volume, parse_window, read_volume, write_volume
-from fusionbench.work import fuse_pair
 
 
 @click.command("run")
@@ -186,9 +186,8 @@ def score_command(
     said = {"title": title, "year": year, "reference": reference, "doi": doi, "origin": origin, "note": note}
     facts = {"family": "foreign"} | published_facts(name) | {key: value for key, value in said.items() if value}
     with progress_bar() as notify:
-        outcome = score_folder(
-            folder,
-            facts,
+        outcome = score_folders(
+            [(folder, facts)],
             tasks[0],
             results,
             metrics=metrics,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,12 +14,13 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from fusionbench.audit.regression import spec_of
 from fusionbench.cli.common import METRIC, config_option, plugin_option, results_option
 from fusionbench.errors import InputError
 from fusionbench.metrics import METRICS
-from fusionbench.regression import spec_of
+from fusionbench.report.conventions import compare_tables, to_csv
 from fusionbench.scores import Column, Table, read_metric_facts, read_results
-from fusionbench.sensitivity import MIN_METHODS, Comparison, compare_tables, heading, headings, to_csv
+from fusionbench.stats.conventions import MIN_METHODS, Comparison
 
 _TELLING = {"psnr", "qabf", "ssim", "vif"}
 """Metrics whose conventions rank methods most differently: named first where a convention is missing."""
@@ -47,7 +49,7 @@ def sensitivity_command(
     found = {task: compare_tables(own, facts) for task, own in tables.items()}
     if metric:
         _check_names(metric, tables)
-        found = {t: [c for c in cs if c.metric in map(heading, metric)] for t, cs in found.items()}
+        found = {t: [c for c in cs if c.metric in map(_heading, metric)] for t, cs in found.items()}
     if not any(found.values()):
         raise InputError(_nothing(tables, results, metric))
     if as_csv:
@@ -71,10 +73,20 @@ def _by_task(tables: Iterable[Table], wanted: Sequence[str]) -> dict[str, list[T
 
 
 def _check_names(names: Sequence[str], tables: Mapping[str, Sequence[Table]]) -> None:
-    there = headings(column for own in tables.values() for table in own for column in _columns(table))
+    there = _headings(column for own in tables.values() for table in own for column in _columns(table))
     for name in names:
-        if heading(name) not in there:
+        if _heading(name) not in there:
             raise InputError(f"metric {name!r} is not in these results; there are: {', '.join(there)}")
+
+
+def _heading(column: str) -> str:
+    return Column.parse(column).heading
+
+
+def _headings(columns: Iterable[str]) -> dict[str, list[str]]:
+    """Name that papers print -> the columns that go by it, both sorted."""
+    ordered = sorted(set(columns), key=lambda name: (_heading(name), name))
+    return {name: list(group) for name, group in itertools.groupby(ordered, key=_heading)}
 
 
 def _columns(table: Table) -> set[str]:
@@ -100,13 +112,13 @@ def _nothing(tables: Mapping[str, Sequence[Table]], results: Path, names: Sequen
 
 def _missing(columns: Iterable[str], names: Sequence[str]) -> dict[str, list[str]]:
     """Heading -> conventions that could be added, for the headings that have but one column."""
-    known = headings(name for name in METRICS.names() if not METRICS[name].facts.needs)
+    known = _headings(name for name in METRICS.names() if not METRICS[name].facts.needs)
     return {
         name: sorted(
             (other for other in known[name] if other not in own), key=lambda i: (Column.parse(i).name != name, i)
         )
-        for name, own in headings(columns).items()
-        if len(own) == 1 and len(known.get(name, ())) > 1 and (not names or name in map(heading, names))
+        for name, own in _headings(columns).items()
+        if len(own) == 1 and len(known.get(name, ())) > 1 and (not names or name in map(_heading, names))
     }
 
 

@@ -14,12 +14,12 @@ from typing import Any
 
 import click
 
+from fusionbench.bench.prior import read_targets
 from fusionbench.cli.common import DIRECTORY, FILE, METHOD, config_option
 from fusionbench.datasets import create_task, resolve_tasks
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS
 from fusionbench.methods._learned import Learned
-from fusionbench.prior import read_targets
 from fusionbench.training import NetworkSpec, Settings, TrainingPair, split_by_case, without_copies
 
 DEFAULT_VALIDATION = ("ct-mri/28", "pet-mri/30", "spect-mri/11", "spect-mri/4")

@@ -10,13 +10,12 @@ import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from fusionbench.datasets._places import find_root
 from fusionbench.errors import InputError
 from fusionbench.pairs import Pair
 from fusionbench.registry import Plugin, Registry
-
-DATASETS = ("harvard", "phantom", "folders")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,8 +46,7 @@ class TaskFacts:
 class Task(Protocol):
     """What the engine reads.
 
-    Before a run writes anything it loads every pair, so that bad files are told at once. A task whose pairs are costly to
-    make and cannot be bad (generated ones) may have a method ``check(id)``, which is called instead.
+    Before a run writes anything it loads every pair, so that bad files are told at once (see :class:`ChecksPairs`).
     """
 
     def ids(self) -> list[str]:
@@ -62,6 +60,22 @@ class Task(Protocol):
 
     def digest(self, id: str) -> str:
         """Hash of what makes up a pair's pixels: file bytes, or generator version and id. Cheap; changes when they do."""
+
+
+@runtime_checkable
+class ChecksPairs(Protocol):
+    """A task whose pairs are costly to make and cannot be bad (generated ones); pairs of others are loaded instead."""
+
+    def check(self, id: str) -> None:
+        """Raises InputError for a pair that a run could not load."""
+
+
+def check_pair(task: Task, id: str) -> None:
+    """Raises InputError, naming the file at fault, for a pair that a run could not load."""
+    if isinstance(task, ChecksPairs):
+        task.check(id)
+    else:
+        task.load(id)
 
 
 TASKS: Registry[TaskFacts] = Registry("task", ("fusionbench.datasets",), "fusionbench.tasks", parts=2)
@@ -109,8 +123,6 @@ def resolve_tasks(wanted: Sequence[str], dataset: str, data: Sequence[Path] = ()
     names = TASKS.names()
     dataset = _lower(dataset)
     if dataset == "auto":
-        from fusionbench.datasets.harvard import find_root  # the contract must not need a plugin to be imported
-
         if len(data) == 2 and find_root(data) is None:
             raise InputError(
                 f"--data was given twice ({data[0]}, {data[1]}): for two folders of your own add --dataset folders, "

@@ -18,7 +18,8 @@ from PIL import Image
 from scipy import ndimage
 
 from fusionbench.datasets import TASKS, Task, create_task, task_plugin
-from fusionbench.datasets.harvard import find_root, manifest
+from fusionbench.datasets._places import find_root
+from fusionbench.datasets.harvard import manifest
 from fusionbench.errors import InputError
 from fusionbench.pairs import UInt8, pixel_digest, size_text
 

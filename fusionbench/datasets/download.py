@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from fusionbench.datasets._places import user_folder
 from fusionbench.datasets.checks import compare_files
-from fusionbench.datasets.harvard import manifest, user_folder
+from fusionbench.datasets.harvard import manifest
 from fusionbench.errors import InputError
 from fusionbench.files import write_bytes
 

@@ -20,21 +20,17 @@ from __future__ import annotations
 import functools
 import importlib.resources
 import json
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import platformdirs
-
 from fusionbench.datasets import TASKS, TaskFacts
 from fusionbench.datasets._files import files_digest, match_stems, read_pair
+from fusionbench.datasets._places import MODALITIES, VARIABLE, find_root, places
 from fusionbench.errors import InputError
 from fusionbench.pairs import Pair
 
-VARIABLE = "FUSIONBENCH_DATA"
 SPLITS = ("test", "train", "by-case-test", "by-case-train")
-MODALITIES = {"ct-mri": "CT", "pet-mri": "PET", "spect-mri": "SPECT"}
 
 _NAME = re.compile(r"([0-9]+)([0-9]{3})")
 
@@ -45,31 +41,6 @@ def manifest() -> dict[str, str]:
     text = importlib.resources.files("fusionbench.datasets").joinpath("data/harvard-sha256.json").read_text("ascii")
     sums: dict[str, str] = json.loads(text)
     return sums
-
-
-def user_folder() -> Path:
-    """Where ``fusionbench data download harvard`` puts the images unless told otherwise."""
-    return Path(platformdirs.user_data_dir("fusionbench", appauthor=False)) / "harvard"
-
-
-def find_root(data: Sequence[Path]) -> Path | None:
-    """The folder that holds ``CT-MRI`` and its like, or None.
-
-    Looked at: ``data`` if it names any folder, else the environment variable FUSIONBENCH_DATA, then the user data folder;
-    in each the folder itself and ``harvard`` or ``MyDatasets`` in it.
-    """
-    for place in _places(data):
-        for root in (place, place / "harvard", place / "MyDatasets"):
-            if any((root / task.upper()).is_dir() for task in MODALITIES):
-                return root
-    return None
-
-
-def _places(data: Sequence[Path]) -> list[Path]:
-    if data:
-        return [Path(folder) for folder in data]
-    named = os.environ.get(VARIABLE, "")
-    return ([Path(named)] if named else []) + [user_folder()]
 
 
 def case_of(id: str) -> str:
@@ -92,7 +63,7 @@ class HarvardTask:
             raise InputError(f"{self.facts.name} has no split {split!r}; take one of: {', '.join(SPLITS)}")
         root = find_root(data)
         if root is None:
-            looked = ", ".join(map(str, _places(data)))
+            looked = ", ".join(map(str, places(data)))
             raise InputError(
                 f"no Harvard images (a folder with CT-MRI, PET-MRI or SPECT-MRI) in {looked}; "
                 f"give the folder with --data, set {VARIABLE}, or run: fusionbench data download harvard"

@@ -40,7 +40,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import Parameter, Signature
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -73,6 +73,13 @@ _PLACES = ("a", "b", "out")
 
 class CommandError(RuntimeError):
     """The command failed on what it was given."""
+
+
+@runtime_checkable
+class FromFile(Protocol):
+    """A class that was made from a description file, where another process finds it too."""
+
+    source: str
 
 
 @dataclass(frozen=True)

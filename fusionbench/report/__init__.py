@@ -24,7 +24,8 @@ from matplotlib.figure import Figure
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
 from fusionbench.report import conventions, figures, latex, page, references, sources, tables
-from fusionbench.report.boards import Board, make_boards, why_none
+from fusionbench.report.boards import Board
+from fusionbench.report.choice import make_boards, why_none
 from fusionbench.report.columns import COLUMNS, DEFAULT_COLUMNS
 from fusionbench.report.curves import csv_text, curves, panels
 from fusionbench.report.figures import Box, Shown
@@ -181,8 +182,9 @@ def _write_collections(boards: Sequence[Board], out: Path, columns: Sequence[str
         "references.bib": references.bibliography(boards),
     }
     for board in main:
-        own = conventions.compare(_of_task(board, boards))
-        texts[f"{board.dataset}/{board.task}/conventions.csv"] = conventions.csv_text(own)
+        scored = {key: table for other in _of_task(board, boards) for key, table in other.tables.items()}
+        own = conventions.compare_tables(list(scored.values()), board.facts)
+        texts[f"{board.dataset}/{board.task}/conventions.csv"] = conventions.to_csv({"": own})
     for name, text in texts.items():
         write_text(out / name, text)
     return [out / name for name in texts]

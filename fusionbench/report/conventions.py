@@ -2,18 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from fusionbench.report.boards import Board
-from fusionbench.sensitivity import Comparison, compare_tables, to_csv
-
-
-def compare(boards: Sequence[Board]) -> list[Comparison]:
-    """Comparisons over all conventions that the methods on a task's boards were scored under, the least stable first."""
-    tables = {key: table for board in boards for key, table in board.tables.items()}
-    return compare_tables(list(tables.values()), boards[0].facts) if boards else []
+from fusionbench.scores import Column, Table
+from fusionbench.stats.conventions import Comparison, compare_frames
 
 
-def csv_text(comparisons: Sequence[Comparison]) -> str:
-    """One line a comparison."""
-    return to_csv({"": comparisons})
+def compare_tables(tables: Sequence[Table], facts: Mapping[str, Mapping[str, Any]]) -> list[Comparison]:
+    """Compare every two conventions that the score tables of one task hold (see ``stats.conventions.compare_frames``).
+
+    ``facts``: column -> fact sheet, as ``scores.read_metric_facts`` returns under "metrics".
+    """
+    frames = {table.key.method: table.frame(by_sources=True) for table in tables}
+    columns = {str(name): Column.parse(str(name), facts) for frame in frames.values() for name in frame.columns}
+    return compare_frames(frames, columns, controls={table.key.method for table in tables if table.control})
+
+
+COLUMNS = (
+    "heading",
+    "convention",
+    "other",
+    "kendall_tau",
+    "methods",
+    "winner",
+    "other_winner",
+    "controls_ahead",
+    "other_controls_ahead",
+)
+
+
+def to_csv(tasks: Mapping[str, Iterable[Comparison]]) -> str:
+    """One line a comparison, under COLUMNS; the task's name comes first where it is not ""."""
+    named = any(tasks)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["task", *COLUMNS] if named else COLUMNS)
+    for task, comparisons in tasks.items():
+        for c in comparisons:
+            tau = "" if math.isnan(c.tau) else round(c.tau, 6)
+            row = [c.metric, c.first, c.second, tau, c.methods, *c.winners, *map(" ".join, c.leading_controls)]
+            writer.writerow([task, *row] if named else row)
+    return buffer.getvalue()
+
+
+def to_markdown(comparisons: Iterable[Comparison]) -> str:
+    """A table, one row a comparison; a leading control is named after the winner."""
+    lines = ["| heading | convention | other convention | Kendall tau | winner | winner under the other |"]
+    lines.append("| --- | --- | --- | ---: | --- | --- |")
+    for c in comparisons:
+        winners = [
+            winner + (f" (behind {', '.join(ahead)})" if ahead else "")
+            for winner, ahead in zip(c.winners, c.leading_controls, strict=True)
+        ]
+        lines.append(f"| {c.metric} | {c.first} | {c.second} | {c.tau:.2f} | {winners[0]} | {winners[1]} |")
+    return "\n".join(lines) + "\n"

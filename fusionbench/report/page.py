@@ -119,7 +119,7 @@ def task_data(boards: Sequence[Board], robustness: list[dict[str, Any]]) -> dict
                 "best": list(c.winners),
                 "controls_ahead": list(map(len, c.leading_controls)),
             }
-            for c in conventions.compare(boards)
+            for c in conventions.compare_tables(list(tables.values()), first.facts)
         ],
     }
 

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from importlib import resources
 from typing import Any
 
-from fusionbench.published import published_facts, published_names
 from fusionbench.report.boards import Board
 
 
@@ -106,10 +105,9 @@ def _words(text: str) -> str:
 
 @functools.cache
 def _known() -> tuple[Entry, ...]:
-    """The bibliography of the package, then the published methods."""
+    """The bibliography of the package; published methods bring their own entries in the score files."""
     text = (resources.files("fusionbench.report") / "references.bib").read_text("utf-8")
     texts = [f"@{part}" for part in re.split(r"(?m)^@", text)[1:]]
-    texts += [str(published_facts(name).get("bibtex", "")) for name in published_names()]
     return tuple(found for found in map(Entry.parse, texts) if found)
 
 

@@ -1,88 +1,22 @@
-"""The statistics of a comparison of methods: pure functions on pandas frames, no files, no torch.
-
-A *score frame* has a row a pair and a column a method; ``better`` is "higher" or "lower". Nothing here drops a NaN in
-silence: each function says what an undefined score does. The tests follow Demsar (2006), "Statistical comparisons of
-classifiers over multiple data sets", JMLR 7:1-30.
-"""
+"""Tests of differences between methods over pairs, after Demsar (2006), JMLR 7:1-30: Friedman, Nemenyi, Wilcoxon, Holm."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import scikit_posthocs
 from numpy.typing import NDArray
 from scipy import stats
 
+from fusionbench.stats.ranks import rank
+
 ALPHA = 0.05
-RESAMPLES = 2000
 _FEW = 13
 """Up to this many pairs scipy tries all signs where ranks are tied, beyond it uses the normal approximation."""
 Float = NDArray[np.float64]
-
-
-def rank(values: pd.Series, better: str) -> pd.Series:
-    """Ranks of methods on one metric: 1 = best, ties share the average rank, an undefined value comes last."""
-    if better not in ("higher", "lower"):
-        raise ValueError(f"better={better!r}: give 'higher' or 'lower'")
-    return values.rank(ascending=better == "lower", na_option="bottom", method="average")
-
-
-def rank_beside(values: pd.Series, better: str, controls: Collection[str]) -> pd.Series:
-    """Ranks with controls set apart: contenders are ranked among themselves, and a control gets the rank it would have
-    among them: 1 + the contenders strictly better + half of those equal."""
-    own = values[[name not in controls for name in values.index]]
-    ranks = rank(own, better).reindex(values.index)
-    sign = 1.0 if better == "higher" else -1.0
-    contenders = np.nan_to_num(sign * own.to_numpy(dtype=float), nan=-np.inf)
-    for name in values.index:
-        if name in controls:
-            value = sign * values[name] if pd.notna(values[name]) else -np.inf
-            ranks[name] = 1 + (contenders > value).sum() + (contenders == value).sum() / 2
-    return ranks
-
-
-def mean_ranks(means: pd.DataFrame, better: Mapping[str, str], controls: Collection[str] = ()) -> pd.Series:
-    """``means``: a row a method, a column a metric. Rank on each metric, then averaged over the metrics."""
-    columns = {metric: rank_beside(means[metric], better[metric], controls) for metric in means.columns}
-    return pd.DataFrame(columns, index=means.index).mean(axis=1)
-
-
-def pair_ranks(scores: Mapping[str, pd.DataFrame], better: Mapping[str, str]) -> pd.DataFrame:
-    """Mean rank over the metrics, computed within each pair: a row a pair, a column a method; lower is better.
-
-    ``scores``: metric -> score frame, all of the same pairs and methods. An undefined score ranks last in its pair.
-    """
-    ranked = [
-        frame.rank(axis=1, ascending=better[metric] == "lower", na_option="bottom") for metric, frame in scores.items()
-    ]
-    # Summing first and dividing once keeps equal rank sums equal: the sums of halves are exact.
-    return sum(ranked[1:], start=ranked[0]) / len(ranked)
-
-
-def borda(scores: Mapping[str, pd.DataFrame], better: Mapping[str, str]) -> pd.Series:
-    """Borda count with every pair and metric as one voter, as a share of the most that can be had (0 to 1).
-
-    A voter gives a method one point for each method it beats and half a point for each it equals.
-    """
-    mean = pair_ranks(scores, better).mean(axis=0)
-    methods = len(mean)
-    return (methods - mean) / (methods - 1) if methods > 1 else mean * np.nan
-
-
-def share_of_wins(means: pd.DataFrame, better: Mapping[str, str]) -> pd.Series:
-    """Share of the metrics on which a method has the best mean; equal winners share the win."""
-    wins = pd.Series(0.0, index=means.index)
-    for metric in means.columns:
-        values = means[metric]
-        best = values.max() if better[metric] == "higher" else values.min()
-        winners = values == best
-        if winners.any():
-            wins[winners] += 1 / winners.sum()
-    return wins / max(1, means.shape[1])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,8 +80,11 @@ def nemenyi(blocks: pd.DataFrame, alpha: float = ALPHA) -> Nemenyi | str:
     average = average.iloc[np.lexsort((np.array([str(n) for n in average.index]), average.to_numpy()))]
     difference = critical_difference(methods, pairs, alpha)
     values = blocks[average.index].rank(axis=1, na_option="bottom").to_numpy()
-    p = scikit_posthocs.posthoc_nemenyi_friedman(values)
-    p = pd.DataFrame(np.minimum(p.to_numpy(), 1.0), index=average.index, columns=average.index)
+    means = values.mean(axis=0)
+    apart = np.abs(means[:, None] - means) / math.sqrt(methods * (methods + 1) / (6 * pairs))
+    chance = np.minimum(stats.studentized_range.sf(math.sqrt(2) * apart, methods, np.inf), 1.0)
+    np.fill_diagonal(chance, 1.0)
+    p = pd.DataFrame(chance, index=average.index, columns=average.index)
     return Nemenyi(alpha, average, difference, p, cliques(average, difference))
 
 
@@ -285,74 +222,3 @@ def rank_biserial(differences: Float) -> float:
         return 0.0
     ranks = stats.rankdata(np.abs(moved))
     return float((ranks[moved > 0].sum() - ranks[moved < 0].sum()) / ranks.sum())
-
-
-@dataclasses.dataclass(frozen=True)
-class Bootstrap:
-    """Percentile intervals from resampling whole clusters (cases) of pairs.
-
-    ``low``, ``high``: frames, a row a method, a column a metric: interval of the mean. ``rank_low``, ``rank_high``: interval
-    of the mean rank over the core metrics, contenders only. ``clusters``: how many were resampled.
-    """
-
-    clusters: int
-    low: pd.DataFrame
-    high: pd.DataFrame
-    rank_low: pd.Series
-    rank_high: pd.Series
-
-
-def bootstrap(
-    scores: Mapping[str, pd.DataFrame],
-    core: Sequence[str],
-    better: Mapping[str, str],
-    clusters: Iterable[str],
-    controls: Collection[str] = (),
-    *,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Bootstrap | str:
-    """Bootstrap intervals of means and of mean ranks; ``clusters`` names the cluster of each pair (row), in order.
-
-    ``core`` are the metrics ranked. A method with an undefined score has no interval on that metric and ranks last on it.
-    Returns the reason when there are fewer than two clusters.
-    """
-    labels = list(clusters)
-    members = [np.flatnonzero([label == name for label in labels]) for name in dict.fromkeys(labels)]
-    if len(members) < 2:
-        return f"intervals need two cases or more to resample, here {len(members)}"
-    metrics = list(scores)
-    methods = list(scores[metrics[0]].columns)
-    cube = np.stack([scores[metric].to_numpy(dtype=float) for metric in metrics], axis=2)  # pairs, methods, metrics
-    # A pair undefined for every method is left out; a method undefined anywhere else is so in every resample.
-    useful = ~np.isnan(cube).all(axis=1)
-    cube = np.where(useful[:, None, :], cube, 0.0)
-    cube[:, np.isnan(cube).any(axis=0)] = np.nan
-    sums = np.stack([cube[rows].sum(axis=0) for rows in members])
-    sizes = np.stack([useful[rows].sum(axis=0) for rows in members]).astype(float)  # clusters, metrics
-    random = np.random.default_rng(seed)
-    contenders = [i for i, name in enumerate(methods) if name not in controls]
-    where = [metrics.index(metric) for metric in core]
-    signs = np.array([-1.0 if better[metric] == "higher" else 1.0 for metric in core])
-    means = np.empty((resamples, len(methods), len(metrics)))
-    mean_rank = np.full((resamples, len(contenders)), np.nan)
-    for n in range(resamples):
-        drawn = random.integers(len(members), size=len(members))
-        size = sizes[drawn].sum(axis=0)
-        means[n] = np.where(size > 0, sums[drawn].sum(axis=0) / np.maximum(size, 1.0), np.nan)
-        if where and contenders:
-            sided = means[n][np.ix_(contenders, where)] * signs
-            ranks = stats.rankdata(np.nan_to_num(sided, nan=np.inf), axis=0)
-            mean_rank[n] = ranks.mean(axis=1)
-    tail = 50 * (1 - level)
-    low, high = np.percentile(means, [tail, 100 - tail], axis=0)
-    rank_low, rank_high = np.percentile(mean_rank, [tail, 100 - tail], axis=0)
-    own = [methods[i] for i in contenders]
-    return Bootstrap(
-        len(members),
-        pd.DataFrame(low, index=methods, columns=metrics),
-        pd.DataFrame(high, index=methods, columns=metrics),
-        pd.Series(rank_low, index=own),
-        pd.Series(rank_high, index=own),
-    )

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from fusionbench.bench.work import check_fused
 from fusionbench.datasets import TASKS, Task, create_task
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS, Method, create_method
 from fusionbench.metrics import METRICS, evaluate, prepare
 from fusionbench.pairs import Pair, is_file_name, recolour
-from fusionbench.work import check_fused
 
 Check = tuple[str, Callable[[], None]]
 

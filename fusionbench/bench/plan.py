@@ -23,24 +23,13 @@ from typing import Any
 
 import torch
 
-from fusionbench.corrupt import about as degradation_about
-from fusionbench.corrupt import parse_degradation
-from fusionbench.datasets import Task, task_plugin
-from fusionbench.engines import Engine, open_engine
-from fusionbench.errors import InputError
-from fusionbench.files import write_bytes
-from fusionbench.isolate import fuse_isolated
-from fusionbench.ledger import UNRECORDED, Ledger, Notify, Outcome, Scoring, locked, silent
-from fusionbench.methods import METHODS, Created, create_method
-from fusionbench.metrics import METRICS, PROFILES
-from fusionbench.pairs import is_file_name, list_pictures, pixel_digest, read_picture, size_text
-from fusionbench.provenance import making, plain
-from fusionbench.registry import sources_of
-from fusionbench.scores import FROM_IMAGES, DamagedError, Key, Record, Table, find_tables, fingerprint, read_table
-from fusionbench.work import (
+from fusionbench.bench.isolate import fuse_isolated
+from fusionbench.bench.ledger import UNRECORDED, Ledger, Notify, Outcome, Scoring, locked, silent
+from fusionbench.bench.pools import Engine, open_engine
+from fusionbench.bench.provenance import making, plain
+from fusionbench.bench.work import (
     FuseUnit,
     Limits,
-    Row,
     ScoreJob,
     ScoreUnit,
     TaskRef,
@@ -48,8 +37,15 @@ from fusionbench.work import (
     plugin_source,
     score_unit,
 )
-
-__all__ = ["Notify", "Outcome", "resolve_device", "run", "score_folder", "score_folders", "silent"]
+from fusionbench.datasets import check_pair, task_plugin
+from fusionbench.datasets.degraded import about as degradation_about
+from fusionbench.datasets.degraded import parse_degradation
+from fusionbench.errors import InputError
+from fusionbench.methods import Created, create_method
+from fusionbench.metrics import METRICS, PROFILES
+from fusionbench.pairs import is_file_name, pixel_digest, read_picture
+from fusionbench.registry import sources_of
+from fusionbench.scores import DamagedError, Key, Record, Table, find_tables, fingerprint, read_table
 
 Images = Mapping[Key, Callable[[str], tuple[Path, Path | None]]]
 """Of each table, pair -> (the image that is scored, its coloured version)."""
@@ -78,10 +74,10 @@ def run(
     ``methods``: specs such as ``"laplacian:levels=5"``; ``tasks``: full names such as ``"phantom/pet-mri"``; ``metrics``:
     ids; ``limit``: the first so many pairs of a task; ``force``: redo everything; ``mask``: "none", "foreground" or an image
     file; ``corrupt``: degradations such as ``"noise:sigma=0.05"``, each a run of its own: one source is degraded before
-    fusing, and scores are against the clean pair (see ``fusionbench.corrupt``); ``engine``: where the work is done (see
-    ``fusionbench.engines``): the numbers do not depend on it; ``isolate``: methods work in processes of their own, under
-    these limits (see ``fusionbench.isolate``). ``notify`` is called with (stage, done, total). Raises
-    InputError for bad names, settings or data, before anything is written, and when another run is at work in ``results``.
+    fusing, and scores are against the clean pair (see ``datasets.degraded``); ``engine``: where the work is done (see
+    ``bench.pools``): the numbers do not depend on it; ``isolate``: methods work in processes of their own, under these
+    limits (see ``bench.isolate``). ``notify`` is called with (stage, done, total). Raises InputError for bad names, settings
+    or data, before anything is written, and when another run is at work in ``results``.
     """
     scoring = Scoring(tuple(metrics), mask, resolve_device(device))
     created = [create_method(spec) for spec in methods]
@@ -89,15 +85,15 @@ def run(
     places = tuple(Path(folder).absolute() for folder in data)
     flaws = [parse_degradation(text).label for text in corrupt] or [""]
     refs = [TaskRef(name, places, split, flaw) for flaw in dict.fromkeys(flaws) for name in tasks]
-    ids = {ref: _checked_ids(ref, limit, notify) for ref in refs}  # before the first write
-    outcome = Outcome(notes=_kept_apart(results, refs))
+    ids = {ref: checked_ids(ref, limit, notify) for ref in refs}  # before the first write
+    outcome = Outcome(notes=kept_apart(results, refs))
     made = making(scoring.device)
     with locked(results), open_engine(engine, scoring.device) as workers:
         for ref in refs:
             task = ref.open()
             digests = {pair: task.digest(pair) for pair in ids[ref]}
-            sources = {spec: {**_task_sources(ref), **files} for spec, files in own.items()}
-            _refuse_other_images(results, ref, digests)
+            sources = {spec: {**task_sources(ref), **files} for spec, files in own.items()}
+            refuse_other_images(results, ref, digests)
             with Ledger(results, outcome, scoring, made) as ledger:
                 units: list[FuseUnit] = []
                 for item in created:
@@ -124,7 +120,7 @@ def run(
                 with closing(workers.rows(work, units)) as rows:  # an interrupt must not leave a child behind
                     ledger.take_fused(rows, _stage(ref, "fusing"), total, notify)
                 images = {key: functools.partial(_files, results, key) for key in ledger.held}
-                _score(ledger, ref, ids[ref], images, scoring, workers, notify)
+                score_missing(ledger, ref, ids[ref], images, scoring, workers, notify)
     return outcome
 
 
@@ -138,84 +134,7 @@ def _stage(ref: TaskRef, what: str) -> str:
     return f"{key.dataset}/{key.task}: {what}"
 
 
-def score_folder(folder: Path, facts: Mapping[str, Any], task_name: str, results: Path, **options: Any) -> Outcome:
-    """:func:`score_folders` of one folder."""
-    return score_folders([(folder, facts)], task_name, results, **options)
-
-
-def score_folders(
-    folders: Sequence[tuple[Path, Mapping[str, Any]]],
-    task_name: str,
-    results: Path,
-    *,
-    metrics: Sequence[str] = PROFILES["dmfnet"].metrics,
-    data: Sequence[Path] = (),
-    split: str = "test",
-    device: str = "auto",
-    limit: int | None = None,
-    force: bool = False,
-    mask: str = "none",
-    engine: str = "serial",
-    copy: bool = False,
-    notify: Notify = silent,
-) -> Outcome:
-    """Score folders of fused images that something else made, matched to the task's pairs by file stem.
-
-    A folder comes with facts: at least ``name``, which becomes the method's name in the tables, and ``origin`` (who made the
-    images). A coloured image is scored on its BT.601 grey, and the record says so; metrics of colour are left out for grey
-    ones. The record keeps the path of the image, for reports that show it: absolute, or relative to ``results`` where
-    ``copy`` puts a copy. Folders scored together share what is computed from the sources alone. Raises InputError when a
-    pair has no image, an image has another size than its pair, or a name cannot be a file name; nothing is written then.
-    """
-    for _, facts in folders:
-        _check_name(str(facts["name"]))
-    scoring = Scoring(tuple(metrics), mask, resolve_device(device))
-    ref = TaskRef(task_name, tuple(Path(folder).absolute() for folder in data), split)
-    task = ref.open()
-    wanted = _checked_ids(ref, limit, notify)
-    _refuse_other_images(results, ref, {pair: task.digest(pair) for pair in wanted})
-    outcome = Outcome(notes=_kept_apart(results, [ref]))
-    sources = _task_sources(ref)
-    found = {ref.key(str(facts["name"])): _found(folder, wanted) for folder, facts in folders}
-    records = {
-        key: {pair: _foreign_record(task, pair, own[pair], sources) for pair in wanted} for key, own in found.items()
-    }
-    made = making(scoring.device)
-    with (
-        locked(results),
-        open_engine(engine, scoring.device) as workers,
-        Ledger(results, outcome, scoring, made) as ledger,
-    ):
-        for key, (folder, facts) in zip(found, folders, strict=True):
-            foreign: dict[str, Any] = {
-                "origin": FROM_IMAGES,
-                **facts,
-                "foreign": True,
-                "folder": "/".join(folder.resolve().parts[-2:]),
-            }
-            about = _task_about(ref) | {"method": plain(foreign), "settings": {}, "seed": 0}
-            table = ledger.open(key, about, wanted if force else ())
-            for pair, record in records[key].items():
-                record["path"] = _reference(results, key, pair, found[key][pair], copy)
-                if not record.items() <= table.pairs.get(pair, {}).items():
-                    ledger.enter(Row(key, pair, record))
-        images = {key: functools.partial(lambda own, pair: (own[pair], None), own) for key, own in found.items()}
-        _score(ledger, ref, wanted, images, scoring, workers, notify)
-    return outcome
-
-
-def _reference(results: Path, key: Key, pair: str, image: Path, copy: bool) -> str:
-    """Where a report finds an image that was scored: its absolute path, or that of a copy below ``results``."""
-    if not copy:
-        return image.absolute().as_posix()
-    path = key.fused(Path()) / f"{pair}{image.suffix.lower()}"
-    content = image.read_bytes()
-    if not (results / path).is_file() or (results / path).read_bytes() != content:
-        write_bytes(results / path, content, durable=False)  # checked against the record whenever it is shown
-    return path.as_posix()
-
-
-def _refuse_other_images(results: Path, ref: TaskRef, digests: Mapping[str, str]) -> None:
+def refuse_other_images(results: Path, ref: TaskRef, digests: Mapping[str, str]) -> None:
     """Raises InputError when tables of this name hold scores on other folders of the user's, with other images."""
     if not task_plugin(ref.name).facts.named:
         return
@@ -231,7 +150,7 @@ def _refuse_other_images(results: Path, ref: TaskRef, digests: Mapping[str, str]
             )
 
 
-def _kept_apart(results: Path, refs: Sequence[TaskRef]) -> list[str]:
+def kept_apart(results: Path, refs: Sequence[TaskRef]) -> list[str]:
     """What to tell of tables of version 0.1.0, which gave folders of the user's no name: nothing says which those were."""
     told = []
     for ref in refs:
@@ -250,7 +169,7 @@ def _tables_at(results: Path, place: Key) -> Iterator[Table]:
                 yield read_table(results, key)
 
 
-def _task_sources(ref: TaskRef) -> dict[str, str]:
+def task_sources(ref: TaskRef) -> dict[str, str]:
     """The files of a stranger's task with their digests: what its pairs are may change with them."""
     return sources_of(task_plugin(ref.name).factory)
 
@@ -259,35 +178,14 @@ def _folders(ref: TaskRef) -> list[str]:
     return [str(folder.resolve()) for folder in ref.data]
 
 
-def _check_name(name: str) -> None:
-    """Whether somebody else's method can be kept under this name."""
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9 ._+@=,-]{0,78}[A-Za-z0-9._+@=,-])?", name):
-        raise InputError(f"method name {name!r} cannot be a file name; use at most 80 letters, digits and . _ + @ -")
-    if Key("", "", name).method_name in METHODS:
-        raise InputError(f"{name!r} is a method of the suite, whose scores would be overwritten; give another name")
-
-
-def _found(folder: Path, wanted: Sequence[str]) -> dict[str, Path]:
-    """The pictures of a folder; every pair wanted has one."""
-    pictures = list_pictures(folder)
-    missing = [pair for pair in wanted if pair not in pictures]
-    if missing:
-        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        raise InputError(
-            f"{folder}: no image for {len(missing)} of {len(wanted)} pairs ({shown}); name the files after the pairs' ids"
-        )
-    return pictures
-
-
-def _checked_ids(ref: TaskRef, limit: int | None, notify: Notify) -> list[str]:
+def checked_ids(ref: TaskRef, limit: int | None, notify: Notify) -> list[str]:
     """The pairs of a run, every one of them usable: bad input is told before anything is written."""
     task = ref.open()
     ids = task.ids()[:limit]
-    check = getattr(task, "check", task.load)
     for done, pair in enumerate(ids, 1):
         if not is_file_name(pair):
             raise InputError(f"{ref.name}: pair id {pair!r} cannot be a file name; rename the pair")
-        check(pair)
+        check_pair(task, pair)
         notify(f"{ref.name}: checking", done, len(ids))
     return ids
 
@@ -338,7 +236,7 @@ def _fuse_units(whole: FuseUnit, workers: Engine) -> Iterator[FuseUnit]:
         yield dataclasses.replace(whole, todo={pair: whole.todo[pair] for pair in pairs[start : start + size]})
 
 
-def _score(
+def score_missing(
     ledger: Ledger,
     ref: TaskRef,
     ids: Sequence[str],
@@ -432,7 +330,7 @@ def _intact(results: Path, key: Key, pair: str, record: Record) -> bool:
 
 
 def _about(ref: TaskRef, item: Created, sources: Mapping[str, str], seed: int) -> dict[str, Any]:
-    return _task_about(ref) | {
+    return task_about(ref) | {
         "spec": item.spec,
         "method": plain(dataclasses.asdict(item.facts)),
         "settings": plain(item.settings),
@@ -442,29 +340,9 @@ def _about(ref: TaskRef, item: Created, sources: Mapping[str, str], seed: int) -
     }
 
 
-def _task_about(ref: TaskRef) -> dict[str, Any]:
+def task_about(ref: TaskRef) -> dict[str, Any]:
     key = ref.key("")
     task = dataclasses.asdict(task_plugin(ref.name).facts) | {"dataset": key.dataset, "task": key.task}
     own = {"data": {"folders": _folders(ref)}} if task_plugin(ref.name).facts.named else {}
     flaw = {"corruption": plain(degradation_about(parse_degradation(ref.corrupt)))} if ref.corrupt else {}
     return {"task": plain(task), "split": ref.split} | own | flaw
-
-
-def _foreign_record(task: Task, pair_id: str, path: Path, sources: Mapping[str, str]) -> Record:
-    pair = task.load(pair_id)
-    picture = read_picture(path)
-    if picture.grey.shape != pair.a.shape:
-        raise InputError(
-            f"{path}: is {size_text(picture.grey)}, its pair {pair_id} is {size_text(pair.a)}; "
-            "score images at the size of their pair"
-        )
-    digest = task.digest(pair_id)
-    image = pixel_digest(picture.pixels)
-    return {
-        "case": pair.case,
-        "pair": digest,
-        "fused": fingerprint(digest, image, *([sources] if sources else [])),
-        "image": image,
-        "color": picture.color is not None,
-        "lossy": picture.lossy,
-    }

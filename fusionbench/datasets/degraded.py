@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from fusionbench.datasets import Task
+from fusionbench.datasets import Task, check_pair
 from fusionbench.errors import InputError
 from fusionbench.pairs import Pair, UInt8, grey, to_uint8
 from fusionbench.scores import fingerprint
@@ -100,7 +100,7 @@ class DegradedTask:
         return fingerprint(self._task.digest(id), self._degradation.label, VERSION)
 
     def check(self, id: str) -> None:
-        getattr(self._task, "check", self._task.load)(id)
+        check_pair(self._task, id)
 
 
 def parse_degradation(text: str) -> Degradation:

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fusionbench.bench import Notify, Outcome, run
-from fusionbench.corrupt import KINDS
 from fusionbench.datasets import TASKS
+from fusionbench.datasets.degraded import KINDS
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
 from fusionbench.methods import METHODS

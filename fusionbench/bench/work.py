@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fusionbench.corrupt import DegradedTask, parse_degradation
 from fusionbench.datasets import Task, create_task
+from fusionbench.datasets.degraded import DegradedTask, parse_degradation
 from fusionbench.errors import InputError
 from fusionbench.methods import Created, Method, create_method
-from fusionbench.methods.external import load_method
+from fusionbench.methods.external import FromFile, load_method
 from fusionbench.metrics import prepare
 from fusionbench.pairs import Pair, read_picture, recolour, to_uint8, write_png
 from fusionbench.registry import import_module
@@ -86,7 +86,7 @@ class FuseUnit:
     device: str
     seed: int
     plugins: tuple[str, ...] = ()
-    limits: Limits = Limits()  # heeded by fusionbench.isolate
+    limits: Limits = Limits()  # heeded by fusionbench.bench.isolate
     run: str = ""  # names the run: a worker that outlives it keeps nothing for the next one
 
     def split(self) -> list[FuseUnit]:
@@ -302,8 +302,8 @@ def check_fused(fused: Any, a: torch.Tensor, pair: str) -> None:
 
 def plugin_source(factory: Any) -> str:
     """What another process must import to have this plugin too: "" for our own, else a module's name or a file's path."""
-    if hasattr(factory, "source"):
-        return str(factory.source)
+    if isinstance(factory, FromFile):
+        return factory.source
     module = str(factory.__module__)
     if module.startswith("fusionbench.") or module == "fusionbench":
         return ""

@@ -30,9 +30,9 @@ from typing import Any, Protocol, TypeVar
 import torch
 from threadpoolctl import threadpool_limits
 
+from fusionbench.bench.provenance import making
+from fusionbench.bench.work import Row, Unit
 from fusionbench.errors import InputError
-from fusionbench.provenance import making
-from fusionbench.work import Row, Unit
 
 TRIES = 3
 """How often a pair is tried alone, after its worker died, before it is given up."""

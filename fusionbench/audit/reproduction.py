@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fusionbench.bench import Notify, run, score_folder, silent
+from fusionbench.bench import Notify, run, score_folders, silent
+from fusionbench.bench.work import TaskRef
 from fusionbench.errors import InputError
 from fusionbench.scores import Column, Key, Table, read_table
-from fusionbench.work import TaskRef
 
 
 @dataclasses.dataclass
@@ -65,7 +65,7 @@ def reproduce(
             folder = images or _recorded_folder(results, before)
             if folder is None:
                 raise InputError(f"{path}: these images were fused elsewhere; give their folder with --images")
-            score_folder(folder, about["method"], name, again, **options)
+            score_folders([(folder, about["method"])], name, again, **options)
         else:
             spec = str(about.get("spec") or about["method"]["name"])
             seed = int(about.get("seed", 0))

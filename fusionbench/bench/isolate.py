@@ -25,8 +25,8 @@ from typing import IO, Any
 
 import psutil
 
+from fusionbench.bench.work import FuseUnit, Limits, Row, fuse_unit, import_plugins, prepared
 from fusionbench.errors import InputError
-from fusionbench.work import FuseUnit, Limits, Row, fuse_unit, import_plugins, prepared
 
 START_SECONDS = 300.0
 """How long importing torch and loading weights may take."""
@@ -56,7 +56,7 @@ def parse_limits(text: str) -> Limits:
 
 
 def fuse_isolated(unit: FuseUnit) -> Iterator[Row]:
-    """:func:`fusionbench.work.fuse_unit` in a child process, under ``unit.limits``.
+    """:func:`fusionbench.bench.work.fuse_unit` in a child process, under ``unit.limits``.
 
     Raises InputError when the method cannot be had at all (missing weights, an unknown setting).
     """
@@ -89,12 +89,12 @@ class _Child:
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed with the child
         self._pipe, theirs = os.pipe()
         self._buffer = b""
-        home = str(Path(__file__).resolve().parent.parent)
+        home = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
         one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", f"from fusionbench.isolate import child; child({theirs})"],
+                [sys.executable, "-c", f"from fusionbench.bench.isolate import child; child({theirs})"],
                 stdin=subprocess.PIPE,
                 stdout=self._said,
                 stderr=self._said,
@@ -198,7 +198,7 @@ def child(pipe: int) -> None:
             out.write(json.dumps(message) + "\n")
             out.flush()
 
-        from fusionbench.engines import threads_of  # after the limits are set
+        from fusionbench.bench.pools import threads_of  # after the limits are set
 
         try:
             with threads_of(1):

@@ -16,10 +16,11 @@ from typing import Any, Protocol
 
 import filelock
 
+from fusionbench.bench.provenance import making_id, plain
+from fusionbench.bench.work import Row
 from fusionbench.errors import InputError
 from fusionbench.metrics import METRICS, PROFILES
 from fusionbench.pairs import pixel_digest, read_picture
-from fusionbench.provenance import making_id, plain
 from fusionbench.registry import sources_of
 from fusionbench.scores import (
     Column,
@@ -35,7 +36,6 @@ from fusionbench.scores import (
     write_metric_facts,
     write_table,
 )
-from fusionbench.work import Row
 
 
 class Notify(Protocol):

@@ -24,14 +24,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from fusionbench.bench import resolve_device
-from fusionbench.engines import LokyPool, threads_of
+from fusionbench.bench.ledger import locked
+from fusionbench.bench.pools import LokyPool, threads_of
+from fusionbench.bench.provenance import device_name
+from fusionbench.bench.work import TaskRef, fuse_pair, import_plugins, plugin_source
 from fusionbench.errors import InputError
-from fusionbench.ledger import locked
 from fusionbench.methods import Method, create_method
 from fusionbench.pairs import Pair
-from fusionbench.provenance import device_name
 from fusionbench.scores import Key, find_tables, read_table, write_table
-from fusionbench.work import TaskRef, fuse_pair, import_plugins, plugin_source
 
 WARM_UP = 2
 

@@ -61,5 +61,5 @@ def _reference(entry: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _table() -> dict[str, tuple[str, dict[str, Any]]]:
-    text = (resources.files("fusionbench") / "published.json").read_text("utf-8")
+    text = (resources.files("fusionbench.methods") / "published.json").read_text("utf-8")
     return {name.lower(): (name, entry) for name, entry in json.loads(text).items()}

@@ -19,12 +19,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fusionbench.bench import Notify, run, silent
+from fusionbench.bench.ledger import Notify, silent
+from fusionbench.bench.plan import run
+from fusionbench.bench.work import TaskRef
 from fusionbench.errors import InputError
 from fusionbench.methods import create_method
 from fusionbench.pairs import UInt8, pixel_digest, read_picture, write_png
 from fusionbench.scores import Key, Table, read_table, write_json
-from fusionbench.work import TaskRef
 
 CANDIDATES = ("cnn-fuse", "guided-filter", "cbf", "lp-sr", "laplacian", "dtcwt")
 SCORE = {"ssim": 2.0, "vif": 1.0, "qabf": 3.0}

@@ -41,7 +41,7 @@ def _versions() -> Mapping[str, str]:
 @functools.cache
 def commit() -> str:
     """The commit of the code that runs, with ``+`` when files were changed since; "" where it is not a git checkout."""
-    home = Path(__file__).resolve().parent
+    home = Path(__file__).resolve().parents[1]
     if not (home.parent / ".git").exists():  # installed: some other repository may hold the environment
         return ""
     try:

@@ -26,12 +26,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from fusionbench.bench.work import fuse_pair
 from fusionbench.errors import InputError
 from fusionbench.files import write_bytes
 from fusionbench.methods import Method
 from fusionbench.metrics import evaluate
 from fusionbench.pairs import Pair, UInt8, to_uint8
-from fusionbench.work import fuse_pair
 
 MAX_VOXELS = 512_000_000
 PERCENTILES = (0.5, 99.5)
