@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fusionbench.cli.train import DEFAULT_VALIDATION, harvard_pairs
+from fusionbench.bench.training import USUAL_VALIDATION, training_pairs
+from fusionbench.datasets import resolve_tasks
 from fusionbench.files import write_bytes, write_text
 from fusionbench.methods.lkcfunet.network import Kernel, Normalisation, fuse
 from fusionbench.methods.lkcfunet.spec import SPEC
@@ -112,8 +113,8 @@ def main(
 ) -> None:
     """Train, score and tabulate the six networks."""
     torch.set_num_threads(1)
-    pairs = harvard_pairs(data, "train")
-    split = split_by_case(pairs, DEFAULT_VALIDATION)
+    pairs = training_pairs(resolve_tasks(["all"], "harvard", data), data)[0]
+    split = split_by_case(pairs, USUAL_VALIDATION)
     held_out = some_of_each_task(split.validation, count)
     rows = []
     for seed, kernel, normalisation in itertools.product(seeds, get_args(Kernel), get_args(Normalisation)):
@@ -127,7 +128,7 @@ def main(
     text = (
         f"{INTRODUCTION}\n"
         f"Width {4 * inner}, {steps} steps of 4 crops of 64 x 64, {trainings} a row; means over {len(held_out)} pairs of "
-        f"{len(DEFAULT_VALIDATION)} held-out cases of the training split.\n\n{table(pd.DataFrame(rows))}"
+        f"{len(USUAL_VALIDATION)} held-out cases of the training split.\n\n{table(pd.DataFrame(rows))}"
     )
     click.echo(text)
     if write:

@@ -28,7 +28,7 @@ ALLOWED = {
     "metrics": CORE,
     "training": CORE,
     "methods": CORE | {"training"},
-    "bench": ENGINE,
+    "bench": ENGINE | {"training"},
     "audit": ENGINE,
     "report": {"errors", "files", "pairs", "scores", "stats", "datasets"},
     "cli": None,  # everything
@@ -47,6 +47,7 @@ INSIDE = {
         "plan": {"isolate", "ledger", "pools", "provenance", "work"},
         "images": {"ledger", "plan", "pools", "provenance", "work"},
         "prior": {"ledger", "plan", "work"},
+        "training": {"prior"},
         "__init__": {"images", "ledger", "plan"},
     },
     "stats": {

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fusionbench.bench.prior import build_prior, read_targets, target_path
-from fusionbench.cli.train import with_targets
+from fusionbench.bench.training import with_targets
 from fusionbench.datasets import create_task
 from fusionbench.errors import InputError
 from fusionbench.metrics import evaluate

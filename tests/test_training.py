@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from fusionbench.bench.training import training_pairs, validation_cases
 from fusionbench.errors import InputError
 from fusionbench.methods._learned import shipped
 from fusionbench.methods.cnnfuse import network as cnnfuse
@@ -41,7 +42,7 @@ from fusionbench.training import (
     train,
     without_copies,
 )
-from tests.conftest import process, save, slices
+from tests.conftest import Cli, make_folders, process, save, slices
 
 TINY = Preset(inner=16, groups=8, dropout=0.1)
 
@@ -157,6 +158,33 @@ def test_a_signal_stops_after_the_step_and_the_resumed_run_repeats_the_unbroken_
     assert (whole / "validation.csv").read_bytes() == (tmp_path / "broken" / "validation.csv").read_bytes()
     for name, value in state.items():
         assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_any_task_can_be_trained_on(cli: Cli, tmp_path: Path) -> None:
+    folders = make_folders(tmp_path / "mine")
+    out = tmp_path / "out"
+    said = cli(
+        "train", "cnn-fuse", "--dataset", "folders:mine", "-t", "pet-mri", "--data", folders[0], "--data", folders[1],
+        "--steps", 2, "--batch", 1, "--crop", 16, "--device", "cpu", "--out", out,
+    )  # fmt: skip
+    assert "3 training pairs; 0 left out as copies of test images; held out for validation: none" in said.stdout
+    card = load_weights(out / "cnnfuse.safetensors", "cnnfuse")[1]
+    assert card["train_pairs"] == {"folders:mine/pet-mri": 3}
+
+
+def test_pairs_to_train_on_and_cases_to_hold_out() -> None:
+    pairs, copies = training_pairs(["phantom/ct-mri", "phantom/pet-mri"], count=2)
+    assert [(p.task, p.id) for p in pairs[1:3]] == [
+        ("phantom/ct-mri", "train-00001"),
+        ("phantom/pet-mri", "train-00000"),
+    ]
+    assert copies == 0
+    with pytest.raises(InputError, match="train on train or by-case-train"):
+        training_pairs(["phantom/ct-mri"], split="test")
+    cases = (("x", "3"), ("x", "4"), ("y", "1"), ("z", ""))
+    named = [TrainingPair(task, "1", case, pairs[0].a, pairs[0].b) for task, case in cases]
+    assert validation_cases(named) == ["x/4"]  # y has one case, and those of z are unknown
+    assert validation_cases([*named, TrainingPair("ct-mri", "1", "28", pairs[0].a, pairs[0].b)]) == ["ct-mri/28"]
 
 
 @pytest.mark.promise

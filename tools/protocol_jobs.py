@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fusionbench.cli.train import harvard_pairs
+from fusionbench.bench.training import training_pairs
 from fusionbench.datasets import create_task
 from fusionbench.errors import InputError
 from fusionbench.files import write_bytes
@@ -98,7 +98,8 @@ SIZES = {
 
 def protocol_split(data: Path) -> Split:
     """The pairs to train and to validate on. Raises InputError when they are not as many as the protocol says."""
-    pairs, tests = harvard_pairs([data], "by-case-train"), []
+    pairs, _ = training_pairs([f"harvard/{task}" for task in COUNTS], [data], "by-case-train")
+    tests = []
     for task in COUNTS:
         published = create_task(f"harvard/{task}", data=[data], split="test")
         for id in published.ids():

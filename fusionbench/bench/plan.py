@@ -30,6 +30,7 @@ from fusionbench.bench.provenance import making, plain
 from fusionbench.bench.work import (
     FuseUnit,
     Limits,
+    Row,
     ScoreJob,
     ScoreUnit,
     TaskRef,
@@ -79,49 +80,128 @@ def run(
     limits (see ``bench.isolate``). ``notify`` is called with (stage, done, total). Raises InputError for bad names, settings
     or data, before anything is written, and when another run is at work in ``results``.
     """
-    scoring = Scoring(tuple(metrics), mask, resolve_device(device))
-    created = [create_method(spec) for spec in methods]
-    own = {item.spec: item.sources() for item in created}
     places = tuple(Path(folder).absolute() for folder in data)
     flaws = [parse_degradation(text).label for text in corrupt] or [""]
     refs = [TaskRef(name, places, split, flaw) for flaw in dict.fromkeys(flaws) for name in tasks]
-    ids = {ref: checked_ids(ref, limit, notify) for ref in refs}  # before the first write
-    outcome = Outcome(notes=kept_apart(results, refs))
-    made = making(scoring.device)
+    scoring = Scoring(tuple(metrics), mask, resolve_device(device))
+    created = [create_method(spec) for spec in methods]
+    asked = _Asked(results, created, {c.spec: c.sources() for c in created}, scoring, seed, force, isolate, notify)
+    digests = {ref: _digests(ref, limit, results, notify) for ref in refs}
+    for ref in refs:
+        _try_settings(asked, ref, digests[ref])
+    outcome = Outcome(notes=kept_apart(results, refs))  # from here on something may be written
     with locked(results), open_engine(engine, scoring.device) as workers:
         for ref in refs:
-            task = ref.open()
-            digests = {pair: task.digest(pair) for pair in ids[ref]}
-            sources = {spec: {**task_sources(ref), **files} for spec, files in own.items()}
-            refuse_other_images(results, ref, digests)
-            with Ledger(results, outcome, scoring, made) as ledger:
-                units: list[FuseUnit] = []
-                for item in created:
-                    key = ref.key(item.label)
-                    if key in ledger.held:
-                        continue  # named twice, or with a setting at its default
-                    reason = item.method.supports(key.task)
-                    if reason:
-                        outcome.skipped.append((key, reason))
-                        continue
-                    table = ledger.open(key, _about(ref, item, sources[item.spec], seed), digests if force else ())
-                    todo = _stale(table, results, digests, item, sources[item.spec], seed)
-                    outcome.notes += _what_changed(item, ledger.before[key], sources[item.spec], table, todo)
-                    unit = FuseUnit(ref, item.spec, key, todo, results.absolute(), scoring.device, seed, run=ledger.run)
-                    unit = unit if isolate is None else dataclasses.replace(unit, limits=isolate)
-                    unit = dataclasses.replace(
-                        unit, plugins=_sources(item.plugin.factory, task_plugin(ref.name).factory)
-                    )
-                    if todo:
-                        _try_settings(item, unit, isolate is not None)
-                    units += _fuse_units(unit, workers)
-                total = sum(len(unit.todo) for unit in units)
-                work = fuse_unit if isolate is None else fuse_isolated
-                with closing(workers.rows(work, units)) as rows:  # an interrupt must not leave a child behind
-                    ledger.take_fused(rows, _stage(ref, "fusing"), total, notify)
-                images = {key: functools.partial(_files, results, key) for key in ledger.held}
-                score_missing(ledger, ref, ids[ref], images, scoring, workers, notify)
+            _run_task(asked, ref, digests[ref], outcome, workers)
     return outcome
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """What holds for all tasks of a run."""
+
+    results: Path
+    created: Sequence[Created]
+    files: Mapping[
+        str, Mapping[str, str]
+    ]  # of each spec, those that a stranger's method depends on, as they were at the start
+    scoring: Scoring
+    seed: int
+    force: bool
+    isolate: Limits | None
+    notify: Notify
+
+    def stale(
+        self, ref: TaskRef, item: Created, table: Table, digests: Mapping[str, str]
+    ) -> dict[str, tuple[str, str]]:
+        """Pairs to fuse: (pair digest, fingerprint) of those whose stored image is missing, damaged or of other making."""
+        facts, sources = item.facts, self.sources(ref, item)
+        todo = {}
+        for pair, digest in digests.items():
+            made = fingerprint(
+                digest,
+                facts.name,
+                facts.version,
+                plain(item.settings),
+                item.weights,
+                self.seed if facts.stochastic else None,
+                *([sources] if sources else []),  # of strangers' methods and tasks alone
+            )
+            record = table.pairs.get(pair, {})
+            if record.get("fused") != made or "error" in record or not _intact(self.results, table.key, pair, record):
+                todo[pair] = (digest, made)
+        return todo
+
+    def sources(self, ref: TaskRef, item: Created) -> dict[str, str]:
+        """The files, with their digests, that a stranger's method, or any on a stranger's task, depends on."""
+        return {**task_sources(ref), **self.files[item.spec]}
+
+    def unit(self, ref: TaskRef, item: Created, todo: Mapping[str, tuple[str, str]], run: str = "") -> FuseUnit:
+        """All that is to be fused of a task with one method."""
+        plugins = _sources(item.plugin.factory, task_plugin(ref.name).factory)
+        limits = self.isolate or Limits()
+        where, device = self.results.absolute(), self.scoring.device
+        return FuseUnit(ref, item.spec, ref.key(item.label), todo, where, device, self.seed, plugins, limits, run)
+
+    @property
+    def work(self) -> Callable[[FuseUnit], Iterator[Row]]:
+        return fuse_unit if self.isolate is None else fuse_isolated
+
+
+def _digests(ref: TaskRef, limit: int | None, results: Path, notify: Notify) -> dict[str, str]:
+    """The pairs of a run with their digests, every one of them usable, and none under a name that other images have."""
+    ids, task = checked_ids(ref, limit, notify), ref.open()
+    digests = {pair: task.digest(pair) for pair in ids}
+    refuse_other_images(results, ref, digests)
+    return digests
+
+
+def _try_settings(asked: _Asked, ref: TaskRef, digests: Mapping[str, str]) -> None:
+    """Fuse one pair with each function that has settings of the user's, where any is to be fused: what it refuses is told
+    before anything is written.
+
+    A class has seen its settings when it was made. Any other failure is the pair's, and becomes a row of its table.
+    """
+    for item in asked.created:
+        key = ref.key(item.label)
+        if isinstance(item.plugin.factory, type) or item.label == item.facts.name or item.method.supports(key.task):
+            continue
+        table = Table(key)
+        with suppress(DamagedError):  # told where the table is opened
+            table = table if asked.force else read_table(asked.results, key)
+        todo = asked.stale(ref, item, table, digests)
+        if not todo:
+            continue
+        pair = min(todo)
+        with tempfile.TemporaryDirectory(prefix="fusionbench-") as folder:
+            unit = dataclasses.replace(asked.unit(ref, item, {pair: todo[pair]}), results=Path(folder))
+            for row in asked.work(unit):
+                if row.refused:
+                    raise InputError(f"method {item.spec}: {row.refused}")
+
+
+def _run_task(asked: _Asked, ref: TaskRef, digests: Mapping[str, str], outcome: Outcome, workers: Engine) -> None:
+    """Fuse and score one task."""
+    with Ledger(asked.results, outcome, asked.scoring, making(asked.scoring.device)) as ledger:
+        units: list[FuseUnit] = []
+        for item in asked.created:
+            key = ref.key(item.label)
+            if key in ledger.held:
+                continue  # named twice, or with a setting at its default
+            reason = item.method.supports(key.task)
+            if reason:
+                outcome.skipped.append((key, reason))
+                continue
+            sources = asked.sources(ref, item)
+            table = ledger.open(key, _about(ref, item, sources, asked.seed), digests if asked.force else ())
+            todo = asked.stale(ref, item, table, digests)
+            outcome.notes += _what_changed(item, ledger.before[key], sources, table, todo)
+            units += _fuse_units(asked.unit(ref, item, todo, ledger.run), workers)
+        total = sum(len(unit.todo) for unit in units)
+        with closing(workers.rows(asked.work, units)) as rows:  # an interrupt must not leave a child behind
+            ledger.take_fused(rows, _stage(ref, "fusing"), total, asked.notify)
+        images = {key: functools.partial(_files, asked.results, key) for key in ledger.held}
+        score_missing(ledger, ref, list(digests), images, asked.scoring, workers, asked.notify)
 
 
 def _files(results: Path, key: Key, pair: str) -> tuple[Path, Path]:
@@ -201,21 +281,6 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def _try_settings(item: Created, whole: FuseUnit, isolated: bool) -> None:
-    """Fuse one pair, if a function has settings of the user's: those that it refuses are told before anything is written.
-
-    A class has seen its settings when it was made. Any other failure is the pair's, and becomes a row of its table.
-    """
-    if isinstance(item.plugin.factory, type) or item.label == item.facts.name:
-        return
-    pair = min(whole.todo)
-    with tempfile.TemporaryDirectory(prefix="fusionbench-") as folder:
-        trial = dataclasses.replace(whole, todo={pair: whole.todo[pair]}, results=Path(folder))
-        for row in (fuse_isolated if isolated else fuse_unit)(trial):
-            if row.refused:
-                raise InputError(f"method {item.spec}: {row.refused}")
-
-
 def _what_changed(
     item: Created, before: Mapping[str, Any], sources: Mapping[str, str], table: Table, todo: Collection[str]
 ) -> list[str]:
@@ -292,34 +357,6 @@ def _applies(metric: str, ref: TaskRef, ids: Sequence[str]) -> bool:
         return True
     first = ref.open().load(min(ids))
     return not ("truth" in needs and first.truth is None) and not (needs & {"color", "rgb"} and first.color is None)
-
-
-def _stale(
-    table: Table,
-    results: Path,
-    digests: Mapping[str, str],
-    item: Created,
-    sources: Mapping[str, str],
-    seed: int,
-) -> dict[str, tuple[str, str]]:
-    """Pairs to fuse: (pair digest, fingerprint) of those whose stored image is missing, damaged or of other making."""
-    todo = {}
-    facts, weights = item.facts, item.weights
-    depends = [sources] if sources else []  # of strangers' methods and tasks alone
-    for pair, digest in digests.items():
-        made = fingerprint(
-            digest,
-            facts.name,
-            facts.version,
-            plain(item.settings),
-            weights,
-            seed if facts.stochastic else None,
-            *depends,
-        )
-        record = table.pairs.get(pair, {})
-        if record.get("fused") != made or "error" in record or not _intact(results, table.key, pair, record):
-            todo[pair] = (digest, made)
-    return todo
 
 
 def _intact(results: Path, key: Key, pair: str, record: Record) -> bool:

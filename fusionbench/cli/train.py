@@ -14,22 +14,23 @@ from typing import Any
 
 import click
 
-from fusionbench.bench.prior import read_targets
-from fusionbench.cli.common import DIRECTORY, FILE, METHOD, config_option
-from fusionbench.datasets import create_task, resolve_tasks
+from fusionbench.bench.training import phantom_pairs, training_pairs, validation_cases, with_targets
+from fusionbench.cli.common import DIRECTORY, FILE, METHOD, chosen_tasks, config_option
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS
 from fusionbench.methods._learned import Learned
-from fusionbench.training import NetworkSpec, Settings, TrainingPair, split_by_case, without_copies
-
-DEFAULT_VALIDATION = ("ct-mri/28", "pet-mri/30", "spect-mri/11", "spect-mri/4")
+from fusionbench.training import NetworkSpec, Settings, split_by_case
 
 
 @click.command("train")
 @click.argument("method")
 @click.option("--stage", default="all", show_default=True, help="A stage of the method's training, or all.")
 @click.option("--preset", default="compact", show_default=True, help="Size of the network: compact or paper.")
-@click.option("--data", type=DIRECTORY, multiple=True, help="Folder of the Harvard pairs.")
+@click.option("-t", "--task", multiple=True, default=("all",), show_default=True, help="Task name or all; repeatable.")
+@click.option(
+    "--dataset", default="harvard", show_default=True, help="Data set of the tasks; folders:NAME for your own."
+)
+@click.option("--data", type=DIRECTORY, multiple=True, help="Where its images are, as for fusionbench run.")
 @click.option("--split", default="train", show_default=True, help="train, or by-case-train.")
 @click.option("--validation-case", multiple=True, metavar="TASK/CASE", help="Case held out of training; repeatable.")
 @click.option("--phantom", type=click.IntRange(min=0), default=0, help="Generated pairs to add, a task.")
@@ -54,6 +55,8 @@ def train_command(
     method: str,
     stage: str,
     preset: str,
+    task: Sequence[str],
+    dataset: str,
     data: Sequence[Path],
     split: str,
     validation_case: Sequence[str],
@@ -67,10 +70,11 @@ def train_command(
     resume: bool,
     **overrides: Any,
 ) -> None:
-    """Train METHOD on the Harvard training pairs, by themselves or with generated ones.
+    """Train METHOD on the training pairs of some tasks, by themselves or with generated ones.
 
     \b
     fusionbench train dmfnet --data HARVARD_FOLDER --out training/dmfnet
+    fusionbench train dmfnet --dataset folders:mine -t pet-mri --data MRI --data PET
     fusionbench train dmfnet --data HARVARD_FOLDER --out training/dmfnet --resume
     accelerate launch --num_processes 4 $(which fusionbench) train dmfnet --data HARVARD_FOLDER
     \b
@@ -85,8 +89,13 @@ def train_command(
     unknown = chosen.keys() - {field.name for field in dataclasses.fields(Settings)}
     if unknown:
         raise InputError(f"no such training setting: {', '.join(sorted(unknown))}")
-    pairs = harvard_pairs(data, split)
-    cases = validation_case or [case for case in DEFAULT_VALIDATION if _has_case(pairs, case)]
+    tasks = chosen_tasks(task, dataset, data)
+    pairs, copies = training_pairs(tasks, data, split)
+    cases = validation_case or validation_cases(pairs)
+    click.echo(
+        f"{len(pairs)} training pairs; {copies} left out as copies of test images; "
+        f"held out for validation: {', '.join(cases) or 'none, so that the last weights are kept'}"
+    )
     pairs += phantom_pairs(phantom)
     if prior is not None:
         pairs = with_targets(pairs, prior)
@@ -130,49 +139,6 @@ def _spec(method: str, refusal: str) -> NetworkSpec[Any, Any]:
     if not (isinstance(factory, type) and issubclass(factory, Learned)):
         raise InputError(refusal)
     return factory.spec()
-
-
-def harvard_pairs(data: Sequence[Path], split: str) -> list[TrainingPair]:
-    """All training pairs of the three tasks, less any that is pixel-identical to a test image."""
-    other = {"train": "test", "by-case-train": "by-case-test"}.get(split)
-    if other is None:
-        raise InputError(f"--split {split}: train on train or by-case-train; the others are for testing")
-    pairs = _load("harvard", data, split)
-    kept = without_copies(pairs, _load("harvard", data, other))
-    click.echo(f"{len(kept)} training pairs; {len(pairs) - len(kept)} left out as copies of test images")
-    return kept
-
-
-def phantom_pairs(count: int) -> list[TrainingPair]:
-    """Generated training pairs, ``count`` a task."""
-    return _load("phantom", (), "train", count) if count else []
-
-
-def with_targets(pairs: Sequence[TrainingPair], prior: Path) -> list[TrainingPair]:
-    """The pairs, each with the image that ``fusionbench prior`` chose for it."""
-    filled: list[TrainingPair] = []
-    for label in dict.fromkeys(pair.task for pair in pairs):
-        of_task = [pair for pair in pairs if pair.task == label]
-        name = label if "/" in label else f"harvard/{label}"
-        targets = read_targets(prior, name, {pair.id: (pair.a, pair.b) for pair in of_task})
-        filled += [dataclasses.replace(pair, target=targets[pair.id]) for pair in of_task]
-    return filled
-
-
-def _load(dataset: str, data: Sequence[Path], split: str, count: int | None = None) -> list[TrainingPair]:
-    pairs = []
-    for name in resolve_tasks(["all"], dataset, data):
-        task = create_task(name, data=data, split=split)
-        ids = task.ids() if count is None else [f"{split}-{i:05d}" for i in range(count)]
-        for id in ids:
-            pair = task.load(id)
-            label = name.partition("/")[2] if dataset == "harvard" else name
-            pairs.append(TrainingPair(label, id, pair.case, pair.a, pair.b))
-    return pairs
-
-
-def _has_case(pairs: Sequence[TrainingPair], case: str) -> bool:
-    return any(f"{p.task}/{p.case}" == case for p in pairs)
 
 
 def _assignments(option: str, items: Sequence[str]) -> dict[str, str]:
