@@ -456,6 +456,33 @@ def test_names_of_foreign_methods_that_are_refused(tmp_path: Path, folders: tupl
     assert not (tmp_path / "results").exists()
 
 
+PICKY = """
+from fusionbench.errors import InputError
+from fusionbench.methods import METHODS, MethodFacts
+
+@METHODS.register(MethodFacts(name="bench-picky", title="Picky", family="test", reference=""))
+def picky(a, b, *, k: int = 1):
+    if k != 1:
+        raise InputError("k must be 1")
+    return a.maximum(b)
+"""
+
+
+def test_what_is_refused_is_refused_before_anything_is_written(tmp_path: Path, folders: tuple[Path, Path]) -> None:
+    """Also where a later method or task is at fault, and where a run would put a damaged table aside first."""
+    results = tmp_path / "results"
+    key = Key("folders", "pet-mri", "maximum")
+    run(["maximum"], [TASK], results, data=folders, metrics=METRICS_USED, device="cpu")
+    key.json(results).write_text("damaged")
+    (key.csv(results).parent / ".left.tmp").write_text("of a killed run")
+    before = tree(results)
+    METHODS.load(str(write_plugin(tmp_path / "picky.py", PICKY)))
+    for methods, tasks in ((["maximum", "bench-picky:k=2"], [TASK]), (["maximum"], [TASK, "phantom/no-such"])):
+        with pytest.raises(InputError):
+            run(methods, tasks, results, data=folders, metrics=METRICS_USED, device="cpu")
+        assert tree(results) == before
+
+
 @pytest.mark.parametrize("split", ["../x", "..", "a/b", "", ".x"])
 def test_a_split_cannot_climb(tmp_path: Path, folders: tuple[Path, Path], split: str) -> None:
     with pytest.raises(InputError, match="split"):
