@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from fusionbench.bench import Notify, Outcome, resolve_device, run, score_folders
+from fusionbench.bench.work import ContractError, check_fused
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS, MethodFacts, label
 from fusionbench.metrics import METRICS, evaluate
@@ -288,6 +290,14 @@ def test_a_broken_contract_is_told_and_nothing_is_kept_of_it(
     assert not (tmp_path / "results").exists()
     assert go(name, "maximum").fused == 3
     assert not [path for path in tree(tmp_path / "results") if name in path]
+
+
+@pytest.mark.parametrize(("value", "fits"), [(-9e-5, True), (-2e-4, False), (1 + 9e-5, True), (1 + 2e-4, False)])
+def test_round_off_beyond_black_and_white_is_no_broken_contract(value: float, fits: bool) -> None:
+    a, fused = torch.zeros(1, 1, 4, 4), torch.full((1, 1, 4, 4), 0.5)
+    fused[0, 0, 2, 1] = value
+    with nullcontext() if fits else pytest.raises(ContractError, match="clamp them to"):
+        check_fused(fused, a, "p0")
 
 
 class Stop(Exception):

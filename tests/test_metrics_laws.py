@@ -139,6 +139,13 @@ def test_identical_images(name: str, best: float) -> None:
     assert evaluate(a, a, a, name)[name][0] == pytest.approx(best, rel=1e-6, abs=2e-2 if name == "labf" else 1e-6)
 
 
+def test_an_image_tells_all_of_itself() -> None:
+    a = images(2, n=1)[0]
+    value = evaluate(a, a, a, ["en", "mi@strict", "mi@bits"])
+    assert value["mi@strict"] == pytest.approx(value["en"], rel=1e-12)
+    assert value["mi@bits"] == pytest.approx(2 * value["en"], rel=1e-12)
+
+
 def test_identical_images_reach_the_ceiling_of_qabf_and_no_more() -> None:
     a = images(2, n=1)[0]
     value = evaluate(a, a, a, ["qabf", "qabf@strict"])

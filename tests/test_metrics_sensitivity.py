@@ -103,6 +103,13 @@ def test_a_method_with_an_undefined_score_takes_no_part_and_a_dead_pair_costs_no
     assert found.methods == 3
 
 
+@pytest.mark.parametrize(("pairs", "methods"), [(1, 3), (2, 4), (3, 4)])
+def test_half_of_the_pairs_are_enough(pairs: int, methods: int) -> None:
+    tables = [table(m, {"psnr": (i,) * 4, "psnr@255": (-i,) * 4}) for i, m in enumerate("abc")]
+    (found,) = compare_tables([*tables, table("d", {"psnr": (9.0,) * pairs, "psnr@255": (9.0,) * pairs})], {})
+    assert found.methods == methods
+
+
 def test_scores_against_other_sources_are_not_put_together() -> None:
     scores = {"psnr": (1.0, 2.0), "psnr@255": (1.0, 2.0)}
     assert compare_tables([table(m, scores, digest=m) for m in "abc"], {}) == []

@@ -13,10 +13,12 @@ from fusionbench.audit.profiling import count_parameters, measure, profile, stor
 from fusionbench.bench import run
 from fusionbench.cli import main
 from fusionbench.errors import InputError
+from fusionbench.methods import METHODS
 from fusionbench.pairs import Pair
 from fusionbench.registry import import_module
 from fusionbench.report.choice import make_boards
 from fusionbench.scores import Key, read_metric_facts, read_results, read_table
+from tests.conftest import write_plugin
 
 PLUGIN = '''
 import torch
@@ -93,6 +95,34 @@ def test_it_is_kept_in_the_score_files_and_shown(tmp_path: Path, pair: Pair) -> 
     (board, *_) = make_boards(read_results(tmp_path), read_metric_facts(tmp_path))
     assert board.seconds("average") == 1.25
     assert (board.cost("average", "parameters"), board.cost("average", "peak_memory")) == (7, 9)
+
+
+WEIGHTS = """
+from fusionbench.methods import METHODS, MethodFacts
+
+@METHODS.register(MethodFacts(name="profiled-weights", title="W", family="test", trained=True))
+class Weighted:
+    def __init__(self, *, power=1.0):
+        self.power = power
+    def prepare(self, device):
+        pass
+    def supports(self, task):
+        return None
+    def digest(self):
+        return {digest!r}
+    def fuse(self, a, b, generator):
+        return a ** self.power
+"""
+
+
+@pytest.mark.parametrize(("digest", "kept"), [("first", True), ("second", False)])
+def test_it_is_forgotten_when_the_weights_are_others(tmp_path: Path, digest: str, kept: bool) -> None:
+    for made in ("first", digest):
+        METHODS.load(str(write_plugin(tmp_path / "weights.py", WEIGHTS.format(digest=made))))
+        (key,) = run(["profiled-weights"], ["phantom/ct-mri"], tmp_path, metrics=["en"], limit=1, device="cpu").keys
+        if made == "first":
+            store(tmp_path, "profiled-weights", {"seconds": 1.25})
+    assert ("profile_stats" in read_table(tmp_path, key).about) is kept
 
 
 @pytest.mark.slow

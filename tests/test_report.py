@@ -279,15 +279,17 @@ def test_a_method_that_failed_on_some_pairs_is_compared_on_the_others(three: Pat
 
 def test_methods_apart(three: Path) -> None:
     add(three, "few", {m: spread(99, 3) for m in METRICS})
+    add(three, "half", {m: spread(0, 4) for m in METRICS})
     add(three, "other", {"look": spread(1)})
     add(three, "broken", {"gain": ()}, errors={"p0": "out of memory", "p1": "out of memory"})
     found = board(three)
-    assert found.order == ["a", "b", "c"]
+    assert sorted(found.order) == ["a", "b", "c", "half"]
+    assert found.pairs == ["p0", "p1", "p2", "p3"]
     assert found.apart["few"] == "covers 3 of 8 pairs, fewer than half"
     assert "lacks gain, loss" in found.apart["other"]
     assert "failed on all 2 pairs (out of memory)" in found.apart["broken"]
     assert "BROKEN: not ranked" in tables.markdown(found)
-    assert len(list(csv.reader(io.StringIO(tables.csv_text(found))))) == 8
+    assert len(list(csv.reader(io.StringIO(tables.csv_text(found))))) == 9
 
 
 def test_undefined_scores_are_counted_shown_and_ranked_last(three: Path) -> None:
@@ -352,6 +354,17 @@ def test_few_pairs_cannot_be_significant_and_the_summary_says_so(three: Path) ->
     said = " ".join([*tables.verdict(board(three)), *tables.summary(board(three))])
     assert "on 8 pairs of 4 cases" in said
     assert "come from 4 cases only" in said
+    assert "can be significant" not in said
+
+
+@pytest.mark.parametrize(("pairs", "told"), [(2, "1.00"), (5, "0.19"), (6, "0.09"), (7, None), (8, None)])
+def test_the_smallest_p_that_so_many_pairs_can_give(tmp_path: Path, pairs: int, told: str | None) -> None:
+    """Three comparisons by Holm: three times 2 / 2^pairs, a signed-rank test's smallest two-sided p."""
+    for n, name in enumerate("abc"):
+        add(tmp_path, name, {m: spread(n, pairs) for m in METRICS})
+    said = [line for line in tables.summary(board(tmp_path)) if "after that correction" in line]
+    wanted = f"With {pairs} pairs no difference can be significant after that correction (smallest p {told}): use more"
+    assert [line.startswith(wanted) for line in said] == ([True] if told else [])
 
 
 def test_choices_and_unknown_names(three: Path) -> None:
