@@ -365,7 +365,7 @@ import torch
 from fusionbench.datasets import TASKS, TaskFacts
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS, MethodFacts, per_image
-from fusionbench.metrics import METRICS, MetricFacts
+from fusionbench.metrics import METRICS, MetricFacts, variant
 from fusionbench.pairs import Pair
 
 
@@ -375,14 +375,24 @@ def blend(a, b, *, share: float = 0.5):
     return share * a + (1 - share) * b
 
 
-@METRICS.register(MetricFacts(name="own-contrast", title="Contrast", short="OC", family="statistics", direction="higher",
-                              customary="higher", range="[0, 1]", formula="Largest minus smallest level, over 255.",
-                              degenerate="Never NaN."))
+CONTRAST = MetricFacts(name="own-contrast", title="Contrast", short="OC", family="statistics", direction="higher",
+                       customary="higher", range="[0, 1]", formula="Largest minus smallest level, over 255.",
+                       degenerate="Never NaN.")
+
+
+@METRICS.register(CONTRAST)
 def contrast(t):
     return (t.f.x.amax((1, 2)) - t.f.x.amin((1, 2))) / 255
 
 
-@TASKS.register(TaskFacts(name="own-set/pet-mri", title="Own set", modalities=("MRI", "PET"), reference=""))
+@METRICS.register(variant(CONTRAST, name="own-contrast@part", convention="Without the brightest 200 pixels.",
+                          formula="Largest of the others minus smallest level, over 255."))
+def contrast_without_the_brightest(t):
+    levels = t.f.x.flatten(1).sort().values
+    return (levels[:, -200] - levels[:, 0]) / 255
+
+
+@TASKS.register(TaskFacts(name="own-set/gfp", title="Own set", modalities=("brightfield", "GFP"), reference=""))
 class Own:
     def __init__(self, *, data=(), split="test"):
         self.names = ["one", "two"]
@@ -403,17 +413,32 @@ class Own:
 
 def test_a_method_a_metric_and_a_task_are_one_new_file(cli: Cli, tmp_path: Path) -> None:
     path = write_plugin(tmp_path / "own.py", ONE_FILE)
-    assert "17 of 17 checks hold" in cli("verify", path).stdout
-    options = ["--plugin", path, "-t", "own-set/pet-mri", "--results", tmp_path / "results"]
+    assert "22 of 22 checks hold" in cli("verify", path).stdout
+    options = ["--plugin", path, "-t", "own-set/gfp", "--results", tmp_path / "results"]
     result = cli(
-        "run", "-m", "own-blend:share=0.25", "-m", "average", "--metric", "own-contrast", "--metric", "en", *options
+        "run",
+        "-m",
+        "own-blend:share=0.25",
+        "-m",
+        "average",
+        "--metric",
+        "own-contrast",
+        "--metric",
+        "own-contrast@part",
+        "--metric",
+        "en",
+        *options,
     )
     assert counts(result.stdout) == "4 images fused, 4 scored"
-    frame = read_table(tmp_path / "results", Key("own-set", "pet-mri", "own-blend@share=0.25")).frame()
-    assert list(frame) == ["en", "own-contrast"]
+    frame = read_table(tmp_path / "results", Key("own-set", "gfp", "own-blend@share=0.25")).frame()
+    assert list(frame) == ["en", "own-contrast", "own-contrast@part"]
+    assert (frame["own-contrast@part"] < frame["own-contrast"]).all()
     assert ((frame["own-contrast"] > 0.4) & (frame["own-contrast"] < 0.6)).all()
     assert "own-contrast" in cli("list", "metrics", "--plugin", path).stdout
     assert "Largest minus smallest" in cli("explain", "own-contrast", "--plugin", path).stdout
+    cli("report", "--plugin", path, "--results", tmp_path / "results", "--images", "none")
+    page = (tmp_path / "results" / "leaderboard" / "index.html").read_text("utf-8")
+    assert '"sources": ["brightfield", "GFP"]' in page or '"sources":["brightfield","GFP"]' in page
 
 
 def test_data_list_and_verify(cli: Cli, tmp_path: Path) -> None:

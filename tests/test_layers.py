@@ -160,6 +160,20 @@ def test_the_top_floor_is_small() -> None:
     assert len(folders) <= 10
 
 
+def test_a_network_is_known_in_its_folder_alone() -> None:
+    """Training, import of published files and the zoo find it by its class; a network may build on another."""
+    networks = {path.parent.name for path in ROOT.glob("methods/*/spec.py")}
+    assert len(networks) >= 6
+    users = [
+        where(path, line)
+        for path in FILES
+        if path.relative_to(ROOT).parts[0] != "methods"
+        for module, line in imports(path)
+        if module.split(".")[1:2] == ["methods"] and module.split(".")[2:3] != [] and module.split(".")[2] in networks
+    ]
+    assert not users
+
+
 def test_nothing_below_imports_the_command_line() -> None:
     users = [
         where(p, n)

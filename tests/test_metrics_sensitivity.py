@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fusionbench.report.conventions import compare_tables, to_markdown
+from fusionbench.report.conventions import compare_tables
 from fusionbench.scores import Column, Key, Table, write_metric_facts, write_table
 from fusionbench.stats.conventions import Comparison, compare_means
 from tests.conftest import Cli, folder_options, make_folders
@@ -63,12 +63,6 @@ def test_a_wrong_direction_is_refused() -> None:
     column = SimpleNamespace(heading="psnr", metric="psnr", mask="", better="up")
     with pytest.raises(ValueError, match="higher"):
         compare_means(MEANS, {"psnr": column})
-
-
-def test_markdown_names_the_control_ahead() -> None:
-    table = to_markdown(compare(MEANS, BETTER, ("average",)))
-    assert "two (behind average)" in table
-    assert "-1.00" in table
 
 
 def table(method: str, scores: dict[str, tuple[float, ...]], *, control: bool = False, digest: str = "d") -> Table:

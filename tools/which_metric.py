@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from scipy import stats
 
 from fusionbench.metrics import METRICS, PROFILES
-from fusionbench.report.conventions import to_markdown
 from fusionbench.scores import Column
-from fusionbench.stats.conventions import compare_means
+from fusionbench.stats.conventions import Comparison, compare_means
 
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "metrics" / "published.csv"
 CONTROLS = ("average", "maximum", "MRI alone", "other alone")
@@ -126,6 +125,19 @@ def _advice(results: Mapping[str, Means]) -> list[str]:
     ]
 
 
+def conventions_table(comparisons: Iterable[Comparison]) -> str:
+    """A table, one row a comparison; a leading control is named after the winner."""
+    lines = ["| heading | convention | other convention | Kendall tau | winner | winner under the other |"]
+    lines.append("| --- | --- | --- | ---: | --- | --- |")
+    for c in comparisons:
+        winners = [
+            winner + (f" (behind {', '.join(ahead)})" if ahead else "")
+            for winner, ahead in zip(c.winners, c.leading_controls, strict=True)
+        ]
+        lines.append(f"| {c.metric} | {c.first} | {c.second} | {c.tau:.2f} | {winners[0]} | {winners[1]} |")
+    return "\n".join(lines) + "\n"
+
+
 def _task(task: str, means: Means, count: int) -> list[str]:
     columns = columns_of(means)
     known = {c: Column.parse(c, {c: {"customary": customary(c)}}) for c in columns}
@@ -140,7 +152,7 @@ def _task(task: str, means: Means, count: int) -> list[str]:
         "",
     ]
     lines += [
-        to_markdown(unstable).rstrip(),
+        conventions_table(unstable).rstrip(),
         "",
         "### Metrics that say the same (Spearman over methods, 0.85 and more)",
         "",

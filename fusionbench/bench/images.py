@@ -103,7 +103,7 @@ def _reference(results: Path, key: Key, pair: str, image: Path, copy: bool) -> s
 
 
 def _check_name(name: str) -> None:
-    """Whether somebody else's method can be kept under this name."""
+    """Raises InputError for a name that cannot be a file name, or is that of a method of the suite."""
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9 ._+@=,-]{0,78}[A-Za-z0-9._+@=,-])?", name):
         raise InputError(f"method name {name!r} cannot be a file name; use at most 80 letters, digits and . _ + @ -")
     if Key("", "", name).method_name in METHODS:

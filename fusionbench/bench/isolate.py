@@ -85,7 +85,6 @@ class _Child:
 
     def __init__(self, unit: FuseUnit) -> None:
         self._memory = unit.limits.memory
-        self._seconds = unit.limits.seconds
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed with the child
         self._pipe, theirs = os.pipe()
         self._buffer = b""

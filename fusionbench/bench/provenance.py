@@ -19,7 +19,7 @@ PACKAGES = ("fusionbench", "torch", "numpy", "scipy", "pillow")
 
 
 def making(device: str) -> dict[str, Any]:
-    """What a number owes to this program and this machine."""
+    """Versions, commit and device of this process, as score files keep them."""
     return {
         "versions": dict(_versions()),
         "commit": commit(),

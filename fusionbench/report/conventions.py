@@ -47,16 +47,3 @@ def to_csv(tasks: Mapping[str, Iterable[Comparison]]) -> str:
             row = [c.metric, c.first, c.second, tau, c.methods, *c.winners, *map(" ".join, c.leading_controls)]
             writer.writerow([task, *row] if named else row)
     return buffer.getvalue()
-
-
-def to_markdown(comparisons: Iterable[Comparison]) -> str:
-    """A table, one row a comparison; a leading control is named after the winner."""
-    lines = ["| heading | convention | other convention | Kendall tau | winner | winner under the other |"]
-    lines.append("| --- | --- | --- | ---: | --- | --- |")
-    for c in comparisons:
-        winners = [
-            winner + (f" (behind {', '.join(ahead)})" if ahead else "")
-            for winner, ahead in zip(c.winners, c.leading_controls, strict=True)
-        ]
-        lines.append(f"| {c.metric} | {c.first} | {c.second} | {c.tau:.2f} | {winners[0]} | {winners[1]} |")
-    return "\n".join(lines) + "\n"
