@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import pywt
 
-from fusionbench.metrics import PROFILES, evaluate
+from fusionbench.metrics import PROFILES, evaluate, features
 from tools.golden_table import MATCHES, TRIPLES, UNMATCHED, golden_rows, load_triple, tolerance
 
 ROWS = [row for row in golden_rows() if np.isfinite(row.value) and (row.tool, row.metric) in MATCHES]
@@ -44,6 +45,21 @@ def test_dmfnet_profile_to_1e_9_in_a_batch_and_singly() -> None:
         assert batch[name].shape == (2,)
         assert batch[name] == pytest.approx(values[name], rel=1e-9)
         assert single[name] == pytest.approx(values[name], rel=1e-9)
+
+
+@pytest.mark.parametrize(("triple", "within"), [("texture", 1e-12), ("noise", 1e-12), ("brain", 2e-5), ("edges", 2e-2)])
+def test_fmi_wavelet_is_the_port_with_the_sign_of_matlab(
+    triple: str, within: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """values.csv has the number of a port whose high-pass filter has the other sign; texture moves by 1e-4."""
+    meyer = features._meyer()
+    bank = (meyer.dec_lo, [-tap for tap in meyer.dec_hi], meyer.rec_lo, [-tap for tap in meyer.rec_hi])
+    a, b, f = load_triple(triple)
+    ours = evaluate(f, a, b, "fmi@wavelet")["fmi@wavelet"][0]
+    monkeypatch.setattr(features, "_meyer", lambda: pywt.Wavelet("the port's", filter_bank=bank))
+    theirs = next(r.value for r in golden_rows() if (r.triple, r.metric) == (triple, "FMI_wavelet"))
+    assert evaluate(f, a, b, "fmi@wavelet")["fmi@wavelet"][0] == pytest.approx(theirs, rel=within)
+    assert abs(ours - theirs) > 1e-4 * theirs
 
 
 @pytest.mark.parametrize("key", sorted(UNMATCHED), ids="/".join)

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.resources
 import math
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 
 import numpy as np
 import pywt
 import torch
+from scipy import fft
 
 from fusionbench.metrics import METRICS, MetricFacts, _ops
 from fusionbench.metrics._kernels import fmi as kernels
 from fusionbench.metrics._triple import Triple
 
 
-@lru_cache(maxsize=16)
-def _cosine(n: int, device: torch.device) -> torch.Tensor:
-    """(n, n) orthonormal DCT-II."""
-    k, i = np.arange(n)[:, None], np.arange(n)[None, :]
-    matrix = np.sqrt(2 / n) * np.cos(np.pi * k * (2 * i + 1) / (2 * n))
-    matrix[0] /= math.sqrt(2)
-    return torch.from_numpy(matrix).to(device)
-
-
-@lru_cache(maxsize=16)
-def _meyer(n: int, device: torch.device) -> torch.Tensor:
-    """(m, n) low- and high-pass rows of one level of the discrete Meyer wavelet transform, symmetric border."""
-    low, high = pywt.dwt(np.eye(n), "dmey", mode="symmetric", axis=0)
-    return torch.from_numpy(np.concatenate([low, high])).to(device)
+@functools.cache
+def _meyer() -> pywt.Wavelet:
+    """The discrete Meyer wavelet of MATLAB: 102 taps, where PyWavelets has 62 of them."""
+    file = importlib.resources.files("fusionbench.metrics") / "data" / "dmey102.txt"
+    low = math.sqrt(2) * np.array(file.read_text("ascii").split(), dtype=float)
+    high = low[::-1] * (-1.0) ** np.arange(len(low))  # the quadrature mirror filter
+    return pywt.Wavelet("dmey102", filter_bank=(low[::-1], high[::-1], low, high))
 
 
 def _pixel(x: torch.Tensor) -> torch.Tensor:
@@ -61,12 +57,15 @@ def _edge(x: torch.Tensor) -> torch.Tensor:
 
 
 def _dct(x: torch.Tensor) -> torch.Tensor:
-    return _cosine(x.shape[1], x.device) @ x @ _cosine(x.shape[2], x.device).T
+    # By SciPy, as the wavelet by PyWavelets: where an image is flat, coefficients are rounding errors, and so are windows
+    # of them; these libraries round alike on every processor.
+    return torch.from_numpy(fft.dctn(x.numpy(force=True), axes=(1, 2), norm="ortho")).to(x.device)
 
 
 def _wavelet(x: torch.Tensor) -> torch.Tensor:
-    """All four bands side by side, re-ranged to [0, 1]; ones where they are all equal."""
-    bands = (_meyer(x.shape[2], x.device) @ (_meyer(x.shape[1], x.device) @ x).mT).mT
+    """The bands [A, H; V, D] re-ranged to [0, 1]; ones where they are all equal."""
+    about, (horizontal, vertical, diagonal) = pywt.dwt2(x.numpy(force=True), _meyer(), axes=(1, 2))
+    bands = torch.from_numpy(np.block([[about, horizontal], [vertical, diagonal]])).to(x.device)
     low, high = bands.amin((1, 2), keepdim=True), bands.amax((1, 2), keepdim=True)
     return torch.where(high == low, 1.0, (bands - low) / torch.where(high == low, 1.0, high - low))
 
@@ -138,7 +137,9 @@ def _fmi(t: Triple, feature: Callable[[torch.Tensor], torch.Tensor]) -> torch.Te
     return t.mean(quality) if spatial else quality.mean((1, 2))
 
 
-def _register(name: str, title: str, short: str, feature: Callable[[torch.Tensor], torch.Tensor], more: str) -> None:
+def _register(
+    name: str, title: str, short: str, feature: Callable[[torch.Tensor], torch.Tensor], more: str, version: int = 1
+) -> None:
     """Enter one of the five features."""
 
     @METRICS.register(
@@ -165,6 +166,7 @@ def _register(name: str, title: str, short: str, feature: Callable[[torch.Tensor
             ),
             degenerate="Always defined; equal windows count 1, flat against varied ones 0.",
             min_size=3,
+            version=version,
         )
     )
     def fmi(t: Triple) -> torch.Tensor:
@@ -194,12 +196,14 @@ _register(
     _dct,
     "Orthonormal DCT-II of the whole image; the windows lie in the frequency plane, so a mask has no meaning and is "
     "ignored.",
+    version=2,
 )
 _register(
     "wavelet",
     "wavelet coefficients",
     "FMI (wavelet)",
     _wavelet,
-    "One level of the discrete Meyer wavelet (62 taps), symmetric border, the four bands side by side, re-ranged to "
-    "[0, 1]; a mask has no meaning there and is ignored.",
+    "One level of the discrete Meyer wavelet (MATLAB's 102 taps), symmetric border, the bands as [A, H; V, D], re-ranged "
+    "to [0, 1]; a mask has no meaning there and is ignored.",
+    version=2,
 )
