@@ -264,8 +264,8 @@ def dicom_slice(pixels: np.ndarray, place: list[float], number: int, compressed:
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = pydicom.uid.CTImageStorage
-    meta.MediaStorageSOPInstanceUID = f"1.2.3.{number + 1}"
-    item = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    meta.MediaStorageSOPInstanceUID = pydicom.uid.UID(f"1.2.3.{number + 1}")
+    item = FileDataset(io.BytesIO(), {}, file_meta=meta, preamble=b"\0" * 128)
     item.SOPClassUID, item.SOPInstanceUID = pydicom.uid.CTImageStorage, f"1.2.3.{number + 1}"
     item.SeriesInstanceUID, item.Modality = "1.2.3", "CT"
     item.Rows, item.Columns = pixels.shape

@@ -16,7 +16,7 @@ from PIL import Image
 from tests.conftest import Cli, Write, folder_options, make_folders, process, save, slices, tree
 from tests.test_pairs import png
 
-Spoil = Callable[[Path, Path], None]  # (mri folder, pet folder): makes the last pair bad
+Spoil = Callable[[Path, Path], object]  # (mri folder, pet folder): makes the last pair bad
 
 
 def _size(mri: Path, pet: Path) -> None:
@@ -71,8 +71,8 @@ SPOILT: dict[str, tuple[Spoil, list[str]]] = {
     "missing partner": (lambda mri, pet: (pet / "p2.png").unlink(), ["pet: no partner for p2", "add the missing images"]),
     "missing folder": (lambda mri, pet: shutil.rmtree(pet), ["pet: no such folder", "check"]),
     "two sizes": (_size, ["p2.png", "64 x 64 and 48 x 48", "resample"]),
-    "not an image": (lambda mri, pet: (mri / "p2.png").write_text("x") and None, ["p2.png: not an image", "save it as"]),
-    "empty file": (lambda mri, pet: (mri / "p2.png").write_bytes(b"") and None, ["p2.png: not an image", "save it as"]),
+    "not an image": (lambda mri, pet: (mri / "p2.png").write_text("x"), ["p2.png: not an image", "save it as"]),
+    "empty file": (lambda mri, pet: (mri / "p2.png").write_bytes(b""), ["p2.png: not an image", "save it as"]),
     "truncated": (_truncated, ["p2.png: damaged or truncated", "replace the file"]),
     "16-bit grey": (_16_bit_grey, ["p2.png: ", "16-bit", "window it to 8 bits"]),
     "16-bit RGB": (_16_bit_rgb, ["p2.png: 16 bits a channel", "window it to 8 bits"]),
@@ -82,7 +82,7 @@ SPOILT: dict[str, tuple[Spoil, list[str]]] = {
     "empty folder": (_empty_folder, ["mri: holds no image", "check the path"]),
     "decompression bomb": (_bomb, ["p2.png: ", "64,000,000 pixels", "crop or downsample"]),
     "several frames": (_frames, ["p2.gif: has 2 frames", "save the wanted one"]),
-    "two of one stem": (lambda mri, pet: shutil.copy(mri / "p2.png", mri / "p2.bmp") and None, ["p2.png: same stem"]),
+    "two of one stem": (lambda mri, pet: shutil.copy(mri / "p2.png", mri / "p2.bmp"), ["p2.png: same stem"]),
 }  # fmt: skip
 
 

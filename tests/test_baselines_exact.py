@@ -89,8 +89,8 @@ def test_guided_filter_against_vifb(golden, scene):
     """The original weighs all channels by maps of the grey images, which had been saved as JPEG once more."""
     infrared, visible, wanted = published(golden, scene, "GFF")
     a, b = as_jpeg(visible), as_jpeg(infrared)
-    greys = [np.floor(image @ BT601 + 0.5) / 255 for image in (a, b)]
-    base, detail = gff_weights(*greys, 45, 0.3), gff_weights(*greys, 7, 1e-6)
+    grey_a, grey_b = (np.floor(image @ BT601 + 0.5) / 255 for image in (a, b))
+    base, detail = gff_weights(grey_a, grey_b, 45, 0.3), gff_weights(grey_a, grey_b, 7, 1e-6)
     channels = [gff_blend(a[..., c] / 255, b[..., c] / 255, base, detail) for c in range(3)]
     assert psnr(as_jpeg(to_uint8(np.stack(channels, axis=-1))), wanted) >= 53
 

@@ -61,6 +61,7 @@ def test_a_run_leaves_images_scores_and_their_story(go: Go, tmp_path: Path, fold
         fused = read_picture(results / "fused/folders/pet-mri/maximum" / f"{pair}.png").pixels
         np.testing.assert_array_equal(fused, np.maximum(a.grey, b.grey))
         rgb = read_picture(results / "fused/folders/pet-mri/maximum/rgb" / f"{pair}.png").color
+        assert b.color is not None
         np.testing.assert_array_equal(rgb, recolour(fused, b.color))
         expected = {name: float(value[0]) for name, value in evaluate(fused, a.grey, b.grey, METRICS_USED).items()}
         assert table.pairs[pair]["scores"] == expected
@@ -421,9 +422,9 @@ def test_foreign_images(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     assert [table.pairs[pair]["lossy"] for pair in PAIRS] == [False, True, False]
     assert table.about["method"]["foreign"] is True
     assert table.about["method"]["year"] == 2024
-    sources = [read_picture(folder / "p0.png").grey for folder in folders]
+    a, b = (read_picture(folder / "p0.png").grey for folder in folders)
     fused = grey(read_picture(theirs / "p0.png").pixels)
-    assert table.pairs["p0"]["scores"]["mi"] == evaluate(fused, *sources, "mi")["mi"][0]
+    assert table.pairs["p0"]["scores"]["mi"] == evaluate(fused, a, b, "mi")["mi"][0]
     assert counts(score_folders([(theirs, facts)], TASK, results, **options)) == (0, 0)  # type: ignore[arg-type]
     save(theirs / "p2.bmp", slices(1, seed=40)[0])
     assert counts(score_folders([(theirs, facts)], TASK, results, **options)) == (0, 1)  # type: ignore[arg-type]

@@ -77,30 +77,28 @@ def test_list_and_explain(cli: Cli) -> None:
     assert "did you mean 'ssim" in cli("explain", "ssmi", code=2).stderr
 
 
-def narrow(monkeypatch: pytest.MonkeyPatch, width: int = 80) -> io.StringIO:
-    """What the commands print on a terminal of that width."""
+def terminal(width: int = 80) -> tuple[Console, io.StringIO]:
+    """A console of that width, and what is printed on it."""
     shown = io.StringIO()
-    for module in (show, report):
-        monkeypatch.setattr(module, "make_console", lambda: Console(file=shown, width=width, highlight=False))
-    return shown
+    return Console(file=shown, width=width, highlight=False), shown
 
 
-def test_listings_stay_whole_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = narrow(monkeypatch)
+def test_listings_stay_whole_at_80_columns() -> None:
+    console, shown = terminal()
     for kind in ("methods", "metrics", "tasks"):
-        show._print_listing(show.make_console(), kind, show._LISTINGS[kind]())
+        show._print_listing(console, kind, show._LISTINGS[kind]())
     lines = shown.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     firsts = {line[1:].partition("│")[0].strip() for line in lines if line.startswith("│")}
     assert {*METHODS.names(), *METRICS.names(), *TASKS.names()} <= firsts
     text = " ".join(" ".join(line.split("│")[2].split()) for line in lines if line.startswith("│"))
-    assert unavailable(METHODS["ifcnn-max"]) in text
+    assert str(unavailable(METHODS["ifcnn-max"])) in text
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
-def test_profiles_are_listed_whole_at_any_width(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
-    shown = narrow(monkeypatch, width)
-    show._print_profiles(show.make_console(), "profiles", show._profiles())
+def test_profiles_are_listed_whole_at_any_width(width: int) -> None:
+    console, shown = terminal(width)
+    show._print_profiles(console, "profiles", show._profiles())
     assert max(map(len, shown.getvalue().splitlines())) <= width
     words = shown.getvalue().split()
     for profile in PROFILES.values():
@@ -140,14 +138,14 @@ def test_method_and_metric_have_one_spelling_everywhere(cli: Cli, command: str) 
         assert "-m, --method, --methods" in cli(name, "--help").stdout
 
 
-def test_a_leaderboard_stays_whole_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = narrow(monkeypatch)
+def test_a_leaderboard_stays_whole_at_80_columns() -> None:
+    console, shown = terminal()
     headings = ("Mean rank", *(f"METRIC-{i} ↑" for i in range(12)))
     cells = [tuple(Cell(f"{1000 * i + j}.1234") for j in range(13)) for i in (1, 2)]
     title = "A method whose title is longer than a third of the terminal is wide"
     lines = (Line("one", title, "contender", cells[0]), Line("two", "Maximum", "control", cells[1]))
     apart = Line("three", "Third", "apart", (), "scored on other pairs")
-    report._print_sheet(report.make_console(), Sheet("PET–MRI", headings, (*lines, apart), ()))
+    report._print_sheet(console, Sheet("PET–MRI", headings, (*lines, apart), ()))
     text = shown.getvalue()
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
@@ -205,7 +203,12 @@ def test_scored_images_reach_the_image_grid(
     cli: Cli, tmp_path: Path, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[str] = []
-    monkeypatch.setattr(figures, "save", lambda figure, stem: drawn.append(stem.name) or [])
+
+    def note(figure: object, stem: Path) -> list[Path]:
+        drawn.append(stem.name)
+        return []
+
+    monkeypatch.setattr(figures, "save", note)
     theirs = shutil.copytree(folders[0], tmp_path / "theirs")
     where = ["--results", tmp_path / "results"]
     score = ["score", theirs, "--name", "TheirNet", *folder_options(folders), *where, "--metric", "en"]
@@ -276,7 +279,7 @@ def test_a_run_tells_what_it_does(
 
 def test_the_bar_on_a_terminal_names_the_method(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = io.StringIO()
-    monkeypatch.setattr(common.sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setattr(common, "FIRST_BAR", 0.0)
     monkeypatch.setattr(
         common, "Console", lambda stderr: Console(file=shown, force_terminal=True, width=120, legacy_windows=False)

@@ -14,6 +14,7 @@ import threading
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def picture(seed: int, channels: int = 1, size: tuple[int, int] = (24, 20)) -> I
     return image if channels == 3 else image.convert("L")
 
 
-def save(image: Image.Image, path: Path, **options) -> Path:
+def save(image: Image.Image, path: Path, **options: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, **options)
     return path
@@ -81,6 +82,7 @@ def test_harvard_reads_both_layouts(tmp_path, flat):
     folder = root / "PET-MRI" / ("" if flat else "test")
     np.testing.assert_array_equal(pair.a, np.asarray(Image.open(folder / "MRI" / "2011.png")))
     np.testing.assert_array_equal(pair.color, np.asarray(Image.open(folder / "PET" / "2011.png")))
+    assert pair.color is not None
     np.testing.assert_array_equal(pair.b, grey(pair.color))
     assert pair.case == task.case("2011") == "2"
     ct = create_task("harvard/ct-mri", data=[root])
@@ -275,7 +277,9 @@ def test_palette_and_opaque_alpha_are_read(two):
     save(opaque, two[1] / "p1.png")
     (two[1] / "p1.tif").unlink()
     task = create_task("folders/other", data=two)
-    assert task.load("p0").color.shape == (20, 24, 3)
+    first = task.load("p0").color
+    assert first is not None
+    assert first.shape == (20, 24, 3)
     np.testing.assert_array_equal(task.load("p1").color, np.asarray(image))
 
 
@@ -423,8 +427,8 @@ def make_archive(tree: Path, *extra: tuple[str | zipfile.ZipInfo, bytes]) -> tup
             name = path.relative_to(tree).as_posix()
             sums[name] = hashlib.sha256(path.read_bytes()).hexdigest()
             archive.writestr(f"{TOP}/MyDatasets/{name}", path.read_bytes())
-        for name, data in extra:
-            archive.writestr(name, data)
+        for entry, data in extra:
+            archive.writestr(entry, data)
     return buffer.getvalue(), sums
 
 

@@ -46,20 +46,20 @@ def square(unit: Numbers) -> Iterator[Row]:
         if n in unit.deadly:
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(unit.pause)
-        yield Row(KEY, str(n), {"square": n * n, "pid": os.getpid(), "threads": torch.get_num_threads()})
+        yield Row(KEY, str(n), {"scores": {"square": n * n, "pid": os.getpid(), "threads": torch.get_num_threads()}})
 
 
 def fail(unit: Numbers) -> Iterator[Row]:
+    yield from ()
     raise InputError(f"cannot work on {unit.numbers}")
-    yield
 
 
 def units(count: int, block: int = 2, **settings: object) -> list[Numbers]:
     return [Numbers(tuple(range(n, n + block)), **settings) for n in range(0, count, block)]  # type: ignore[arg-type]
 
 
-def squares(rows: list[Row]) -> dict[int, int]:
-    return {int(row.pair): row.record["square"] for row in rows if not row.lost}
+def squares(rows: list[Row]) -> dict[int, float]:
+    return {int(row.pair): row.record["scores"]["square"] for row in rows if not row.lost}
 
 
 @pytest.mark.parametrize("name", ["serial", pytest.param("local:2", marks=[pytest.mark.slow, pytest.mark.promise])])
@@ -68,9 +68,9 @@ def test_all_rows_arrive(name: str) -> None:
     with open_engine(name) as engine:
         rows = list(engine.rows(square, units(9, 1)))
     assert squares(rows) == {n: n * n for n in range(9)}
-    assert {row.record["threads"] for row in rows} == {1}
+    assert {row.record["scores"]["threads"] for row in rows} == {1}
     assert torch.get_num_threads() == threads
-    assert (os.getpid() in {row.record["pid"] for row in rows}) == (name == "serial")
+    assert (os.getpid() in {row.record["scores"]["pid"] for row in rows}) == (name == "serial")
 
 
 @pytest.mark.slow
@@ -95,7 +95,7 @@ def test_a_deadly_pair_is_told_and_the_others_are_done() -> None:
 def test_workers_killed_from_outside_lose_nothing() -> None:
     """Every 0.7 s one worker process is killed, while 40 units are on their way."""
     stop = threading.Event()
-    killed = []
+    killed: list[int] = []
 
     def kill() -> None:
         while not stop.wait(0.7):

@@ -1,6 +1,7 @@
 """LKC-FUNet against values computed with the authors' own class (tests/golden/lkcfunet_tiny.npz, at a tiny width)."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def images(golden):
 
 @pytest.fixture(scope="module")
 def outputs(tiny, images):
-    seen = {}
+    seen: dict[str, torch.Tensor] = {}
     hooks = [
         tiny.get_submodule(path).register_forward_hook(lambda _, __, out, name=name: seen.setdefault(name, out))
         for name, path in MAPS.items()
@@ -143,7 +144,7 @@ def test_small_kernels_stay_direct_and_large_ones_are_close_in_single_precision(
 @pytest.mark.parametrize("kernel", ["3", "large"])
 @pytest.mark.parametrize("normalisation", ["batch", "group", "instance+group"])
 def test_ablation_changes_norms_and_kernels_of_the_body_alone(normalisation, kernel):
-    network = Network(Preset(inner=2, normalisation=normalisation, kernel=kernel))
+    network: Any = Network(Preset(inner=2, normalisation=normalisation, kernel=kernel))
     assert network(torch.rand(2, 2, 16, 16)).shape == (2, 1, 16, 16)
     large = network.downs[1].res_block
     groups = {"batch": None, "group": 2, "instance+group": 1}[normalisation]
@@ -276,6 +277,7 @@ def test_training_lowers_the_loss_and_its_file_is_loaded(tmp_path):
     file = trained(tmp_path / "run", steps=40, lr=3e-3)
     losses = np.loadtxt(tmp_path / "run" / "log.csv", delimiter=",", skiprows=1)[:, 3]
     assert losses[-5:].mean() < losses[:5].mean()
+    network: Any
     network, card = SPEC.load(file, dataclasses.replace(PRESETS["compact"], inner=2))
     assert card["loss"]["fidelity"] == 0.5
     assert card["train"]["steps"] == 40

@@ -7,6 +7,8 @@ import gc
 import io
 import warnings
 import weakref
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -311,10 +313,11 @@ def test_the_foreground_keeps_regions_of_a_tenth_of_the_largest() -> None:
         (lambda f, a, b: (f[:, :0], a[:, :0], b[:, :0]), "no pixels"),
     ],
 )
-def test_bad_input_is_refused(change: object, message: str) -> None:
+def test_bad_input_is_refused(change: Callable[..., Any], message: str) -> None:
     a, b, f = images(7)
+    f, a, b = change(f, a, b)
     with pytest.raises(InputError, match=message):
-        evaluate(*change(f, a, b), "en")  # type: ignore[operator]
+        evaluate(f, a, b, "en")
 
 
 def test_bad_names_masks_and_needs() -> None:
@@ -354,7 +357,7 @@ def test_nothing_outlives_a_call() -> None:
     try:
         sources = prepare(a, b)
         sources.score(f, [name for name in SMALL if not name.startswith("fmi")])
-        part = weakref.ref(sources._parts[0].b)
+        part = weakref.ref(next(iter(sources._parts)).b)
         del sources
         assert part() is None
     finally:
@@ -378,4 +381,4 @@ def test_coloured_images_are_not_taken_for_many_grey_ones(count: int) -> None:
     with pytest.raises(
         InputError, match=r"shape \(64, 48, 3\), which is that of a coloured image; give its grey levels"
     ):
-        evaluate(*images, "en")
+        evaluate(images[0], images[1], images[2], "en")

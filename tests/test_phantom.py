@@ -126,9 +126,9 @@ def test_digest_tells_pairs_tasks_and_versions_apart(tasks, monkeypatch):
 
 
 def test_loading_leaves_numpys_global_state_alone(tasks):
-    before = np.random.get_state()[1].copy()  # noqa: NPY002 - the global state is what is being tested
+    before = np.random.get_state(legacy=False)["state"]["key"].copy()  # noqa: NPY002 - the global state is what is tested
     first = tasks["phantom/pet-mri"].load("test-00002")
-    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+    np.testing.assert_array_equal(before, np.random.get_state(legacy=False)["state"]["key"])  # noqa: NPY002
     np.testing.assert_array_equal(first.color, tasks["phantom/pet-mri"].load("test-00002").color)
 
 
@@ -169,7 +169,7 @@ def test_uptake_is_four_to_one_to_zero(tasks):
 
 
 def test_lesions_change_uptake_in_their_direction(tasks):
-    seen = {1: [], 2: []}
+    seen: dict[int, list[float]] = {1: [], 2: []}
     for number in range(12):
         truth = tasks["phantom/pet-mri"].load(f"train-{number:05d}").truth
         expected = 4.0 * truth["gm"] + truth["wm"]

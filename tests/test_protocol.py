@@ -155,8 +155,13 @@ def test_the_ablation_differs_in_its_features_alone(jobs, tmp_path):
     assert bool((noisy[0] < 1).all())
     assert torch.equal(noisy[2], clean[2])  # the same samples have the readout's term
     image = torch.rand(2, 1, 16, 16)
-    seen = []
-    autoencoder.recipe.loss(lambda x, level: seen.append(x) or (x, x), image, image, [3, 4])
+    seen: list[torch.Tensor] = []
+
+    def keep(x: torch.Tensor, level: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(x)
+        return x, x
+
+    autoencoder.recipe.loss(keep, image, image, [3, 4])
     assert torch.equal(seen[0], torch.cat([image, image]))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -53,7 +54,9 @@ def test_evaluate_as_the_readme_calls_it() -> None:
 
     (code,) = [block for block in blocks("python") if "import evaluate" in block]
     rng = np.random.default_rng(0)
-    names = {name: rng.integers(0, 256, (2, 64, 64), dtype=np.uint8) for name in ("fused", "mri", "pet")}
+    names: dict[str, Any] = {
+        name: rng.integers(0, 256, (2, 64, 64), dtype=np.uint8) for name in ("fused", "mri", "pet")
+    }
     exec(code, names)
     assert names["scores"]["en"].shape == (2,)
 

@@ -44,6 +44,7 @@ from fusionbench.report.curves import csv_text as curves_csv
 from fusionbench.report.curves import curves
 from fusionbench.scores import (
     Key,
+    Record,
     Table,
     read_metric_facts,
     read_results,
@@ -73,10 +74,10 @@ def add(
     **facts: object,
 ) -> None:
     """Write a score table: metric -> one value a pair, pairs p0, p1, ... of cases c0, c0, c1, c1, ..."""
-    pairs = {}
+    pairs: dict[str, Record] = {}
     for n in range(len(next(iter(scores.values())))):
-        record = {"case": f"c{n // 2}", "pair": f"{digest}{n}", "seconds": 0.5 + n}
-        pairs[f"p{n}"] = record | {"scores": {m: values[n] for m, values in scores.items()}}
+        pairs[f"p{n}"] = {"case": f"c{n // 2}", "pair": f"{digest}{n}", "seconds": 0.5 + n}
+        pairs[f"p{n}"]["scores"] = {m: values[n] for m, values in scores.items()}
     for pair, reason in (errors or {}).items():
         pairs[pair] = {"case": "c9", "pair": f"digest{pair[1:]}", "error": reason}
     about = {"method": {"name": method, "title": method.upper()} | facts, "task": {"modalities": ["MRI", "PET"]}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fusionbench.scores import (
     Column,
     Journal,
     Key,
+    Record,
     Table,
     find_tables,
     fingerprint,
@@ -41,15 +43,15 @@ records = st.one_of(
 )
 
 
-def row(fused: str = "f1", **scores: float) -> dict[str, Any]:
+def row(fused: str = "f1", **scores: float) -> Record:
     return {"fused": fused, "image": f"image of {fused}", "scores": scores}
 
 
-def make_table(**pairs: dict[str, Any]) -> Table:
+def make_table(**pairs: Record) -> Table:
     return Table(KEY, {"method": {"title": "Laplacian"}, "seed": 0}, dict(pairs))
 
 
-def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Equal, with NaN equal to NaN and -0.0 not to 0.0."""
     return repr({k: sorted(v["scores"].items()) for k, v in sorted(one.items())}) == repr(
         {k: sorted(v["scores"].items()) for k, v in sorted(other.items())}
@@ -126,7 +128,7 @@ def test_a_journal_torn_anywhere_loses_its_last_line_only(tmp_path: Path) -> Non
         assert sorted(read_table(tmp_path, KEY).pairs) == ["p0", "p1", "p9"]
 
 
-def journal_of(results: Path, *lines: dict[str, Any]) -> None:
+def journal_of(results: Path, *lines: Mapping[str, Any]) -> None:
     journal = Journal(results, KEY)
     for line in lines:
         journal.add(line)
@@ -136,7 +138,11 @@ def journal_of(results: Path, *lines: dict[str, Any]) -> None:
 def test_a_kill_between_csv_and_json_is_healed_by_the_journal(tmp_path: Path) -> None:
     write_table(tmp_path, make_table(p1=row(mi=1.0), p2=row(mi=2.0)))
     old = KEY.json(tmp_path).read_bytes()
-    lines = [{"about": {"seed": 1}}, {"pair": "p2", "record": row("f2", mi=2.5)}, {"pair": "p3", "record": row(mi=3.0)}]
+    lines: list[Mapping[str, Any]] = [
+        {"about": {"seed": 1}},
+        {"pair": "p2", "record": row("f2", mi=2.5)},
+        {"pair": "p3", "record": row(mi=3.0)},
+    ]
     journal_of(tmp_path, *lines)
     expected = read_table(tmp_path, KEY)
     write_table(tmp_path, expected)
@@ -150,7 +156,7 @@ def test_a_kill_between_csv_and_json_is_healed_by_the_journal(tmp_path: Path) ->
 
 def test_a_kill_before_the_journal_is_dropped_changes_nothing(tmp_path: Path) -> None:
     write_table(tmp_path, make_table(p1=row(mi=1.0)))
-    lines = [
+    lines: list[Mapping[str, Any]] = [
         {"about": {"seed": 1}},
         {"pair": "p1", "record": {"fused": "f1", "error": "RuntimeError: no"}},
         {"pair": "p1", "record": row("f1", mi=1.5)},

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def settings(**changes):
     return Settings(**{"steps": 6, "batch": 2, "crop": 64, "lr": 1e-3, "validate_every": 3, **changes})
 
 
-def losses(folder: Path):
+def losses(folder: Path) -> list[float]:
     with (folder / "log.csv").open() as file:
         return [float(row["loss"]) for row in csv.DictReader(file)]
 
@@ -119,11 +120,11 @@ class Interrupted(PairRecipe):
         super().__init__("cnn-fuse", cnnfuse.Network(), cnnfuse_loss)
         self.number, self.step, self.validation, self.steps = number, step, validation, 0
 
-    def loss(self, *images, seeds):
+    def loss(self, network, a, b, seeds):
         if self.steps == self.step:
             signal.raise_signal(self.number)
         self.steps += 1
-        return super().loss(*images, seeds=seeds)
+        return super().loss(network, a, b, seeds=seeds)
 
     def validate(self, network, pairs):
         if self.steps == self.validation:
@@ -236,7 +237,7 @@ def test_a_missing_package_is_asked_for_before_anything_is_trained(tmp_path, spl
 
 
 def test_fine_tuning_goes_on_from_given_weights(tmp_path, split):
-    options = {
+    options: dict[str, Any] = {
         "overrides": {"steps": 1, "batch": 1, "crop": 64, "lr": 1e-12, "precision": "no"},
         "start": shipped("dmfnet"),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,8 @@ def blobs(shape: tuple[int, int, int], affine: np.ndarray, seed: int = 0) -> np.
     world = index @ affine[:3, :3].T + affine[:3, 3]
     centre = np.array([(n - 1) / 2 for n in shape]) @ affine[:3, :3].T + affine[:3, 3]
     offsets = rng.uniform(-8, 8, (3, 3))
-    return sum(100 * np.exp(-((world - centre - o) ** 2).sum(-1) / 400) for o in offsets).astype(np.float32)
+    bumps = np.stack([100 * np.exp(-((world - centre - o) ** 2).sum(-1) / 400) for o in offsets])
+    return np.asarray(bumps.sum(axis=0), dtype=np.float32)
 
 
 def save(path: Path, data: np.ndarray, affine: np.ndarray = AFFINE) -> Path:
@@ -165,8 +167,8 @@ def test_a_dicom_series(tmp_path: Path) -> None:
         meta = FileMetaDataset()
         meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
         meta.MediaStorageSOPClassUID = pydicom.uid.CTImageStorage
-        meta.MediaStorageSOPInstanceUID = f"1.2.3.{n + 1}"
-        item = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+        meta.MediaStorageSOPInstanceUID = pydicom.uid.UID(f"1.2.3.{n + 1}")
+        item = FileDataset(io.BytesIO(), {}, file_meta=meta, preamble=b"\0" * 128)
         item.SOPClassUID, item.SOPInstanceUID = pydicom.uid.CTImageStorage, f"1.2.3.{n + 1}"
         item.SeriesInstanceUID, item.Modality = "1.2.3", "CT"
         item.Rows, item.Columns = 10, 12
@@ -181,7 +183,8 @@ def test_a_dicom_series(tmp_path: Path) -> None:
     (tmp_path / "README").write_text("not DICOM")
     volume = read_volume(tmp_path)
     np.testing.assert_array_equal(volume.data, voxels.transpose(2, 1, 0).astype(np.float32) - 1024)
-    np.testing.assert_allclose(volume.affine, [[-0.75, 0, 0, 10], [0, -0.5, 0, 20], [0, 0, 2.5, 30], [0, 0, 0, 1]])
+    affine = np.array([[-0.75, 0, 0, 10], [0, -0.5, 0, 20], [0, 0, 2.5, 30], [0, 0, 0, 1]])
+    np.testing.assert_allclose(volume.affine, affine)
     (tmp_path / "z7.dcm").unlink()
     with pytest.raises(InputError, match="evenly spaced"):
         read_volume(tmp_path)
