@@ -1,12 +1,15 @@
-"""Agreement with seven public tools on four synthetic triples (tests/golden/README.md says how the values were made)."""
+"""Agreement with eight public tools on four synthetic triples (tests/golden/README.md says how the values were made)."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import pywt
+import torch
+from scipy import signal
 
-from fusionbench.metrics import PROFILES, evaluate, features
+from fusionbench.metrics import PROFILES, evaluate, features, phase, structure
+from fusionbench.metrics._triple import Image
 from tools.golden_table import MATCHES, TRIPLES, UNMATCHED, golden_rows, load_triple, tolerance
 
 ROWS = [row for row in golden_rows() if np.isfinite(row.value) and (row.tool, row.metric) in MATCHES]
@@ -16,7 +19,7 @@ COMPARED = [row for row in ROWS if (row.triple, row.tool, row.metric) not in UNM
 def test_every_golden_row_is_matched_or_explained() -> None:
     left = {(r.tool, r.metric) for r in golden_rows()} - set(MATCHES) - {key[1:] for key in UNMATCHED}
     assert not left
-    assert len(list(golden_rows())) == 372
+    assert len(list(golden_rows())) == 376
 
 
 @pytest.mark.parametrize("triple", TRIPLES)
@@ -60,6 +63,26 @@ def test_fmi_wavelet_is_the_port_with_the_sign_of_matlab(
     theirs = next(r.value for r in golden_rows() if (r.triple, r.metric) == (triple, "FMI_wavelet"))
     assert evaluate(f, a, b, "fmi@wavelet")["fmi@wavelet"][0] == pytest.approx(theirs, rel=within)
     assert abs(ours - theirs) > 1e-4 * theirs
+
+
+def test_ms_ssim_halves_as_wang_does() -> None:
+    """msssim.m: imfilter(im, ones(2) / 4, "symmetric", "same"), then every second row and column."""
+    image = np.random.default_rng(0).random((1, 9, 14))
+    padded = np.pad(image[0], ((0, 1), (0, 1)), mode="symmetric")
+    filtered = (padded[:-1, :-1] + padded[1:, :-1] + padded[:-1, 1:] + padded[1:, 1:]) / 4
+    halved = structure._halved(Image(None, torch.from_numpy(image)), piq=False).x
+    np.testing.assert_allclose(halved[0].numpy(), filtered[::2, ::2], rtol=1e-15)
+
+
+@pytest.mark.parametrize("shape", [(700, 650), (771, 1030), (1290, 1281)])  # means of 3 x 3 and 5 x 5 pixels, odd rests
+def test_fsim_reduces_as_its_authors_do(shape: tuple[int, int]) -> None:
+    """FeatureSIM.m: conv2(im, fspecial("average", F), "same"), then every F-th row and column from the first."""
+    image = np.random.default_rng(0).random((1, *shape))
+    factor = max(1, round(min(shape) / 256))
+    whole = signal.convolve2d(image[0], np.full((factor, factor), 1 / factor**2))
+    same = whole[factor // 2 :, factor // 2 :][: shape[0], : shape[1]]
+    reduced = phase._reduced(Image(None, torch.from_numpy(image))).x
+    np.testing.assert_allclose(reduced[0].numpy(), same[::factor, ::factor], rtol=1e-12)
 
 
 @pytest.mark.parametrize("key", sorted(UNMATCHED), ids="/".join)

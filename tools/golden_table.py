@@ -50,6 +50,7 @@ _IDS = {
     "EN=en MI=mi@bits NCIE=qncie SCD=scd QABF_fast=qabf QABF=qabf@petrovic LABF=labf "
     "NABF=nabf NABF1=nabf@petrovic SF=sf SSIM=ssim@tang MS_SSIM=mef-ms-ssim@python Q=qs "
     "Qw=qw Qe=qe@squared VIF=vif VIFF=viff CC=cc Qp=qp",
+    "featuresim": "FSIM=fsim",
 }
 MATCHES = {
     (tool, metric): name for tool, pairs in _IDS.items() for metric, name in (item.split("=") for item in pairs.split())
@@ -63,13 +64,12 @@ NOTES = {
     "which is nabf@tang, the id in profile tang2023.",
     ("image_fusion_metric_python", "MSE"): "Single precision in the tool.",
     ("image_fusion_metric_python", "PSNR"): "Single precision in the tool.",
-    ("image_fusion_metric_python", "Qp"): "Single precision in the tool.",
+    ("image_fusion_metric_python", "Qp"): "Single precision in the tool, unlike the other two.",
 }
 
 _ROUNDING = (
-    "Windows where both sources are flat at different levels: the tool weighs them by rounding errors of E[x^2] - "
-    "E[x]^2. Two tools with one formula disagree here (QS 0.9253 and 0.9229). Ours treats these variances as the "
-    "zeros that they are."
+    "Windows where both sources are flat at different levels above black: the tool weighs them by rounding errors of "
+    "E[x^2] - E[x]^2. Two tools with one formula disagree here (QS 0.9253 and 0.9229). Ours gives both sources one half."
 )
 _TRANSFORM = (
     "Contrast on flat black background is a quotient of the Fourier transform's rounding errors, which differ between "
@@ -91,8 +91,8 @@ _NAN = (
 )
 
 UNMATCHED: dict[tuple[str, str, str], str] = {
-    **{("edges", tool, metric): _ROUNDING for tool, metric in (("liu2012", "QS"), ("liu2012", "QW"), ("mefb", "Qc"))},
-    **{("edges", "image_fusion_metric_python", metric): _ROUNDING for metric in ("Q", "Qw")},
+    **{("edges", tool, metric): _ROUNDING for tool, metric in (("liu2012", "QS"), ("mefb", "Qc"))},
+    ("edges", "image_fusion_metric_python", "Q"): _ROUNDING,
     ("edges", "mefb", "Qy"): _ROUNDING,
     **{
         (triple, tool, metric): _TRANSFORM
@@ -112,8 +112,10 @@ UNMATCHED: dict[tuple[str, str, str], str] = {
 
 
 def tolerance(row: Row) -> float:
-    """Relative tolerance: 1e-9 for the evaluator of profiles dmfnet and cddfuse, 1e-6 for other tools, 1e-4 where
-    the tool is single precision or stands on rounding errors of a Fourier transform."""
-    if row.tool == "dmfnet_evaluator":
+    """Relative tolerance: 1e-9 for the evaluator of profiles dmfnet and cddfuse and for FSIM, 1e-6 for other tools, 1e-4
+    where the tool is single precision or stands on rounding errors of a Fourier transform."""
+    if row.tool in ("dmfnet_evaluator", "featuresim"):
         return 1e-9
-    return 1e-4 if row.metric.lower() in ("qcb", "qp") else 1e-6
+    return (
+        1e-4 if row.metric in ("QCB", "Qcb") or (row.tool, row.metric) == ("image_fusion_metric_python", "Qp") else 1e-6
+    )

@@ -83,7 +83,7 @@ def index_page(families: dict[str, list[MetricFacts]]) -> str:
         "one metric's story.",
         "",
         "- [Which metric should I report?](which.md)",
-        "- [Agreement with seven public tools, row by row](golden.md)",
+        "- [Agreement with eight public tools, row by row](golden.md)",
         "- [Speed](speed.md)",
         *(
             f"- [{family}]({family}.md): {', '.join(f'`{f.name}`' for f in members)}"
@@ -151,8 +151,9 @@ def golden_page() -> str:
     lines = [
         "# Agreement with public tools",
         "",
-        f"{len(rows)} values that seven tools gave for four synthetic triples (`tests/golden`), and ours. "
-        "Tolerance: 1e-9 for the evaluator of DM-FNet, 1e-6 for the others, 1e-4 for QCB and QP. "
+        f"{len(rows)} values that eight tools gave for four synthetic triples (`tests/golden`), and ours. "
+        "Tolerance: 1e-9 for the evaluator of DM-FNet and for FSIM, 1e-6 for the others, 1e-4 for QCB and for the QP "
+        "that is in single precision. "
         f"{matched} are matched; the {len(rows) - matched} others are explained below.",
         "",
         "## Why rows are not matched",

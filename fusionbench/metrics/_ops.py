@@ -118,17 +118,22 @@ def window_product(t: Triple, x: Image, y: Image, taps: Taps) -> torch.Tensor:
 
 
 def window_covariance(t: Triple, x: Image, y: Image, taps: Taps) -> torch.Tensor:
-    """Local (weighted, population) covariance; the variance where x is y.
+    """Local (weighted, population) covariance as the tools compute it, E[xy] - E[x] E[y]; the variance where x is y.
 
-    Flat windows come out as exactly zero: levels are integers, so whatever is below 1e-9 is the rounding error of a
-    difference of squares, which would otherwise decide metrics that divide by it.
+    A flat window comes out as exactly zero where it is black, else as a rounding error, of either sign.
     """
 
     def compute() -> torch.Tensor:
-        value = window_product(t, x, y, taps) - window_mean(t, x, taps) * window_mean(t, y, taps)
-        return torch.where(value.abs() < 1e-9, 0.0, value)
+        return window_product(t, x, y, taps) - window_mean(t, x, taps) * window_mean(t, y, taps)
 
     return y.memo(("covariance", x.key, taps.tobytes()), compute)
+
+
+def exact_covariance(t: Triple, x: Image, y: Image, taps: Taps) -> torch.Tensor:
+    """:func:`window_covariance` of levels, exactly zero where a window is flat: levels are integers, so whatever is below
+    1e-9 is a rounding error, which would otherwise decide metrics that divide by it."""
+    value = window_covariance(t, x, y, taps)
+    return torch.where(value.abs() < 1e-9, 0.0, value)
 
 
 def sum_of(values: Iterable[torch.Tensor]) -> torch.Tensor:

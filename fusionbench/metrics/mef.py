@@ -42,7 +42,7 @@ def _mef_ssim(t: Triple, a: Image, b: Image, f: Image) -> torch.Tensor:
     """(N, h, w) similarity of the fused patch to the desired patch."""
     p, q = _mef_target(t, a, b)
     aa, bb, ab, ff, af, bf = (
-        _ops.window_covariance(t, x, y, _GAUSSIAN) for x, y in ((a, a), (b, b), (a, b), (f, f), (a, f), (b, f))
+        _ops.exact_covariance(t, x, y, _GAUSSIAN) for x, y in ((a, a), (b, b), (a, b), (f, f), (a, f), (b, f))
     )
     c = (0.03 * 255) ** 2
     target = p**2 * aa + q**2 * bb + 2 * p * q * ab

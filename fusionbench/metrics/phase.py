@@ -19,16 +19,22 @@ _EPS = 0.0001
 
 @dataclasses.dataclass(frozen=True)
 class _Bank:
-    """Log-Gabor filters: four scales, sigma / f = 0.55, dTheta / sigma = 1.2; ``weighted``: narrow spectra count less."""
+    """Log-Gabor filters: four scales, sigma / f = 0.55, dTheta / sigma = 1.2.
+
+    ``weighted``: narrow spectra count less. ``slack`` is added to the sum of amplitudes that the energy is divided by.
+    ``own_grid``: the low pass of an odd size has a grid of its own, as in Zhao's code.
+    """
 
     orientations: int
     wavelength: float
     factor: float
     weighted: bool
+    slack: float
+    own_grid: bool
 
 
-_KOVESI = _Bank(6, 3.0, 2.1, True)
-_FSIM = _Bank(4, 6.0, 2.0, False)
+_ZHAO = _Bank(6, 3.0, 2.1, weighted=True, slack=_EPS, own_grid=True)
+_FSIM = _Bank(4, 6.0, 2.0, weighted=False, slack=0.0, own_grid=False)
 
 
 @lru_cache(maxsize=8)
@@ -38,13 +44,16 @@ def _filters(bank: _Bank, h: int, w: int, device: torch.device) -> tuple[torch.T
     def centred(n: int, divisor: int) -> NDArray[np.float64]:
         return (np.arange(n) - n // 2) / max(divisor, 1)
 
-    # For odd sizes the filters' grid is divided by n - 1, the low pass' by n and shifted the other way, as Kovesi has it.
+    # For odd sizes the filters' grid is divided by n - 1; Zhao's low pass by n, and it is shifted the other way.
     x, y = centred(w, w - w % 2), centred(h, h - h % 2)
     radius = np.hypot(x[None, :], y[:, None])
+    if bank.own_grid:
+        low_pass = np.fft.fftshift(_butterworth(np.hypot(centred(w, w)[None, :], centred(h, h)[:, None])))
+    else:
+        low_pass = np.fft.ifftshift(_butterworth(radius))
     radius[h // 2, w // 2] = 1.0
     theta = np.fft.ifftshift(np.arctan2(-y[:, None] + 0 * x[None, :], x[None, :] + 0 * y[:, None]))
     radius = np.fft.ifftshift(radius)
-    low_pass = np.fft.fftshift(1 / (1 + (np.hypot(centred(w, w)[None, :], centred(h, h)[:, None]) / 0.45) ** 30))
     radial = []
     for scale in range(4):
         frequency = 1 / (bank.wavelength * bank.factor**scale)
@@ -64,6 +73,10 @@ def _filters(bank: _Bank, h: int, w: int, device: torch.device) -> tuple[torch.T
         thresholds.append(tau * (math.sqrt(math.pi / 2) + 2 * math.sqrt(2 - math.pi / 2)) / 1.7)
         filters.append(own)
     return torch.from_numpy(np.stack(filters)).to(device), torch.tensor(thresholds, dtype=torch.float64, device=device)
+
+
+def _butterworth(radius: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(1 / (1 + (radius / 0.45) ** 30))
 
 
 def _median(x: torch.Tensor) -> torch.Tensor:
@@ -101,7 +114,7 @@ def _congruency(image: Image, bank: _Bank) -> tuple[torch.Tensor, torch.Tensor, 
             angle = o * math.pi / bank.orientations
             cx, cy = own * math.cos(angle), own * math.sin(angle)
             xx, yy, xy = xx + cx**2, yy + cy**2, xy + cx * cy
-        congruency = energy_sum / (amplitude_sum + _EPS)
+        congruency = energy_sum / torch.where(amplitude_sum == 0, 1.0, amplitude_sum + bank.slack)
         xx, yy, xy = xx / (bank.orientations / 2), yy / (bank.orientations / 2), xy / bank.orientations
         spread = torch.sqrt(xy**2 + (xx - yy) ** 2) + _EPS
         return congruency, (xx + yy + spread) / 2, (xx + yy - spread) / 2
@@ -127,7 +140,7 @@ def _feature_maps(t: Triple) -> tuple[list[list[Image]], list[torch.Tensor]]:
     three masks. Remembered by b."""
 
     def compute() -> tuple[list[list[Image]], list[torch.Tensor]]:
-        a, b = _congruency(t.a, _KOVESI), _congruency(t.b, _KOVESI)
+        a, b = _congruency(t.a, _ZHAO), _congruency(t.b, _ZHAO)
         first = a[0] > b[0]
         both = [torch.where(first, x, y) for x, y in zip(a, b, strict=True)]
         masks = [a[0] > 0.1, b[0] > 0.1, both[0] > 0.1]
@@ -162,12 +175,13 @@ def _feature_maps(t: Triple) -> tuple[list[list[Image]], list[torch.Tensor]]:
         traps=("The threshold makes it jump: a small change of contrast adds or removes feature pixels.",),
         degenerate="NaN where neither source has a feature pixel, as when both are flat.",
         min_size=8,
+        version=2,
     )
 )
 def qp(t: Triple) -> torch.Tensor:
     """(N,) product of three mean correlations."""
     features, masks = _feature_maps(t)
-    maps = _congruency(t.f, _KOVESI)
+    maps = _congruency(t.f, _ZHAO)
     result = torch.ones((), dtype=torch.float64, device=t.f.x.device)
     for k, sources in enumerate(features):
         fused = t.f.derive(("qp", k), partial(_ops.pad, maps[k], 5, "zeros"))
@@ -180,12 +194,24 @@ def _scharr(image: Image) -> torch.Tensor:
     return torch.sqrt(left**2 + down**2) * (3 / 16)
 
 
+def _reduction(h: int, w: int) -> int:
+    return max(1, math.floor(min(h, w) / 256 + 0.5))
+
+
 def _reduced(image: Image) -> Image:
-    """Averaged and subsampled so that the smaller side is about 256, as FSIM asks."""
-    factor = max(1, math.floor(min(image.x.shape[1:]) / 256 + 0.5))
-    if factor == 1:
+    """Every n-th mean of n x n pixels, zeros beyond the border, so that the smaller side is about 256, as FSIM asks."""
+    h, w = image.x.shape[1:]
+    n = _reduction(h, w)
+    if n == 1:
         return image
-    return image.derive("fsim reduced", lambda: torch.nn.functional.avg_pool2d(image.x, factor))
+    before = (n - 1) // 2  # the mean of n pixels around one, or around the gap after it
+    padding = (before, -w % n + n - before, before, -h % n + n - before)
+
+    def compute() -> torch.Tensor:
+        means = torch.nn.functional.avg_pool2d(torch.nn.functional.pad(image.x, padding), n)
+        return means[:, : -(-h // n), : -(-w // n)]
+
+    return image.derive("fsim reduced", compute)
 
 
 @METRICS.register(
@@ -207,6 +233,7 @@ def _reduced(image: Image) -> Image:
         traps=("A copy of one source scores well above 0.5, as every mean over sources does.",),
         degenerate="NaN where a source and the fused image are both flat.",
         min_size=8,
+        version=2,
     )
 )
 def fsim(t: Triple) -> torch.Tensor:
@@ -222,7 +249,7 @@ def fsim(t: Triple) -> torch.Tensor:
         likeness = likeness * (2 * g * g_f + 160) / (g**2 + g_f**2 + 160)
         weight = torch.maximum(pc, pc_f)
         if t.mask is not None:
-            step = round(t.mask.shape[1] / weight.shape[1])
-            weight = weight * t.mask[:, ::step, ::step][:, : weight.shape[1], : weight.shape[2]]
+            step = _reduction(*t.mask.shape[1:])
+            weight = weight * t.mask[:, ::step, ::step]
         scores.append(safe_ratio((likeness * weight).sum((1, 2)), weight.sum((1, 2))))
     return (scores[0] + scores[1]) / 2

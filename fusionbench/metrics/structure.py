@@ -19,8 +19,8 @@ def ssim_map(t: Triple, x: Image, y: Image, taps: NDArray[np.float64], c1: float
 
     def compute() -> torch.Tensor:
         mx, my = _ops.window_mean(t, x, taps), _ops.window_mean(t, y, taps)
-        variances = _ops.window_covariance(t, x, x, taps) + _ops.window_covariance(t, y, y, taps)
-        covariance = _ops.window_covariance(t, x, y, taps)
+        variances = _ops.exact_covariance(t, x, x, taps) + _ops.exact_covariance(t, y, y, taps)
+        covariance = _ops.exact_covariance(t, x, y, taps)
         return (2 * mx * my + c1) * (2 * covariance + c2) / ((mx**2 + my**2 + c1) * (variances + c2))
 
     return y.memo(("ssim map", x.key, taps.tobytes(), c1, c2), compute)
@@ -166,25 +166,28 @@ def ssim_tang(t: Triple) -> torch.Tensor:
 MS_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
-def _halved(image: Image) -> Image:
-    """Means of 2 x 2 blocks; where a side is odd, first row and column are repeated once, as piq does."""
+def _halved(image: Image, piq: bool) -> Image:
+    """Means of 2 x 2 blocks. Where a side is odd, its last row is repeated, as in Wang's code; piq repeats the first row and
+    the first column if either side is odd."""
 
     def halve() -> torch.Tensor:
-        odd = max(image.x.shape[1] % 2, image.x.shape[2] % 2)
-        x = torch.nn.functional.pad(image.x, (odd, 0, odd, 0), mode="replicate") if odd else image.x
+        odd_rows, odd_columns = image.x.shape[1] % 2, image.x.shape[2] % 2
+        odd = max(odd_rows, odd_columns)
+        padding = (odd, 0, odd, 0) if piq else (0, odd_columns, 0, odd_rows)
+        x = torch.nn.functional.pad(image.x, padding, mode="replicate") if odd else image.x
         return torch.nn.functional.avg_pool2d(x, 2)
 
-    return image.derive("halved", halve)
+    return image.derive(("halved", piq), halve)
 
 
-def _ms_ssim(t: Triple, source: Image) -> torch.Tensor:
+def _ms_ssim(t: Triple, source: Image, piq: bool = False) -> torch.Tensor:
     """(N,) Wang's MS-SSIM of source and fused image."""
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     x, y, inside = source, t.f, t.mask
     result = torch.ones((), dtype=torch.float64, device=t.f.x.device)
     for level, weight in enumerate(MS_WEIGHTS):
         if level:
-            x, y = _halved(x), _halved(y)
+            x, y = _halved(x, piq), _halved(y, piq)
             inside = inside if inside is None else inside[:, ::2, ::2]
         covariance = _ops.window_covariance(t, x, y, _GAUSSIAN)
         variances = _ops.window_covariance(t, x, x, _GAUSSIAN) + _ops.window_covariance(t, y, y, _GAUSSIAN)
@@ -217,11 +220,12 @@ _MS_SSIM = MetricFacts(
     origin="IVIF_ZOO, cslib, chenzpstar with this definition",
     formula="Product over five scales of mean contrast-structure terms, luminance at the coarsest, to Wang's "
     "exponents.",
-    convention="Gaussian 11 x 11, sigma 1.5, range 255; 2 x 2 means between scales (odd sides padded as in piq); a "
-    "negative mean counts as 0; mean over the sources.",
+    convention="Gaussian 11 x 11, sigma 1.5, range 255; 2 x 2 means between scales, the last row of an odd side repeated; "
+    "a negative mean counts as 0; mean over the sources.",
     traps=("Tang's toolbox and the DenseFuse family print mef-ms-ssim under this name.",),
     degenerate="Always defined; NaN only where a mask leaves no window at a coarse scale.",
     min_size=161,
+    version=2,
 )
 
 
@@ -238,15 +242,17 @@ def ms_ssim(t: Triple) -> torch.Tensor:
         title="Multiscale structural similarity (Wang), sum over the sources",
         short="MS-SSIM (sum)",
         range="0 to 2",
-        formula="Twice ms-ssim.",
+        formula="As ms-ssim, added over the sources.",
         origin="piq.multi_scale_ssim, summed as papers do",
-        convention="As ms-ssim, sum over the sources.",
+        convention="As ms-ssim, but where either side turns odd while halving, first row and column are repeated, which "
+        "moves it by 2e-3 to 6e-2.",
         traps=("See ms-ssim.",),
+        version=1,
     )
 )
 def ms_ssim_sum(t: Triple) -> torch.Tensor:
     """(N,) sum of two MS-SSIMs."""
-    return ms_ssim(t) * 2
+    return _ms_ssim(t, t.a, piq=True) + _ms_ssim(t, t.b, piq=True)
 
 
 @METRICS.register(
