@@ -29,6 +29,7 @@ from fusionbench.audit.profiling import profile, sample_pair, store
 from fusionbench.bench import Notify, run, score_folders
 from fusionbench.bench.ledger import Scoring
 from fusionbench.bench.provenance import making
+from fusionbench.bench.work import Mask
 from fusionbench.cli.common import DIRECTORY, METHOD, progress_bar
 from fusionbench.datasets import resolve_tasks
 from fusionbench.datasets.degraded import KINDS
@@ -211,7 +212,7 @@ def _robustness(methods: Sequence[str], results: Path, engine: str, notify: Noti
 def settle(results: Path, metrics: Sequence[str]) -> None:
     """Take out of all score files what differs from run to run, and write the fact sheets of the metrics as they are now."""
     (results / "scores" / "metrics.json").unlink(missing_ok=True)
-    Scoring(tuple(metrics), "none", "cpu").publish(results)
+    Scoring(tuple(metrics), Mask(), "cpu").publish(results)
     for key in find_tables(results):
         table = read_table(results, key)
         for name in OF_A_RUN:

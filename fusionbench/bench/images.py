@@ -20,7 +20,7 @@ from fusionbench.bench.plan import (
 )
 from fusionbench.bench.pools import open_engine
 from fusionbench.bench.provenance import making, plain
-from fusionbench.bench.work import Row, TaskRef
+from fusionbench.bench.work import Mask, Row, TaskRef
 from fusionbench.datasets import Task
 from fusionbench.errors import InputError
 from fusionbench.files import write_bytes
@@ -56,7 +56,7 @@ def score_folders(
     """
     for _, facts in folders:
         _check_name(str(facts["name"]))
-    scoring = Scoring(tuple(metrics), mask, resolve_device(device))
+    scoring = Scoring(tuple(metrics), Mask.parse(mask), resolve_device(device))
     ref = TaskRef(task_name, tuple(Path(folder).absolute() for folder in data), split)
     task = ref.open()
     wanted = checked_ids(ref, limit, notify)

@@ -17,10 +17,9 @@ from typing import Any, Protocol
 import filelock
 
 from fusionbench.bench.provenance import making_id, plain
-from fusionbench.bench.work import Row
+from fusionbench.bench.work import Mask, Row
 from fusionbench.errors import InputError
 from fusionbench.metrics import METRICS, PROFILES
-from fusionbench.pairs import pixel_digest, read_picture
 from fusionbench.registry import sources_of
 from fusionbench.scores import (
     Column,
@@ -61,28 +60,21 @@ def _source(metric: str) -> str:
     return f"~{fingerprint(files)}" if files else ""
 
 
-def mask_name(mask: str) -> str:
-    """What a mask ("none", "foreground" or an image file) is called in a column's name; "" for the whole image."""
-    return {"none": "", "foreground": "foreground"}.get(mask, "mask")
-
-
 @dataclasses.dataclass(frozen=True)
 class Scoring:
-    """What to score, where in the image, and on which device. ``mask``: "none", "foreground" or an image file."""
+    """What to score, where in the image, and on which device."""
 
     metrics: tuple[str, ...]
-    mask: str
+    mask: Mask
     device: str
 
     def columns(self) -> dict[str, str]:
         """Metric id -> column of the tables."""
-        return {name: str(Column.parse(name).inside(mask_name(self.mask))) for name in self.metrics}
+        return {name: str(Column.parse(name).inside(self.mask.name)) for name in self.metrics}
 
     def versions(self) -> dict[str, str]:
         """Column -> what its numbers depend on besides the images; a change makes stored scores stale."""
-        shape = (
-            "" if self.mask in ("none", "foreground") else "/" + pixel_digest(read_picture(Path(self.mask)).grey)[:16]
-        )
+        shape = self.mask.version()
         return {col: f"{METRICS[name].facts.version}{shape}{_source(name)}" for name, col in self.columns().items()}
 
     def publish(self, results: Path) -> None:

@@ -30,6 +30,7 @@ from fusionbench.bench.provenance import making, plain
 from fusionbench.bench.work import (
     FuseUnit,
     Limits,
+    Mask,
     Row,
     ScoreJob,
     ScoreUnit,
@@ -83,7 +84,7 @@ def run(
     places = tuple(Path(folder).absolute() for folder in data)
     flaws = [parse_degradation(text).label for text in corrupt] or [""]
     refs = [TaskRef(name, places, split, flaw) for flaw in dict.fromkeys(flaws) for name in tasks]
-    scoring = Scoring(tuple(metrics), mask, resolve_device(device))
+    scoring = Scoring(tuple(metrics), Mask.parse(mask), resolve_device(device))
     created = [create_method(spec) for spec in methods]
     asked = _Asked(results, created, {c.spec: c.sources() for c in created}, scoring, seed, force, isolate, notify)
     digests = {ref: _digests(ref, limit, results, notify) for ref in refs}
@@ -329,14 +330,13 @@ def score_missing(
     counts = {pair: sum(bool(lacking(key, pair)) for key in images) for pair in sorted(ids)}
     pairs = [pair for pair, count in counts.items() if count]
     plugins = _sources(task_plugin(ref.name).factory, *(METRICS[name].factory for name in columns))
-    mask = scoring.mask if scoring.mask in ("none", "foreground") else str(Path(scoring.mask).absolute())
     size = workers.block(len(pairs), len(images))
     units = (
         ScoreUnit(
             ref.clean,
             {pair: tuple(jobs(pair)) for pair in pairs[n : n + size]},
             scoring.device,
-            mask,
+            scoring.mask,
             plugins,
             ledger.run,
         )

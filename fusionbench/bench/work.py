@@ -27,7 +27,7 @@ from fusionbench.errors import InputError
 from fusionbench.methods import Created, Method, create_method
 from fusionbench.methods.external import FromFile, load_method
 from fusionbench.metrics import prepare
-from fusionbench.pairs import Pair, read_picture, recolour, to_uint8, write_png
+from fusionbench.pairs import Pair, pixel_digest, read_picture, recolour, to_uint8, write_png
 from fusionbench.registry import import_module
 from fusionbench.scores import Key, Record
 
@@ -64,6 +64,32 @@ class TaskRef:
         """Where results are kept; a split other than "test" is a dataset of its own, and so are a degraded one and each of
         the user's: ``folders:mine`` is kept as ``folders-mine``."""
         return Key.of(self.name, split=self.split, flaw=self.corrupt, method=method)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mask:
+    """Where in an image to score. ``name``: what it is called in a column, "" for the whole image; ``file``: of "mask"."""
+
+    name: str = ""
+    file: Path | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Mask:
+        """Of what the user says: "none", "foreground" or the path of an image, which must be one. Raises InputError."""
+        if text in ("none", "foreground"):
+            return cls("" if text == "none" else text)
+        mask = cls("mask", Path(text).absolute())
+        mask.read()
+        return mask
+
+    def read(self) -> str | UInt8:
+        """What metrics take: "none", "foreground" or levels."""
+        return (self.name or "none") if self.file is None else read_picture(self.file).grey
+
+    def version(self) -> str:
+        """Changes with the pixels of an image."""
+        levels = self.read()
+        return "" if isinstance(levels, str) else "/" + pixel_digest(levels)[:16]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,12 +141,12 @@ class ScoreJob:
 
 @dataclasses.dataclass(frozen=True)
 class ScoreUnit:
-    """Score, of some pairs, all images that lack a score. ``mask``: "none", "foreground" or an image file."""
+    """Score, of some pairs, all images that lack a score."""
 
     task: TaskRef
     todo: Mapping[str, tuple[ScoreJob, ...]]
     device: str
-    mask: str
+    mask: Mask
     plugins: tuple[str, ...] = ()
     run: str = ""
 
@@ -237,7 +263,7 @@ def score_unit(unit: ScoreUnit) -> Iterator[Row]:
     """Score row by row; what depends on a pair's sources alone is computed once for all its images."""
     import_plugins(unit.plugins)
     task = opened(unit.task, unit.run)
-    mask: Any = unit.mask if unit.mask in ("none", "foreground") else read_picture(Path(unit.mask)).grey
+    mask: Any = unit.mask.read()
     for pair_id, jobs in unit.todo.items():
         pair = task.load(pair_id)
         truth = None if pair.truth is None else dict(pair.truth)

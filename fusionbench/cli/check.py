@@ -94,7 +94,7 @@ def check_command(
     if update:
         methods = chosen_methods(method) if method else LOCKED_METHODS
         tasks = chosen_tasks(task, dataset, data)
-        metrics = chosen_metrics(profiles, metric, "none")
+        metrics = chosen_metrics(profiles, metric)
         standard = all(ctx.get_parameter_source(name) is ParameterSource.DEFAULT for name in _SELECTION)
         with progress_bar() as notify:
             if standard:

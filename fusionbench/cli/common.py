@@ -19,7 +19,6 @@ from fusionbench.datasets.folders import looks_exchanged
 from fusionbench.errors import InputError
 from fusionbench.methods.external import load_method
 from fusionbench.metrics import select
-from fusionbench.pairs import read_picture
 from fusionbench.registry import import_module
 
 if TYPE_CHECKING:
@@ -169,10 +168,8 @@ work_options = options(
 )
 
 
-def chosen_metrics(profiles: Sequence[str], metric: Sequence[str], mask: str) -> list[str]:
-    """The metric ids of a command; a mask file is looked at before any work."""
-    if mask not in ("none", "foreground"):
-        read_picture(Path(mask))
+def chosen_metrics(profiles: Sequence[str], metric: Sequence[str]) -> list[str]:
+    """The metric ids of a command."""
     return select(profiles if profiles or metric else [DEFAULT_PROFILE], metric)
 
 

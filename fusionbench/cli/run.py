@@ -13,9 +13,8 @@ import torch
 
 from fusionbench.bench import Outcome, resolve_device, run, score_folders
 from fusionbench.bench.isolate import parse_limits
-from fusionbench.bench.ledger import mask_name
 from fusionbench.bench.volumes import NIFTI, fuse_volumes, is_volume, parse_window, read_volume, write_volume
-from fusionbench.bench.work import fuse_pair
+from fusionbench.bench.work import Mask, fuse_pair
 from fusionbench.cli.common import (
     DEFAULT_PROFILE,
     DIRECTORY,
@@ -107,7 +106,7 @@ def run_command(
     """
     methods = chosen_methods(method)
     tasks = chosen_tasks(task, dataset, data)
-    metrics = chosen_metrics(profiles, metric, mask)
+    metrics = chosen_metrics(profiles, metric)
     with progress_bar() as notify:
         outcome = run(
             methods,
@@ -179,7 +178,7 @@ def score_command(
     \b
     fusionbench score ./outputs --name MyNet -t pet-mri --data HARVARD_FOLDER
     """
-    metrics = chosen_metrics(profiles, metric, mask)
+    metrics = chosen_metrics(profiles, metric)
     tasks = chosen_tasks([task], dataset, data)
     if len(tasks) != 1:
         raise InputError(f"--task {task}: a folder holds the images of one task; name one")
@@ -371,11 +370,12 @@ def _finish(
         if debug:
             click.echo(outcome.log.read_text(encoding="utf-8"), err=True, nl=False)
         click.echo(f"tracebacks: {outcome.log}", err=True)
+    inside = Mask.parse(mask).name
     print_leaderboard(
         results,
         {(key.dataset, key.task) for key in outcome.keys},
-        profiles=[str(Column(name.lower()).inside(mask_name(mask))) for name in profiles or [DEFAULT_PROFILE]],
-        beside=[str(Column.parse(name).inside(mask_name(mask))) for name in select([], metric)] if metric else [],
+        profiles=[str(Column(name.lower()).inside(inside)) for name in profiles or [DEFAULT_PROFILE]],
+        beside=[str(Column.parse(name).inside(inside)) for name in select([], metric)] if metric else [],
     )
     click.echo(f"{outcome.fused} images fused, {outcome.scored} scored; results in {results}")
     if outcome.keys and not outcome.broken:
