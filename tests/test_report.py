@@ -28,6 +28,7 @@ from fusionbench.metrics import METRICS as REGISTERED_METRICS
 from fusionbench.registry import Registry
 from fusionbench.report import (
     conventions,
+    csvs,
     figures,
     latex,
     leaderboards,
@@ -265,7 +266,7 @@ def test_statistics_agree_with_scipy_on_the_csv(three: Path) -> None:
     line = found.tests.pairwise.set_index(["first", "second"])
     pair = ("a", "b") if ("a", "b") in line.index else ("b", "a")
     assert line.loc[pair, "p"] == pytest.approx(by_hand, rel=1e-9)
-    stored = tables.statistics_csv(found)
+    stored = csvs.statistics_csv(found)
     assert f"friedman_chi2,{found.tests.friedman.chi2!r}" in stored["statistics"]  # type: ignore[union-attr]
 
 
@@ -290,7 +291,7 @@ def test_methods_apart(three: Path) -> None:
     assert "lacks gain, loss" in found.apart["other"]
     assert "failed on all 2 pairs (out of memory)" in found.apart["broken"]
     assert "BROKEN: not ranked" in tables.markdown(found)
-    assert len(list(csv.reader(io.StringIO(tables.csv_text(found))))) == 9
+    assert len(list(csv.reader(io.StringIO(csvs.csv_text(found))))) == 9
 
 
 def test_undefined_scores_are_counted_shown_and_ranked_last(three: Path) -> None:
@@ -302,7 +303,7 @@ def test_undefined_scores_are_counted_shown_and_ranked_last(three: Path) -> None
     assert any("G of D is undefined on 1 of 8 pairs" in note for note in found.notes)
     text = tables.markdown(found)
     assert f"{np.mean(spread(99, 7)):.4f}‡" in text
-    assert "nan" not in tables.csv_text(found)
+    assert "nan" not in csvs.csv_text(found)
 
 
 def test_a_pair_undefined_for_all_is_left_out(tmp_path: Path) -> None:
@@ -333,9 +334,9 @@ def test_one_method_two_methods_or_only_a_control(tmp_path: Path, names: tuple[s
     assert len(found.tests.pairwise) == (len(names) == 2)
     for text in (
         tables.markdown(found),
-        tables.csv_text(found),
+        csvs.csv_text(found),
         latex.table(found),
-        *tables.statistics_csv(found).values(),
+        *csvs.statistics_csv(found).values(),
     ):
         assert text.endswith("\n")
     assert len(write_report(tmp_path, tmp_path / "out")) > 10
@@ -418,7 +419,7 @@ def test_the_terminals_leaderboard(three: Path) -> None:
 
 
 def test_csv_holds_full_precision(three: Path) -> None:
-    rows = list(csv.DictReader(io.StringIO(tables.csv_text(board(three)))))
+    rows = list(csv.DictReader(io.StringIO(csvs.csv_text(board(three)))))
     row = next(row for row in rows if row["method"] == "b")
     assert float(row["gain_mean"]) == np.mean(spread(3))
     assert float(row["mean_rank_low"]) <= 1.5 <= float(row["mean_rank_high"])
@@ -587,7 +588,7 @@ def test_every_number_on_the_page_is_that_of_the_csv(real: tuple[Path, list[Path
     clean = {found.profile: found for found in boards if found.dataset == "folders"}
     assert [profile["name"] for profile in task["profiles"]] == list(clean)
     for profile in task["profiles"]:
-        for row in csv.DictReader(io.StringIO(tables.csv_text(clean[profile["name"]]))):
+        for row in csv.DictReader(io.StringIO(csvs.csv_text(clean[profile["name"]]))):
             cells = profile["rows"][row["method"]]
             assert cells["rank"] == round(float(row["mean_rank"]), 4)
             for part in ("mean", "std", "rank"):

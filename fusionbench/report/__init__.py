@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
-from fusionbench.report import conventions, figures, latex, page, references, sources, tables
+from fusionbench.report import conventions, csvs, figures, latex, page, references, sources, tables
 from fusionbench.report.boards import Board
 from fusionbench.report.choice import make_boards, why_none
 from fusionbench.report.columns import COLUMNS, DEFAULT_COLUMNS
@@ -154,10 +154,10 @@ def _write_tables(board: Board, boards: Sequence[Board], out: Path, columns: Seq
     folder = out / board.dataset / board.task
     texts = {
         f"{board.profile}.md": tables.markdown(board, columns, _of_task(board, boards), std=std),
-        f"{board.profile}.csv": tables.csv_text(board),
+        f"{board.profile}.csv": csvs.csv_text(board),
         f"{board.profile}.tex": latex.table(board, columns, std=std),
     }
-    texts |= {f"{board.profile}-{name}.csv": text for name, text in tables.statistics_csv(board).items()}
+    texts |= {f"{board.profile}-{name}.csv": text for name, text in csvs.statistics_csv(board).items()}
     for name, text in texts.items():
         write_text(folder / name, text)
     return [folder / name for name in texts]
