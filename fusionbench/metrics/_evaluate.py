@@ -165,7 +165,7 @@ def _sources(
                 mask=None if inside is None else inside[piece].to(where),
                 color=None if rgb is None else rgb[piece].to(where),
                 truth=truth,
-                compiled=compiled and where.type == "cpu" and inside is None and size[1] * size[2] <= 1 << 24,
+                compiled=compiled and where.type == "cpu",
             )
 
     return Sources(parts(), size, has, kind)

@@ -1,11 +1,12 @@
 """Operations that several metrics share: windows, moments, histograms, gradients. (N, H, W) float64 tensors in and out.
 
-``compiled`` (or ``t.compiled``) chooses a CPU kernel; otherwise plain torch, on any device. Both agree to 1e-12.
+``compiled`` (``t.windows`` for windows, ``t.compiled`` for sums) chooses a CPU kernel; otherwise plain torch, on any
+device. Both agree to 1e-12.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -68,6 +69,18 @@ def blur_products(
     return tuple(torch.from_numpy(out))
 
 
+def large(t: Triple, image_rows: int, image_columns: int) -> bool:
+    """Whether a map of this size is too large to be kept: CPU kernels go over it in :func:`strips` instead."""
+    return t.compiled and image_rows * image_columns > 1 << 22
+
+
+def strips(rows: int, columns: int) -> Iterator[slice]:
+    """Strips of rows of about a million pixels."""
+    step = max(64, (1 << 20) // columns)
+    for top in range(0, rows, step):
+        yield slice(top, min(top + step, rows))
+
+
 def pad(x: torch.Tensor, size: int, border: str) -> torch.Tensor:
     """Extend by ``size`` on every side, for image rows a b c: "zeros", "replicate" (a|abc), "reflect" (b|abc) or
     "symmetric" (ba|abc)."""
@@ -95,7 +108,7 @@ def _extend(length: int, size: int, border: str) -> torch.Tensor:
 def window_moments(t: Triple, image: Image, taps: Taps) -> tuple[torch.Tensor, torch.Tensor]:
     """Window means of an image and of its square, remembered."""
 
-    return image.memo(("moments", taps.tobytes()), lambda: moments(image.x, taps, compiled=t.compiled))
+    return image.memo(("moments", taps.tobytes()), lambda: moments(image.x, taps, compiled=t.windows))
 
 
 def moments(x: torch.Tensor, taps: Taps, *, compiled: bool) -> tuple[torch.Tensor, torch.Tensor]:
@@ -114,7 +127,7 @@ def window_product(t: Triple, x: Image, y: Image, taps: Taps) -> torch.Tensor:
     if x is y:
         return window_moments(t, x, taps)[1]
     key = ("product", x.key, taps.tobytes())
-    return y.memo(key, lambda: blur_products((x.x, y.x, y.x), ((0, 1),), taps, compiled=t.compiled)[0])
+    return y.memo(key, lambda: blur_products((x.x, y.x, y.x), ((0, 1),), taps, compiled=t.windows)[0])
 
 
 def window_covariance(t: Triple, x: Image, y: Image, taps: Taps) -> torch.Tensor:

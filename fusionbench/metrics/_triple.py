@@ -83,7 +83,8 @@ class Triple:
         self.mask = sources.mask
         self.color = sources.color
         self.truth = sources.truth
-        self.compiled = sources.compiled
+        self.windows = sources.compiled  # windows run over the whole image, mask or not; sums do not
+        self.compiled = sources.compiled and sources.mask is None
 
     @property
     def size(self) -> tuple[int, int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -24,16 +25,60 @@ def _scale(t: Triple, image: Image, scale: int) -> torch.Tensor:
     """The image at scale 0..3: each is blurred with its own window and halved from the one before. Remembered."""
     if scale == 0:
         return image.x
-    return image.memo(
-        ("vif scale", scale),
-        lambda: _ops.blur(_scale(t, image, scale - 1), _taps(scale), 2, compiled=t.compiled),
-    )
+
+    def compute() -> torch.Tensor:
+        h, w = _size(t, scale - 1)
+        if not _ops.large(t, h, w):
+            return _ops.blur(_scale(t, image, scale - 1), _taps(scale), 2, compiled=t.windows)
+        n = _SIZES[scale]
+        parts = _ops.strips((h - n) // 2 + 1, w)
+        rows = (_rows(t, image, scale - 1, slice(2 * part.start, 2 * part.stop + n - 2)) for part in parts)
+        return torch.cat([_ops.blur(x, _taps(scale), 2, compiled=True) for x in rows], 1)
+
+    return image.memo(("vif scale", scale), compute)
+
+
+def _size(t: Triple, scale: int) -> tuple[int, int]:
+    """(H, W) at scale 0..3."""
+    h, w = t.size[1:]
+    for n in _SIZES[1 : scale + 1]:
+        h, w = (h - n) // 2 + 1, (w - n) // 2 + 1
+    return h, w
+
+
+def _rows(t: Triple, image: Image, scale: int, rows: slice) -> torch.Tensor:
+    """Some rows of the image at a scale, float64, without making all of it where it is the image itself."""
+    return image.levels[:, rows].double() if scale == 0 else _scale(t, image, scale)[:, rows]
+
+
+def _sums_in_strips(t: Triple, scale: int, *, reverse: bool) -> torch.Tensor:
+    """(4, N) sums of logarithms at one scale of a large image: information shared with A and with B, then that in A and B;
+    in reverse that in F, twice. Remembered by F, as no map is."""
+
+    def compute() -> torch.Tensor:
+        sums = torch.zeros(4, t.size[0], dtype=torch.float64)
+        n = _SIZES[scale]
+        h, w = _size(t, scale)
+        for part in _ops.strips(h - n + 1, w):
+            rows = slice(part.start, part.stop + n - 1)
+            a, b, f = (_rows(t, image, scale, rows) for image in (t.a, t.b, t.f))
+            products = ((0, -1), (0, 0), (1, -1), (1, 1), (2, -1), (2, 2), (0, 2), (1, 2))
+            means = [m.numpy() for m in _ops.blur_products((a, b, f), products, _taps(scale), compiled=True)]
+            y, yy = means[4:6]
+            for k in range(2):
+                x, xx = means[2 * k : 2 * k + 2]
+                m1, e1, m2, e2 = (y, yy, x, xx) if reverse else (x, xx, y, yy)
+                kernels.log_shared_information(m1, e1, m2, e2, means[6 + k], sums[k].numpy())
+                kernels.log_information(m1, e1, sums[2 + k].numpy())
+        return sums
+
+    return t.f.memo(("vif sums", t.a.key, t.b.key, scale, reverse), compute)
 
 
 def _source_means(t: Triple, source: Image, scale: int) -> tuple[torch.Tensor, ...]:
     """Window means of a source and of its square at one scale, remembered."""
     return source.memo(
-        ("vif means", scale), lambda: _ops.moments(_scale(t, source, scale), _taps(scale), compiled=t.compiled)
+        ("vif means", scale), lambda: _ops.moments(_scale(t, source, scale), _taps(scale), compiled=t.windows)
     )
 
 
@@ -42,7 +87,7 @@ def _fused_means(t: Triple, scale: int) -> tuple[torch.Tensor, ...]:
 
     def compute() -> tuple[torch.Tensor, ...]:
         maps = (_scale(t, t.a, scale), _scale(t, t.b, scale), _scale(t, t.f, scale))
-        return _ops.blur_products(maps, ((2, -1), (2, 2), (0, 2), (1, 2)), _taps(scale), compiled=t.compiled)
+        return _ops.blur_products(maps, ((2, -1), (2, 2), (0, 2), (1, 2)), _taps(scale), compiled=t.windows)
 
     return t.f.memo(("vif means", t.a.key, t.b.key, scale), compute)
 
@@ -78,12 +123,12 @@ def _variance(mean: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
     return (square - mean**2).clamp_min(0.0)
 
 
-def _information(t: Triple, image: Image, means: Callable[[int], tuple[torch.Tensor, ...]]) -> torch.Tensor:
-    """(N,) information in a reference over all scales, in nats, remembered; ``means`` of it and its square by scale."""
+def _information(t: Triple, image: Image, means: Callable[[int], tuple[torch.Tensor, ...]], first: int) -> torch.Tensor:
+    """(N,) information in a reference from a scale on, in nats, remembered; ``means`` of it and its square by scale."""
 
     def compute() -> torch.Tensor:
-        out = torch.zeros(len(image.x), dtype=torch.float64, device=image.x.device)
-        for scale in range(4):
+        out = torch.zeros(len(image.levels), dtype=torch.float64, device=image.levels.device)
+        for scale in range(first, 4):
             mean, square = means(scale)[:2]
             if t.compiled:
                 kernels.log_information(mean.numpy(), square.numpy(), out.numpy())
@@ -107,8 +152,15 @@ def _channel(means: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tenso
 
 def _fidelity(t: Triple, source: Image, *, reverse: bool = False) -> torch.Tensor:
     """(N,) share of the source's information that the fused image holds; in reverse, of F's that the source holds."""
-    shared = torch.zeros(len(source.x), dtype=torch.float64, device=source.x.device)
-    for scale in range(4):
+    shared = torch.zeros(len(source.levels), dtype=torch.float64, device=source.levels.device)
+    whole = shared.clone()
+    first = 0  # scales before this one are large
+    while first < 4 and _ops.large(t, *_size(t, first)):
+        sums = _sums_in_strips(t, first, reverse=reverse)
+        k = int(source is t.b)
+        shared, whole = shared + sums[k], whole + sums[2 + k]
+        first += 1
+    for scale in range(first, 4):
         means = _means(t, source, scale, reverse=reverse)
         if t.compiled:
             kernels.log_shared_information(*(m.numpy() for m in (*means, shared)))
@@ -116,8 +168,8 @@ def _fidelity(t: Triple, source: Image, *, reverse: bool = False) -> torch.Tenso
         signal, gain, noise = _channel(means)
         shared = shared + _log_sum(1 + gain**2 * signal / (noise + 2), _inside(t, scale))
     if reverse:
-        return safe_ratio(shared, _information(t, t.f, lambda scale: _fused_means(t, scale)))
-    return safe_ratio(shared, _information(t, source, lambda scale: _source_means(t, source, scale)))
+        return safe_ratio(shared, whole + _information(t, t.f, partial(_fused_means, t), first))
+    return safe_ratio(shared, whole + _information(t, source, partial(_source_means, t, source), first))
 
 
 _VIF = MetricFacts(

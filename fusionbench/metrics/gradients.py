@@ -32,14 +32,14 @@ def sobel_polar(t: Triple, image: Image) -> tuple[torch.Tensor, torch.Tensor]:
 def compiled_polar(image: Image) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """The same by the CPU kernel, and the spans of columns where a row has edges, (N, H, 2), remembered."""
 
-    def compute() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-        levels = image.levels.numpy()
-        strength, turn = np.empty(levels.shape), np.empty(levels.shape)
-        spans = np.empty((*levels.shape[:2], 2), dtype=np.int64)
-        kernels.sobel_polar(levels, strength, turn, spans)
-        return strength, turn, spans
+    return image.memo("compiled polar", lambda: _polar(image.levels.numpy()))
 
-    return image.memo("compiled polar", compute)
+
+def _polar(levels: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    strength, turn = np.empty(levels.shape), np.empty(levels.shape)
+    spans = np.empty((*levels.shape[:2], 2), dtype=np.int64)
+    kernels.sobel_polar(levels, strength, turn, spans)
+    return strength, turn, spans
 
 
 _QABF = MetricFacts(
@@ -72,11 +72,31 @@ _QABF = MetricFacts(
 @METRICS.register(_QABF)
 def qabf(t: Triple) -> torch.Tensor:
     """(N,) weighted edge preservation."""
+    if _ops.large(t, *t.size[1:]):
+        return _qabf_in_strips(t)
     kept, weight = [], []
     for source in (t.a, t.b):
         kept.append(_edge_sum(t, source))
         weight.append(source.memo("edge weight", partial(_edge_weight, t, source)))
     return safe_ratio(kept[0] + kept[1], weight[0] + weight[1])
+
+
+def _qabf_in_strips(t: Triple) -> torch.Tensor:
+    """The same for large images, no map of which is kept."""
+    h, w = t.size[1:]
+    kept, weight, out = np.zeros((3, t.size[0]))
+    for part in _ops.strips(h, w):
+        above, below = min(part.start, 1), min(h - part.stop, 1)  # a row more where the image goes on
+        rows = slice(part.start - above, part.stop + below)
+        inner = slice(above, above + part.stop - part.start)
+        (g_f, a_f, _), *sources = (
+            [m[:, inner] for m in _polar(image.levels[:, rows].numpy())] for image in (t.f, t.a, t.b)
+        )
+        for g, a, spans in sources:
+            kernels.edge_sum(g, a, spans, g_f, a_f, out)
+            kept += out
+            weight += g.sum((1, 2))
+    return safe_ratio(torch.from_numpy(kept), torch.from_numpy(weight))
 
 
 def _edge_weight(t: Triple, source: Image) -> torch.Tensor:

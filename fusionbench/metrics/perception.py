@@ -94,7 +94,7 @@ def _contrast(t: Triple, image: Image) -> tuple[torch.Tensor, torch.Tensor]:
         h, w = image.x.shape[1:]
         filtered = fft.irfft2(fft.rfft2(image.x.numpy(force=True)) * _difference_of_gaussians(h, w), s=(h, w))
         x = _ops.pad(torch.from_numpy(filtered).to(image.x.device), 15, "zeros")
-        fine, coarse = (_ops.blur(x, _unscaled(sigma), compiled=t.compiled) for sigma in (2.0, 4.0))
+        fine, coarse = (_ops.blur(x, _unscaled(sigma), compiled=t.windows) for sigma in (2.0, 4.0))
         c = (fine / coarse - 1).abs()
         return c**3 / (c**2 + 0.0001), coarse
 
