@@ -165,7 +165,7 @@ def test_a_clean_stop(tmp_path: Path, number: signal.Signals, code: int, engine:
     _, told = running.communicate()
     guard.cancel()
     assert running.returncode == code
-    assert told.strip().splitlines()[-1].startswith("stopped; what is done is kept")
+    assert told.strip().splitlines()[-1].startswith("stopped; what is done is kept"), told
     assert "Traceback" not in told
     assert journal.exists()
     assert not list((tmp_path / "r").rglob("*.csv"))
