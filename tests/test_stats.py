@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scipy import stats as scipy_stats
 
 from fusionbench import stats
@@ -127,29 +129,39 @@ def test_holm_by_hand() -> None:
     assert stats.holm(p) == pytest.approx([0.03, 0.06, np.nan, 0.06, 0.02], nan_ok=True)
 
 
+def signs(differences: NDArray[np.float64]) -> float:
+    """Two-sided p of the signed-rank test by trying all signs."""
+    moved = differences[differences != 0]
+    ranks = scipy_stats.rankdata(np.abs(moved))
+    sums = np.array(list(itertools.product((0, 1), repeat=len(moved)))) @ ranks
+    observed = ranks[moved > 0].sum()
+    return float(min(1.0, 2 * min((sums <= observed).mean(), (sums >= observed).mean())))
+
+
 @settings(deadline=None, max_examples=20)
-@given(
-    st.integers(1, 30),
-    st.integers(0, 2**32 - 1),
-    st.sampled_from([1.0, 0.4, 8.0]),
-    st.booleans(),
-)
-def test_wilcoxon_is_scipys_column_by_column(pairs: int, seed: int, scale: float, missing: bool) -> None:
+@given(st.integers(1, 12), st.integers(0, 2**32 - 1), st.sampled_from([1.0, 0.4, 8.0]), st.booleans())
+def test_wilcoxon_with_ties_and_zeros_tries_all_signs(pairs: int, seed: int, scale: float, missing: bool) -> None:
     random = np.random.default_rng(seed)
-    values = random.normal(size=(pairs, 6))
-    values[:, ::2] = np.round(values[:, ::2] * scale)  # ties and zeros
+    values = np.round(random.normal(size=(pairs, 6)) * scale)
     values[:, 5] = 0
     if missing:
         values[random.integers(pairs), 1] = np.nan
-    ours = stats.wilcoxon(values)
-    for column, p in zip(values.T, ours, strict=True):
+    for column, p in zip(values.T, stats.wilcoxon(values), strict=True):
         kept = column[~np.isnan(column)]
-        if kept.size == 0:
-            assert math.isnan(p)
-        elif not kept.any():
-            assert p == 1.0
-        else:
-            assert p == pytest.approx(scipy_stats.wilcoxon(kept).pvalue, rel=1e-12)
+        expected = math.nan if kept.size == 0 else signs(kept) if kept.any() else 1.0
+        assert p == pytest.approx(expected, rel=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize(("pairs", "method"), [(8, "exact"), (24, "exact"), (50, "exact"), (51, "asymptotic")])
+def test_wilcoxon_without_ties_is_scipys(pairs: int, method: str) -> None:
+    values = np.random.default_rng(pairs).normal(0.2, size=(pairs, 3))
+    for column, p in zip(values.T, stats.wilcoxon(values), strict=True):
+        assert p == pytest.approx(scipy_stats.wilcoxon(column, method=method).pvalue, rel=1e-10)
+
+
+def test_wilcoxon_of_24_tied_pairs_is_exact() -> None:
+    """All in favour: 2 / 2**24, where the normal approximation says 2e-5."""
+    assert stats.wilcoxon(np.ones((24, 1)))[0] == 2 / 2**24
 
 
 def test_pairwise_table() -> None:

@@ -14,8 +14,8 @@ from scipy import stats
 from fusionbench.stats.ranks import rank
 
 ALPHA = 0.05
-_FEW = 13
-"""Up to this many pairs scipy tries all signs where ranks are tied, beyond it uses the normal approximation."""
+_EXACT = 50
+"""Up to so many pairs Wilcoxon's test is exact."""
 Float = NDArray[np.float64]
 
 
@@ -110,32 +110,21 @@ def cliques(ranks: pd.Series, difference: float) -> list[list[str]]:
 def wilcoxon(differences: Float) -> Float:
     """Two-sided p values of Wilcoxon's signed-rank test, one a column of (pairs, comparisons) differences.
 
-    As ``scipy.stats.wilcoxon`` gives for each column alone: exact without ties or zeros, else by permutation (13 pairs or
-    fewer) or the normal approximation. NaN rows of a column are left out of that column; one that is all zero has p = 1,
-    one without any pair NaN.
+    Exact up to 50 pairs that differ, with ties too: all signs are equally likely, and rank sums are counted by convolution.
+    Beyond that scipy's normal approximation. Zeros are left out (Wilcoxon 1945), and so are NaN rows of a column; a column
+    that is all zero has p = 1, one without any pair NaN.
     """
-    p = np.full(differences.shape[1], np.nan)
-    whole = ~np.isnan(differences).any(axis=0)
-    size = np.sort(np.abs(differences), axis=0)
-    tied = (size[0] == 0) | (np.diff(size, axis=0) == 0).any(axis=0)
-    zero = (differences == 0).all(axis=0)
-    p[zero] = 1.0
-    many = differences.shape[0] > _FEW
-    for group in (whole & ~tied, whole & tied & ~zero & many):  # scipy chooses its method once a call
-        if group.any():
-            p[group] = stats.wilcoxon(differences[:, group], axis=0).pvalue
-    for column in np.flatnonzero(whole & tied & ~zero & (not many)):
-        p[column] = _permuted(differences[:, column])
-    for column in np.flatnonzero(~whole):
-        values = differences[~np.isnan(differences[:, column]), column]
-        if values.size:
-            p[column] = wilcoxon(values[:, None])[0]
-    return p
+    return np.array([_signed_rank(column[~np.isnan(column)]) for column in differences.T])
 
 
-def _permuted(differences: Float) -> float:
-    """The permutation p value that scipy finds by trying all signs, by counting the rank sums instead (far quicker)."""
+def _signed_rank(differences: Float) -> float:
+    if not differences.size:
+        return math.nan
     moved = differences[differences != 0]
+    if not moved.size:
+        return 1.0
+    if moved.size > _EXACT:
+        return float(stats.wilcoxon(moved, method="asymptotic").pvalue)
     ranks = np.rint(2 * stats.rankdata(np.abs(moved))).astype(int)  # doubled, so that shared ranks are whole numbers
     ways = np.zeros(int(ranks.sum()) + 1)
     ways[0] = 1.0
