@@ -332,6 +332,52 @@ def test_bad_names_masks_and_needs() -> None:
         evaluate(f, a, b, [])
 
 
+_HOLED = np.where(np.arange(64 * 64).reshape(64, 64) == 70, np.nan, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.ones(64), r"mask has shape \(64,\); give .* of shape \(64, 50\) or \(3, 64, 50\)"),
+        (np.ones((50, 64)), r"mask has shape \(50, 64\)"),
+        (np.ones((2, 64, 50)), r"mask has shape \(2, 64, 50\)"),
+        (np.ones((64, 50, 3)), r"mask has shape \(64, 50, 3\)"),
+        (7, r"mask has shape \(\)"),
+        (_HOLED[:, :50], r"mask holds nan at \(1, 6\), neither inside nor outside"),
+        (torch.from_numpy(_HOLED[:, :50]), r"mask holds nan at \(1, 6\)"),
+        (np.full((64, 50), "yes"), "give an array of booleans or numbers"),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused(mask: object, message: str) -> None:
+    a, b, f = (image[:, :, :50] for image in images(7))
+    with pytest.raises(InputError, match=message):
+        evaluate(f, a, b, "en", mask=mask)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("metrics", [3, None, ["en", 3], [None]])
+def test_what_is_no_name_of_a_metric_is_refused(metrics: object) -> None:
+    a, b, f = images(7)
+    with pytest.raises(InputError, match=r"give (a profile|text)"):
+        evaluate(f, a, b, metrics)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"give (a profile|text)"):
+        prepare(a, b).score(f, metrics)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("device", ["meta", "warp", "cuda:99", []])
+def test_a_device_that_is_not_there_is_refused(device: object) -> None:
+    a, b, f = images(7)
+    with pytest.raises(InputError, match=r"device .*; use cpu"):
+        evaluate(f, a, b, "en", device=device)  # type: ignore[arg-type]
+
+
+def test_ground_truth_that_does_not_fit_is_refused() -> None:
+    a, b, f = images(7, n=1)
+    with pytest.raises(InputError, match="lacks 'wm'"):
+        evaluate(f, a, b, "lesion-cnr", truth={"gm": a[0]})
+    with pytest.raises(InputError, match=r"truth 'gm' has shape \(3,\)"):
+        evaluate(f, a, b, "lesion-cnr", truth={"gm": np.ones(3)})
+
+
 def test_a_metric_name_cannot_hold_a_mask() -> None:
     with pytest.raises(ValueError, match="is for masks"):
         dataclasses.replace(METRICS["en"].facts, name="en+edge")

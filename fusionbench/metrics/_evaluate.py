@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -151,7 +151,8 @@ def _sources(
         _same_size("color", tuple(rgb.shape[:3]), size)
     if truth is not None and size[0] != 1:
         raise InputError(f"truth belongs to one pair, there are {size[0]}; prepare the pairs one by one")
-    where = torch.device(device) if device is not None else first.device
+    _check_truth(truth, size)
+    where = _check_device(device) if device is not None else first.device
     inside, kind = _mask(mask, first, second)
     has = {name for name, there in (("truth", truth), ("color", rgb)) if there is not None}
 
@@ -171,6 +172,33 @@ def _sources(
     return Sources(parts(), size, has, kind)
 
 
+def _check_device(device: torch.device | str) -> torch.device:
+    try:
+        where = torch.device(device)
+        torch.empty(0, device=where)
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:  # torch has no exception for this
+        why = str(error).strip().split("\n")[0].rstrip(".")
+        why = f" ({why})" if 0 < len(why) < 80 else ""
+        raise InputError(
+            f"device {device!r} cannot be used here{why}; use cpu, or cuda where there is a card"
+        ) from None
+    if where.type == "meta":
+        raise InputError("device 'meta' holds no numbers; use cpu or cuda")
+    return where
+
+
+def _check_truth(truth: Mapping[str, NDArray[Any]] | None, size: tuple[int, int, int]) -> None:
+    if truth is None:
+        return
+    if not isinstance(truth, Mapping):
+        raise InputError(
+            f"truth is a {type(truth).__name__}; give a dict of (H, W) arrays, as Pair.truth of phantom pairs"
+        )
+    for name, values in truth.items():
+        if np.shape(values) != size[1:]:
+            raise InputError(f"truth {name!r} has shape {np.shape(values)}; give the images' {size[1:]}")
+
+
 def _check(images: Images, name: str, *, color: bool = False) -> torch.Tensor:
     """-> (N, H, W) or (N, H, W, 3) uint8 tensor."""
     shape = "(H, W, 3) or (N, H, W, 3)" if color else "(H, W) or (N, H, W)"
@@ -184,6 +212,10 @@ def _check(images: Images, name: str, *, color: bool = False) -> torch.Tensor:
             "(fusionbench.pairs.to_uint8 rounds an image in [0, 1])"
         )
     tensor = torch.from_numpy(np.array(images)) if isinstance(images, np.ndarray) else images
+    if tensor.layout != torch.strided or tensor.is_meta:
+        raise InputError(
+            f"{name} is a {tensor.layout} tensor on {tensor.device}; give a dense one that holds its numbers"
+        )
     dims = 3 if color else 2
     if tensor.ndim not in (dims, dims + 1) or (color and tensor.shape[-1] != 3):
         raise InputError(f"{name} has shape {tuple(tensor.shape)}; give {shape}")
@@ -234,10 +266,21 @@ def _mask(mask: Mask, a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor | 
     return _check_mask(mask, (int(a.shape[0]), int(a.shape[1]), int(a.shape[2]))), "mask"
 
 
-def _check_mask(mask: NDArray[Any] | torch.Tensor, size: tuple[int, int, int]) -> torch.Tensor:
-    inside = torch.as_tensor(np.asarray(mask) if not isinstance(mask, torch.Tensor) else mask) != 0
-    inside = inside.expand(size) if inside.ndim == 2 else inside
-    _same_size("mask", tuple(inside.shape), size)
+def _check_mask(mask: object, size: tuple[int, int, int]) -> torch.Tensor:
+    give = f"give an array of booleans or numbers, nonzero inside, of shape {size[1:]}" + f" or {size}" * (size[0] > 1)
+    if not isinstance(mask, torch.Tensor):
+        array = np.asarray(mask)
+        if array.dtype.kind not in "buif":
+            raise InputError(f"mask is a {type(mask).__name__} of {array.dtype}; {give}")
+        mask = torch.from_numpy(np.array(array if array.dtype.kind == "b" else array.astype(np.float64)))
+    if tuple(mask.shape) not in (size, size[1:]):
+        raise InputError(f"mask has shape {tuple(mask.shape)}; {give}")
+    if mask.is_floating_point() and not bool(torch.isfinite(mask).all()):
+        where = torch.nonzero(~torch.isfinite(mask))[0].tolist()
+        raise InputError(
+            f"mask holds {float(mask[tuple(where)])} at {tuple(where)}, neither inside nor outside; {give}"
+        )
+    inside = (mask != 0).expand(size)
     empty = torch.nonzero(~inside.flatten(1).any(1)).flatten().tolist()
     if empty:
         raise InputError(f"the mask of image {empty[0]} selects no pixel; mark at least one")

@@ -144,8 +144,12 @@ def resolve(metrics: str | Iterable[str]) -> list[str]:
 
     Raises InputError with the nearest known names.
     """
+    if not isinstance(metrics, Iterable):
+        raise InputError(
+            f"metrics is {metrics!r}; give a profile ({', '.join(PROFILES)}), a metric id, or a list of them"
+        )
     ids: list[str] = []
-    for name in map(str.lower, [metrics] if isinstance(metrics, str) else metrics):
+    for name in map(_lower, [metrics] if isinstance(metrics, str) else metrics):
         if name in PROFILES:
             ids += PROFILES[name].metrics
         elif name in METRICS:
@@ -160,17 +164,23 @@ def resolve(metrics: str | Iterable[str]) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
+def _lower(name: object) -> str:
+    if not isinstance(name, str):
+        raise InputError(f"{name!r} is no name of a metric or profile; give text such as 'ssim' or 'dmfnet'")
+    return name.lower()
+
+
 def select(profiles: Sequence[str], metric_ids: Sequence[str] = ()) -> list[str]:
     """The ids of some profiles, then further ids, without repeats. Raises InputError for unknown names."""
     for name in profiles:
-        if name.lower() not in PROFILES:
+        if _lower(name) not in PROFILES:
             raise InputError(f"unknown profile {name!r}; known: {', '.join(PROFILES)}")
     return resolve([*profiles, *metric_ids])
 
 
 def reason(metric_id: str) -> str:
     """Why a metric can be NaN, in one sentence; takes column names too."""
-    return METRICS[Column.parse(metric_id).metric].facts.degenerate
+    return METRICS[Column.parse(_lower(metric_id)).metric].facts.degenerate
 
 
 def groups() -> dict[str, list[MetricFacts]]:
@@ -183,7 +193,7 @@ def groups() -> dict[str, list[MetricFacts]]:
 
 def explain(metric_id: str) -> str:
     """A metric's story as Markdown text: formula in words, convention, unit, direction, reference, traps."""
-    f = METRICS[Column.parse(metric_id).metric].facts
+    f = METRICS[Column.parse(_lower(metric_id)).metric].facts
     used = [p.name for p in PROFILES.values() if f.name in p.metrics]
     others = [n for n in METRICS if Column.parse(n).name == Column.parse(f.name).name and n != f.name]
     better = {"higher": "higher is better", "lower": "lower is better"}

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from fusionbench.errors import InputError
 from fusionbench.metrics import METRICS, MetricFacts, _ops
 from fusionbench.metrics._ops import safe_ratio
 from fusionbench.metrics._triple import Image, Triple
@@ -19,6 +20,9 @@ _SQUARE = np.ones((3, 3), dtype=bool)
 def _truth(t: Triple) -> dict[str, NDArray[np.float64]]:
     if t.truth is None:
         raise ValueError("these metrics need ground truth")
+    for name in (*_TISSUES, "lesion"):
+        if name not in t.truth:
+            raise InputError(f"the ground truth lacks {name!r}, which these metrics need; leave them out")
     return {name: np.asarray(values, dtype=np.float64) for name, values in t.truth.items()}
 
 
