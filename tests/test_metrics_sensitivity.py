@@ -54,6 +54,13 @@ def test_ties_have_no_tau() -> None:
     assert math.isnan(only.tau)
 
 
+@pytest.mark.parametrize("flat", ["ssim", "ssim@l2"])
+def test_two_values_are_a_ranking(flat: str) -> None:
+    means = {m: {"ssim": float(i), "ssim@l2": float(i)} | {flat: float(i > 0)} for i, m in enumerate("abc")}
+    (only,) = compare(means, {"ssim": "higher", "ssim@l2": "higher"})
+    assert only.tau == pytest.approx(math.sqrt(2 / 3))  # two of three pairs of methods, less the tie
+
+
 def test_headings() -> None:
     assert Column.parse("ssim@l2+foreground").heading == "ssim"
     assert Column.parse("viff").heading == "vif"

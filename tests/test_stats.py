@@ -90,10 +90,18 @@ def test_nemenyi_is_that_of_scikit_posthocs_and_agrees_with_its_own_critical_dif
                 assert together == (apart < result.difference)
 
 
+def test_nemenyi_needs_two_methods_and_two_pairs() -> None:
+    told = "Nemenyi's test needs two methods and two pairs or more, here"
+    assert stats.nemenyi(blocks(9, 1)) == f"{told} 1 and 9"
+    assert stats.nemenyi(blocks(1, 4)) == f"{told} 4 and 1"
+    assert isinstance(stats.nemenyi(blocks(2, 2)), stats.Nemenyi)
+
+
 def test_cliques_are_maximal_runs() -> None:
     ranks = pd.Series({"a": 1.0, "b": 1.5, "c": 3.0, "d": 3.2, "e": 9.0})
     assert stats.cliques(ranks, 1.75) == [["a", "b"], ["b", "c", "d"]]
     assert stats.cliques(ranks, 0.1) == []
+    assert stats.cliques(pd.Series({"a": 1.0, "b": 2.0, "c": 3.0}), 1.0) == []  # so far apart is significant
     assert stats.cliques(ranks, 100) == [list("abcde")]
 
 
@@ -116,6 +124,8 @@ def test_borda_and_wins() -> None:
     means = pd.DataFrame({"up": [3.0, 2.0, 1.0], "down": [5.0, 1.0, 1.0]}, index=list("abc"))
     better = {"up": "higher", "down": "lower"}
     assert stats.share_of_wins(means, better).to_dict() == {"a": 0.5, "b": 0.25, "c": 0.25}
+    assert stats.share_of_wins(means[["up"]], better).to_dict() == {"a": 1.0, "b": 0.0, "c": 0.0}
+    assert stats.share_of_wins(means[[]], better).to_dict() == {"a": 0.0, "b": 0.0, "c": 0.0}
     frames = {
         "up": pd.DataFrame([[3.0, 2.0, 1.0]], columns=list("abc")),
         "down": pd.DataFrame([[5.0, 1, 1]], columns=list("abc")),
@@ -127,6 +137,8 @@ def test_borda_and_wins() -> None:
 def test_holm_by_hand() -> None:
     p = np.array([0.01, 0.04, np.nan, 0.03, 0.005])
     assert stats.holm(p) == pytest.approx([0.03, 0.06, np.nan, 0.06, 0.02], nan_ok=True)
+    assert stats.holm(np.array([0.6, 0.01])).tolist() == [0.6, 0.02]
+    assert stats.holm(np.array([0.6, 0.7])).tolist() == [1.0, 1.0]
 
 
 def signs(differences: NDArray[np.float64]) -> float:
@@ -164,6 +176,15 @@ def test_wilcoxon_of_24_tied_pairs_is_exact() -> None:
     assert stats.wilcoxon(np.ones((24, 1)))[0] == 2 / 2**24
 
 
+@pytest.mark.parametrize("pairs", [3, 8, 13, 14])
+def test_wilcoxon_with_ties_is_scipys_on_either_side_of_its_limit(pairs: int) -> None:
+    """Thirteen pairs are permuted, fourteen are taken as normal."""
+    values = np.round(2 * np.random.default_rng(pairs).normal(0.5, 1, (pairs, 9)))
+    values[:, ::2] *= -1
+    for column, p in zip(values.T, stats.wilcoxon(values), strict=True):
+        assert p == pytest.approx(scipy_stats.wilcoxon(column).pvalue, rel=1e-12)
+
+
 def test_pairwise_table() -> None:
     scores = blocks(10, 3, seed=5) + np.array([0.0, 0.5, 3.0])
     table = stats.pairwise(scores, "higher")
@@ -174,6 +195,8 @@ def test_pairwise_table() -> None:
     assert line["p"] == scipy_stats.wilcoxon(scores["m0"], scores["m2"]).pvalue == 2 / 2**10
     assert stats.pairwise(scores, "lower")["effect"].iloc[1] == 1.0
     assert stats.pairwise(scores[["m0"]], "higher").empty
+    assert stats.pairwise(scores[:0], "higher").empty
+    assert stats.pairwise(scores[:1], "higher")["p_holm"].tolist() == [1.0, 1.0, 1.0]
 
 
 def test_rank_biserial_by_hand() -> None:
@@ -207,6 +230,15 @@ def test_bootstrap_resamples_whole_cases() -> None:
     result = stats.bootstrap({"x": frame}, ["x"], {"x": "higher"}, ["p"] * 50 + ["q"] * 50)
     assert isinstance(result, stats.Bootstrap)
     assert (result.low.loc["a", "x"], result.high.loc["a", "x"], result.clusters) == (0.0, 1.0, 2)
+
+
+def test_bootstrap_draws_the_same_cases_every_time() -> None:
+    """95 %, 2000 resamples, seed 0: values as first computed, with numpy 2.4."""
+    result = stats.bootstrap({"x": blocks(9, 3, seed=4)}, ["x"], {"x": "lower"}, list("aabbccdef"))
+    assert isinstance(result, stats.Bootstrap)
+    assert result.low["x"].tolist() == pytest.approx([-0.275210935638, -1.115054868989, -0.299541645414], abs=1e-12)
+    assert result.high["x"].tolist() == pytest.approx([0.909863870232, -0.067452532028, 0.436680440522], abs=1e-12)
+    assert (result.rank_low.tolist(), result.rank_high.tolist()) == ([1.0, 1.0, 2.0], [3.0, 2.0, 3.0])
 
 
 def test_bootstrap_controls_undefined_and_too_few_cases() -> None:
