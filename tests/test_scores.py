@@ -16,6 +16,7 @@ from fusionbench.errors import InputError
 from fusionbench.files import write_text
 from fusionbench.scores import (
     Column,
+    DamagedError,
     Journal,
     Key,
     Record,
@@ -26,6 +27,7 @@ from fusionbench.scores import (
     read_metric_facts,
     read_results,
     read_table,
+    salvage_table,
     write_metric_facts,
     write_table,
 )
@@ -94,6 +96,11 @@ def test_title_and_control_come_from_the_fact_sheet() -> None:
     assert Table(KEY).name == "laplacian@levels=5"
     assert Table(KEY, {"method": {"control": True}}).control
     assert not make_table().control
+
+
+def test_a_table_says_how_a_command_names_its_task() -> None:
+    assert Table(KEY).task_name == "phantom/pet-mri"
+    assert Table(KEY, {"task": {"name": "folders:mine/pet-mri"}}).task_name == "folders:mine/pet-mri"
 
 
 def test_the_journal_alone_is_a_table(tmp_path: Path) -> None:
@@ -215,6 +222,34 @@ def test_a_damaged_json_is_told_by_name(tmp_path: Path, content: bytes) -> None:
         read_table(tmp_path, KEY)
 
 
+def test_a_changed_json_is_told_and_its_records_are_not_kept(tmp_path: Path) -> None:
+    write_table(tmp_path, make_table(p1=row(mi=1.0)))
+    KEY.json(tmp_path).write_text(KEY.json(tmp_path).read_text().replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(DamagedError, match=r"levels=5\.json: was changed since it was written"):
+        read_table(tmp_path, KEY)
+    names = "laplacian@levels=5.csv.damaged, laplacian@levels=5.json.damaged"
+    assert salvage_table(tmp_path, KEY) == (Table(KEY), names)
+    assert salvage_table(tmp_path, KEY) == (Table(KEY), "")
+
+
+def test_records_of_a_sound_json_outlive_a_damaged_csv(tmp_path: Path) -> None:
+    write_table(tmp_path, make_table(p1=row(mi=1.0)))
+    KEY.csv(tmp_path).write_text("pair,mi\np1,2.0\n")
+    table, _ = salvage_table(tmp_path, KEY)
+    assert table.pairs == {"p1": {"fused": "f1", "image": "image of f1"}}
+    assert sorted(p.name for p in KEY.csv(tmp_path).parent.iterdir()) == [
+        "laplacian@levels=5.csv.damaged",
+        "laplacian@levels=5.json.damaged",
+    ]
+
+
+def test_journal_lines_that_were_not_written_so_are_passed_over(tmp_path: Path) -> None:
+    journal_of(tmp_path, {"pair": "p1", "record": row(mi=1.25)}, {"pair": "p2", "record": row(mi=2.0)})
+    path = KEY.journal(tmp_path)
+    path.write_text(path.read_text().replace("1.25", "9.25") + '3\n["pair"]\n{"pair": 4, "record": {}}\n')
+    assert list(read_table(tmp_path, KEY).pairs) == ["p2"]
+
+
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_any_damage_is_told_or_harmless(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
@@ -319,6 +354,7 @@ def test_a_column_finds_its_fact_sheet() -> None:
     assert (Column.parse("mse+mask", facts).better, Column.parse("mse+mask", facts).short) == ("lower", "MSE (mask)")
     assert (Column.parse("sd", facts).describes, Column.parse("sd", facts).better) == (True, "higher")
     assert (Column.parse("sd+mask", facts).describes, Column.parse("sd+mask", facts).short) == (False, "own (mask)")
+    assert Column.parse("sd", facts) == Column.parse("sd")  # one column, whatever is known of it
     assert (Column.parse("new@x").short, Column.parse("new@x").better) == ("NEW", "higher")
 
 
@@ -339,3 +375,13 @@ def test_a_key_is_written_and_taken_apart() -> None:
     )
     assert key.image(Path("r"), "p1") == Path("r/fused/folders-mine@train+noise,sigma=0.1/pet-mri/dwt@levels=2/p1.png")
     assert plain.picture(Path("r"), "p1") == Path("r/fused/phantom/ct-mri/pca/rgb/p1.png")
+
+
+def test_a_key_is_found_from_its_json(tmp_path: Path) -> None:
+    key = Key("phantom", "ct-mri", "laplacian@levels=5")
+    write_table(tmp_path / "runs", Table(key, {}, {"p": row(mi=1.0)}))
+    assert Key.locate(key.json(tmp_path / "runs")) == (key, tmp_path / "runs")
+    write_text(tmp_path / "a/b/c/d.json", "{}")
+    for other in (key.csv(tmp_path / "runs"), key.json(tmp_path / "elsewhere"), tmp_path / "a/b/c/d.json"):
+        with pytest.raises(InputError, match=r"give a RESULTS/scores/DATASET/TASK/METHOD\.json that exists"):
+            Key.locate(other)
