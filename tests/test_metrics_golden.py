@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import pywt
 import torch
+from numpy.typing import NDArray
 from scipy import signal
 
 from fusionbench.metrics import PROFILES, evaluate, features, phase, structure
 from fusionbench.metrics._triple import Image
+from fusionbench.pairs import read_picture
+from tests.conftest import SHARED
 from tools.golden_table import MATCHES, TRIPLES, UNMATCHED, golden_rows, load_triple, tolerance
 
 ROWS = [row for row in golden_rows() if np.isfinite(row.value) and (row.tool, row.metric) in MATCHES]
@@ -97,3 +102,48 @@ def test_exceptions_are_needed(key: tuple[str, str, str]) -> None:
     a, b, f = load_triple(triple)
     value = float(evaluate(f, a, b, name)[name][0])
     assert abs(value - row.value) > tolerance(row) * abs(row.value)
+
+
+def moments(x: NDArray[np.float64], y: NDArray[np.float64], window: NDArray[np.float64]) -> tuple[Any, ...]:
+    """Weighted means, variances and covariance of valid windows, each summed in two dimensions as filter2 does."""
+    mean = [signal.correlate2d(image, window, "valid") for image in (x, y, x * x, y * y, x * y)]
+    mx, my = mean[:2]
+    return mx, my, mean[2] - mx * mx, mean[3] - my * my, mean[4] - mx * my
+
+
+def similarity(
+    x: NDArray[np.float64], y: NDArray[np.float64], window: NDArray[np.float64], c1: float, c2: float
+) -> Any:
+    mx, my, vx, vy, cxy = moments(x, y, window)
+    return (2 * mx * my + c1) * (2 * cxy + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2))
+
+
+def gaussian_window(side: int) -> NDArray[np.float64]:
+    axis = np.arange(side) - side // 2
+    window = np.exp(-(axis[:, None] ** 2 + axis**2) / (2 * 1.5**2))
+    return np.asarray(window / window.sum())
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the real pairs are not in ../shared")
+@pytest.mark.parametrize("task", ["CT-MRI", "PET-MRI", "SPECT-MRI"])
+def test_qs_and_qy_are_the_tools_on_real_pairs(task: str) -> None:
+    """metricPeilla.m and metricYang.m written out, on averages of real pairs, which are black, flat and varied in turn."""
+    for file in sorted((SHARED / "harvard" / task / "test" / "MRI").glob("*.png"))[::6]:
+        a, b = (read_picture(f).grey for f in (file, file.parents[1] / task.removesuffix("-MRI") / file.name))
+        f = ((a.astype(int) + b + 1) // 2).astype(np.uint8)
+        x, y, z = (image.astype(float) for image in (a, b, f))
+        with np.errstate(invalid="ignore"):
+            window = gaussian_window(11)
+            _, _, va, vb, _ = moments(x, y, window)
+            share = np.where(va + vb == 0, 0.5, va / (va + vb))
+            first, second = (similarity(s, z, window, 6.5025, 58.5225) for s in (x, y))
+            qs = (share * first + (1 - share) * second).mean()
+            window = gaussian_window(7)
+            _, _, va, vb, _ = moments(x, y, window)
+            share = va / (va + vb)
+            first, second, between = (similarity(*pair, window, 2e-16, 2e-16) for pair in ((x, z), (y, z), (x, y)))
+            values = np.where(between >= 0.75, share * first + (1 - share) * second, np.maximum(first, second))
+            qy = values[~np.isnan(share)].mean()
+        found = evaluate(f, a, b, ["qs", "qy"])
+        assert found["qs"][0] == pytest.approx(qs, abs=1e-9), file
+        assert found["qy"][0] == pytest.approx(qy, abs=1e-4), file

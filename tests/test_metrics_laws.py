@@ -269,6 +269,18 @@ def test_nan_where_no_value_can_be() -> None:
     assert evaluate(flat, picture, picture, "vif")["vif"][0] == 0.0
 
 
+def test_flat_windows_above_black_score_what_the_tools_rounding_errors_amount_to() -> None:
+    """A saturated region beside a black one: values of metricPeilla.m, metricCvejic.m and metricYang.m, transcribed."""
+    a, b, f = (image.copy() for image in load_triple("texture"))
+    for image, level in ((a, 255), (b, 0), (f, 128)):
+        image[40:120, 40:140] = level
+    found = evaluate(f, a, b, ["qs", "qw", "qc", "qy"])
+    assert found["qs"] == pytest.approx(0.6090183784427768, rel=1e-9)
+    assert found["qw"] == pytest.approx(0.38689346155803855, rel=1e-9)
+    assert found["qc"] == pytest.approx(0.6448370297322548, rel=1e-3)
+    assert found["qy"] == pytest.approx(0.5676333145059796, rel=1e-3)
+
+
 def test_masks() -> None:
     a, b, f = images(6, n=2)
     names = [n for n in SMALL if n not in ("fmi@dct", "fmi@wavelet")]

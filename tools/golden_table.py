@@ -69,7 +69,8 @@ NOTES = {
 
 _ROUNDING = (
     "Windows where both sources are flat at different levels above black: the tool weighs them by rounding errors of "
-    "E[x^2] - E[x]^2. Two tools with one formula disagree here (QS 0.9253 and 0.9229). Ours gives both sources one half."
+    "E[x^2] - E[x]^2. Two tools with one formula disagree here (QS 0.9253 and 0.9229). Ours takes for them what they amount "
+    "to on average: the levels' product times a constant."
 )
 _TRANSFORM = (
     "Contrast on flat black background is a quotient of the Fourier transform's rounding errors, which differ between "

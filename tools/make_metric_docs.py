@@ -105,7 +105,8 @@ def index_page(families: dict[str, list[MetricFacts]]) -> str:
         "by up to 7e-3 on nearly constant images (VIF), where float32 has no digits left.",
         "- Flat and equal images follow the rule on each metric's page: a finite limit where there is one, otherwise "
         "NaN, which is counted and shown, never averaged in.",
-        "- Windows whose variance is a rounding error (below 1e-9) are flat, whatever the tool's arithmetic says.",
+        "- Windows of levels whose variance is a rounding error (below 1e-9) are flat, whatever the tool's arithmetic says; "
+        "`qs`, `qw`, `qe`, `qc` and `qy`, whose tools divide such errors, have a rule on their page.",
         "",
         "## Masks",
         "",

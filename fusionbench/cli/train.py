@@ -81,14 +81,7 @@ def train_command(
     Ctrl-C and SIGTERM save at the end of the step at hand; --resume goes on from there, as if it had not stopped.
     """
     spec = _spec(method, f"method {method!r} is not trained here; methods with a network are, such as dmfnet")
-    if device not in ("auto", "cpu"):
-        raise InputError(f"--device {device}: give auto or cpu; accelerate and CUDA_VISIBLE_DEVICES choose GPUs")
-    if device == "cpu":
-        os.environ["ACCELERATE_USE_CPU"] = "true"  # what accelerate reads
-    chosen = {key: value for key, value in overrides.items() if value is not None}
-    unknown = chosen.keys() - {field.name for field in dataclasses.fields(Settings)}
-    if unknown:
-        raise InputError(f"no such training setting: {', '.join(sorted(unknown))}")
+    chosen = _settings(device, overrides)
     tasks = chosen_tasks(task, dataset, data)
     pairs, copies = training_pairs(tasks, data, split)
     cases = validation_case or validation_cases(pairs)
@@ -117,6 +110,19 @@ def train_command(
     except KeyboardInterrupt as error:
         raise type(error)(_how_to_go_on(out)) from None
     click.echo(f"wrote {written}")
+
+
+def _settings(device: str, overrides: dict[str, Any]) -> dict[str, Any]:
+    """The training settings that were given. Raises InputError for a device or setting that there is not."""
+    if device not in ("auto", "cpu"):
+        raise InputError(f"--device {device}: give auto or cpu; accelerate and CUDA_VISIBLE_DEVICES choose GPUs")
+    if device == "cpu":
+        os.environ["ACCELERATE_USE_CPU"] = "true"  # what accelerate reads
+    chosen = {key: value for key, value in overrides.items() if value is not None}
+    unknown = chosen.keys() - {field.name for field in dataclasses.fields(Settings)}
+    if unknown:
+        raise InputError(f"no such training setting: {', '.join(sorted(unknown))}")
+    return chosen
 
 
 def _how_to_go_on(out: Path) -> str:

@@ -13,26 +13,29 @@ _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _WINDOW = gaussian(11, 1.5)
 
 
-def _share(t: Triple, first: torch.Tensor, second: torch.Tensor, a: Image, b: Image, taps: _ops.Taps) -> torch.Tensor:
-    """first / (first + second), two (co)variances of windows; NaN where both are exactly zero in the tools, which is where A
-    and B are black.
+def _covariance(t: Triple, x: Image, y: Image, taps: _ops.Taps) -> torch.Tensor:
+    """Window covariance, in flat windows proportional to both levels; the variance where x is y.
 
-    Flat windows above black have rounding errors for variances there. Beside a black window, whose variance is exactly zero,
-    any such error is all of the sum: the other one's share is 0. Two flat ones above black share by chance, here equally.
+    There the tools divide rounding errors by each other. Rounded window weights do not add up to quite 1, so that the error
+    of E[xy] - E[x] E[y] is E[x] E[y] times some 1e-16, and the quotients are those of the levels.
     """
-    both = first + second
-    black = [_ops.window_mean(t, image, taps) == 0 for image in (a, b)]
-    by_level = torch.where(black[0], torch.where(black[1], torch.nan, 0.0), torch.where(black[1], 1.0, 0.5))
-    return torch.where((first == 0) & (second == 0), by_level, first / torch.where(both == 0, torch.nan, both))
+
+    def compute() -> torch.Tensor:
+        value = _ops.window_covariance(t, x, y, taps)
+        by_level = 1e-16 * _ops.window_mean(t, x, taps) * _ops.window_mean(t, y, taps)
+        return torch.where(value.abs() < 1e-9, by_level, value)
+
+    return y.memo(("covariance by level", x.key, taps.tobytes()), compute)
 
 
 def _saliency(t: Triple, a: Image, b: Image) -> tuple[torch.Tensor, torch.Tensor]:
     """(share of A at each window, larger of the two variances); both are one half where both sources are black."""
 
     def compute() -> tuple[torch.Tensor, torch.Tensor]:
-        va, vb = (_ops.exact_covariance(t, x, x, _WINDOW) for x in (a, b))
-        share = _share(t, va, vb, a, b, _WINDOW)
-        return torch.nan_to_num(share, nan=0.5), torch.where(share.isnan(), 0.5, torch.maximum(va, vb))
+        va, vb = (_covariance(t, x, x, _WINDOW) for x in (a, b))
+        none = va + vb == 0
+        va, vb = torch.where(none, 0.5, va), torch.where(none, 0.5, vb)
+        return va / (va + vb), torch.maximum(va, vb)
 
     return b.memo(("saliency", a.key), compute)
 
@@ -46,8 +49,6 @@ def _mixed(t: Triple, a: Image, b: Image, f: Image) -> torch.Tensor:
 
 def _weighted(t: Triple, a: Image, b: Image, f: Image) -> torch.Tensor:
     weight = _saliency(t, a, b)[1]
-    flat = (t.total(weight) == 0)[:, None, None]  # the tools weigh by rounding errors, which we take for equal
-    weight = torch.where(flat, 1.0, weight)
     return safe_ratio(t.total(weight * _mixed(t, a, b, f)), t.total(weight))
 
 
@@ -88,12 +89,13 @@ _QS = MetricFacts(
     convention=_SSIM,
     traps=(
         "Flat background scores 1: on a slice it is most of the value.",
-        "Where both sources are flat above black, the tools weigh by rounding errors (on a piecewise constant image two of "
-        "them differ by 2e-3); here l = 1/2.",
+        "Where both sources are flat above black, the tools weigh by rounding errors. The rule here is what these amount "
+        "to: variances in the ratio of the squared levels. On 84 images of Harvard pairs it is the tool's number to 1e-10; "
+        "on a piecewise constant image two tools differ by 3e-3, and the rule from them by up to 7e-3.",
     ),
-    degenerate="Always defined; l = 1/2 where both sources are flat, unless one alone is black, which then has no weight.",
+    degenerate="Always defined; where both sources are flat, l is their squared levels' share, 1/2 where both are black.",
     min_size=11,
-    version=2,
+    version=3,
 )
 
 
@@ -199,25 +201,25 @@ _QC = MetricFacts(
     convention="Gaussian 7 x 7, sigma 1.5, constants 2e-16; windows where s is 0 / 0 are left out, as MEFB does.",
     traps=(
         "imageFusionMetrics returns NaN for every slice with a black background.",
-        "In flat windows above black the tools compare rounding errors. The rule here: such (co)variances are zero, their "
-        "share is 1/2, beside a black window 1. On real pairs another order of summing moves the tool's number by up to "
-        "3e-3, the rule by up to 1e-2.",
+        "In flat windows above black the tools compare rounding errors. The rule here is what these amount to on average: "
+        "covariances in the ratio of the products of the levels. On 84 images of Harvard pairs another order of summing "
+        "moves the tool's number by up to 3e-2 (CT; PET 4e-5, SPECT 3e-3), and the rule is as far from it (3e-2, 5e-5, "
+        "2e-3).",
         "A window with s > 1 scores a full 1, one with s < 0 nothing: exchanging the sources changes the value.",
     ),
     degenerate="NaN where both sources or the fused image are black in every window.",
     symmetric=False,
     min_size=11,
-    version=2,
+    version=3,
 )
 
 
 @METRICS.register(_QC)
 def qc(t: Triple) -> torch.Tensor:
     """(N,) mean over the windows that are defined."""
-    cov_a, cov_b = (_ops.exact_covariance(t, source, t.f, _SMALL) for source in (t.a, t.b))
-    share = _share(t, cov_a, cov_b, t.a, t.b, _SMALL)
-    share = torch.where(_ops.window_mean(t, t.f, _SMALL) == 0, torch.nan, share)
-    first, second = (ssim_map(t, source, t.f, _SMALL, _TINY, _TINY) for source in (t.a, t.b))
+    cov_a, cov_b = (_covariance(t, source, t.f, _SMALL) for source in (t.a, t.b))
+    share = cov_a / (cov_a + cov_b)
+    first, second = (_unprotected(t, source, t.f) for source in (t.a, t.b))
     values = share * first + (1 - share) * second
     values = torch.where(share < 0, 0.0, torch.where(share > 1, 1.0, values))
     return _defined_mean(t, values)
@@ -240,27 +242,39 @@ _QY = MetricFacts(
     convention="Gaussian 7 x 7, sigma 1.5, constants 2e-16; windows where l is 0 / 0 are left out, as MEFB does.",
     traps=(
         "imageFusionMetrics returns NaN for every slice with a black background.",
-        "In flat windows above black the tools compare rounding errors. The rule here: such variances are zero, their "
-        "share is 1/2, beside a black window 1. On real pairs another order of summing moves the tool's number by up to "
-        "3e-3, the rule by up to 1e-2.",
+        "In flat windows above black the tools compare rounding errors. The rule here is what these amount to: covariances "
+        "in the ratio of the products of the levels. On 84 images of Harvard pairs it is the tool's number to 1e-12 on 69 "
+        "and to 5e-5 on all.",
         "A copy of one source scores close to 1.",
     ),
     degenerate="NaN where both sources are black in every window.",
     min_size=11,
-    version=2,
+    version=3,
 )
 
 
 @METRICS.register(_QY)
 def qy(t: Triple) -> torch.Tensor:
     """(N,) mean over the windows that are defined."""
-    va, vb = (_ops.exact_covariance(t, x, x, _SMALL) for x in (t.a, t.b))
-    share = _share(t, va, vb, t.a, t.b, _SMALL)
-    between = t.b.memo(("between", t.a.key), lambda: ssim_map(t, t.a, t.b, _SMALL, _TINY, _TINY))
-    first, second = (ssim_map(t, source, t.f, _SMALL, _TINY, _TINY) for source in (t.a, t.b))
+    va, vb = (_covariance(t, x, x, _SMALL) for x in (t.a, t.b))
+    share = va / (va + vb)
+    between = t.b.memo(("between", t.a.key), lambda: _unprotected(t, t.a, t.b))
+    first, second = (_unprotected(t, source, t.f) for source in (t.a, t.b))
     mixed = share * first + (1 - share) * second
     values = torch.where(between >= 0.75, mixed, torch.maximum(first, second))
     return _defined_mean(t, torch.where(torch.isnan(share), torch.nan, values))
+
+
+def _unprotected(t: Triple, x: Image, y: Image) -> torch.Tensor:
+    """SSIM with constants that protect from nothing but 0 / 0, remembered by ``y``."""
+
+    def compute() -> torch.Tensor:
+        mx, my = _ops.window_mean(t, x, _SMALL), _ops.window_mean(t, y, _SMALL)
+        variances = _covariance(t, x, x, _SMALL) + _covariance(t, y, y, _SMALL)
+        structure = (2 * _covariance(t, x, y, _SMALL) + _TINY) / (variances + _TINY)
+        return (2 * mx * my + _TINY) / (mx**2 + my**2 + _TINY) * structure
+
+    return y.memo(("unprotected", x.key), compute)
 
 
 def _unregularised(t: Triple, x: Image, y: Image) -> torch.Tensor:

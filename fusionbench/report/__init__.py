@@ -95,12 +95,7 @@ def write_report(
     for pair in pairs:
         if not any(pair in board.pairs for board in steps):
             raise InputError(f"pair {pair!r} is not among those compared in these results; check --pairs")
-    for board in steps:
-        if sources.unnamed(board):
-            tell(
-                f"{board.dataset}/{board.task}: made before sources were recorded: its pairs may be of several data sets; "
-                "run again, and each is kept under a name of its own"
-            )
+    _tell_unnamed(steps, tell)
     # Pairs and zoom are checked before the first write.
     grids = [_shown(board, results, data, pairs, images, zoom, tell) for board in steps]
     written = []
@@ -111,10 +106,7 @@ def write_report(
     drawn: list[tuple[Path, Callable[[], Figure | None]]] = []
     for board, shown in zip(steps, grids, strict=True):
         found = curves(board, boards)
-        if found:
-            path = out / board.dataset / board.task / "robustness.csv"
-            write_text(path, csv_text(found))
-            written.append(path)
+        written += _write_curves(board, found, out)
         folder = out / "figures" / board.dataset / board.task
         drawn += [(folder / name, draw) for name, draw in _figures(board, shown, zoom, found).items()]
     for stem, draw in _counted(drawn, "report: figures", notify):
@@ -123,6 +115,24 @@ def write_report(
     html = page.write(boards, results, data, pairs, images, lambda done, total: notify("report: page", done, total))
     write_text(out / "index.html", html)
     return [*written, out / "index.html"]
+
+
+def _tell_unnamed(boards: Sequence[Board], tell: Callable[[str], None]) -> None:
+    for board in boards:
+        if sources.unnamed(board):
+            tell(
+                f"{board.dataset}/{board.task}: made before sources were recorded: its pairs may be of several data sets; "
+                "run again, and each is kept under a name of its own"
+            )
+
+
+def _write_curves(board: Board, found: Sequence[dict[str, Any]], out: Path) -> list[Path]:
+    """The robustness curves of a board, where it has any."""
+    if not found:
+        return []
+    path = out / board.dataset / board.task / "robustness.csv"
+    write_text(path, csv_text(found))
+    return [path]
 
 
 def _counted(items: Sequence[T], stage: str, notify: Notify) -> Iterator[T]:
