@@ -430,6 +430,22 @@ def test_foreign_images(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     assert counts(score_folders([(theirs, facts)], TASK, results, **options)) == (0, 1)  # type: ignore[arg-type]
 
 
+def test_metrics_that_need_what_is_not_there_are_left_out(tmp_path: Path, folders: tuple[Path, Path]) -> None:
+    """Ground truth that no pair has, colour that one fused image lacks; that image is not tried again either."""
+    results, theirs = tmp_path / "results", tmp_path / "theirs"
+    for i, pair in enumerate(PAIRS):
+        image = slices(1, seed=20 + i)[0]
+        save(theirs / f"{pair}.png", image if i == 1 else np.stack([image, image // 2, image // 3], axis=-1))
+    options: dict[str, Any] = {"metrics": ["en", "ciede2000", "lesion-recovery"], "data": folders, "device": "cpu"}
+
+    def scored() -> Outcome:
+        return score_folders([(theirs, {"name": "TheirNet"})], TASK, results, **options)
+
+    assert (scored().exit_code, counts(scored())) == (0, (0, 0))
+    table = read_table(results, Key("folders", "pet-mri", "TheirNet"))
+    assert [sorted(table.pairs[pair]["scores"]) for pair in PAIRS] == [["ciede2000", "en"], ["en"], ["ciede2000", "en"]]
+
+
 def test_scored_images_are_referred_to(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     results, theirs = tmp_path / "results", folders[1]
     key = Key("folders", "pet-mri", "TheirNet")

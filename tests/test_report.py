@@ -113,6 +113,7 @@ def test_means_ranks_and_places(three: Path) -> None:
     assert found.means.loc["b", "gain"] == pytest.approx(np.mean(spread(3)))
     assert found.stds.loc["b", "gain"] == pytest.approx(np.std(spread(3), ddof=1))
     assert found.mean_rank.to_dict() == {"a": 1.5, "b": 1.5, "c": 3.0, "top": 1.5}
+    assert found.wins.to_dict() == {"a": 0.5, "b": 0.5, "c": 0.0}
     assert found.placing("gain") == {"b": "best", "a": "second"}
     assert found.placing("loss") == {"a": "best", "b": "second"}
     assert any("TOP is ahead of every method on G" in note for note in found.notes)
@@ -333,6 +334,7 @@ def test_one_method_two_methods_or_only_a_control(tmp_path: Path, names: tuple[s
     found = board(tmp_path)
     assert isinstance(found.tests.friedman, str)
     assert len(found.tests.pairwise) == (len(names) == 2)
+    assert any("the control TOP is ahead" in note for note in found.notes) == bool(names)
     for text in (
         tables.markdown(found),
         csvs.csv_text(found),

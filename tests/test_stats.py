@@ -190,6 +190,13 @@ def test_pairwise_table() -> None:
     assert stats.pairwise(scores[:1], "higher")["p_holm"].tolist() == [1.0, 1.0, 1.0]
 
 
+def test_pairwise_of_few_defined_pairs() -> None:
+    scores = pd.DataFrame({"m0": [1.0, 2.0], "m1": [0.5, np.nan], "m2": [np.nan, np.nan]})
+    table = stats.pairwise(scores, "higher")
+    assert table["pairs"].tolist() == [1, 0, 0]
+    np.testing.assert_array_equal(table["difference"], [0.5, np.nan, np.nan])
+
+
 def test_rank_biserial_by_hand() -> None:
     assert stats.rank_biserial(np.array([1.0, 2.0, -3.0, 0.0])) == pytest.approx((1 + 2 - 3) / 6)
     assert stats.rank_biserial(np.array([0.0, 0.0])) == 0.0

@@ -231,7 +231,7 @@ def make_board(
         means=means,
         stds=stds,
         ranks=ranks,
-        undefined=undefined.fillna(0).astype(int),
+        undefined=undefined.astype(int),
         mean_rank=mean_rank,
         borda=stats.borda({m: scores[m][contenders] for m in core}, better),
         wins=stats.share_of_wins(full.loc[contenders, core], better),
