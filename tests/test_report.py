@@ -408,6 +408,20 @@ def test_a_metric_asked_for_singly_stands_beside_the_profiles(tmp_path: Path) ->
     assert shown(metrics=["width+foreground"]).keys() == {"dmfnet", "wide", "dmfnet+foreground"}
 
 
+def test_a_profile_explains_its_metrics_where_nothing_else_was_asked_for(tmp_path: Path) -> None:
+    add(tmp_path, "a", {m: spread(2) for m in ("gain", "loss")})
+    facts = read_metric_facts(tmp_path)
+    facts["profiles"]["one"] = {"title": "one", "metrics": ["gain"], "core": ["gain"]}
+    found = make_boards(read_results(tmp_path), facts)
+    assert {b.profile: b.metrics for b in found} == {"dmfnet": ["gain", "loss"], "one": ["gain"]}
+
+
+def test_results_without_a_score_are_told(tmp_path: Path) -> None:
+    add(tmp_path, "a", {"gain": ()}, errors={"p0": "failed"})
+    with pytest.raises(InputError, match="no method has a score; run `fusionbench run` again"):
+        leaderboards(tmp_path)
+
+
 def test_a_choice_that_leaves_nothing_is_told(three: Path) -> None:
     write_metric_facts(three, METRICS, PROFILES | {"whole": {"title": "", "metrics": ["gain", "more"], "core": []}})
     with pytest.raises(InputError, match="profile whole: not scored, more lacking; add it"):
