@@ -52,10 +52,12 @@ INSIDE = {
     },
     "stats": {
         "ranks": set(),
-        "intervals": set(),
         "conventions": set(),
-        "significance": {"ranks"},
-        "__init__": {"ranks", "intervals", "significance"},
+        "patients": set(),
+        "stability": set(),
+        "claims": {"patients"},
+        "significance": {"claims"},
+        "__init__": {"claims", "patients", "ranks", "significance", "stability"},
     },
     "scores": {"keys": set(), "tables": {"keys"}, "__init__": {"keys", "tables"}},
 }

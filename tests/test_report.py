@@ -36,6 +36,7 @@ from fusionbench.report import (
     references,
     sources,
     tables,
+    verdicts,
     write_report,
 )
 from fusionbench.report.boards import Board, acronym
@@ -73,12 +74,13 @@ def add(
     dataset: str = "made",
     errors: Mapping[str, str] | None = None,
     digest: str = "digest",
+    slices_of_one: int = 1,
     **facts: object,
 ) -> None:
-    """Write a score table: metric -> one value a pair, pairs p0, p1, ... of cases c0, c0, c1, c1, ..."""
+    """Write a score table: metric -> one value a pair, pairs p0, p1, ... of cases c0, c1, ..., so many slices of each."""
     pairs: dict[str, Record] = {}
     for n in range(len(next(iter(scores.values())))):
-        pairs[f"p{n}"] = {"case": f"c{n // 2}", "pair": f"{digest}{n}", "seconds": 0.5 + n}
+        pairs[f"p{n}"] = {"case": f"c{n // slices_of_one}", "pair": f"{digest}{n}", "seconds": 0.5 + n}
         pairs[f"p{n}"]["scores"] = {m: values[n] for m, values in scores.items()}
     for pair, reason in (errors or {}).items():
         pairs[pair] = {"case": "c9", "pair": f"digest{pair[1:]}", "error": reason}
@@ -245,7 +247,8 @@ def test_ties_share_the_best_and_leave_no_second(tmp_path: Path) -> None:
     found = board(tmp_path)
     assert found.placing("gain") == {"a": "best", "b": "best"}
     assert found.mean_rank.to_dict() == {"a": 1.5, "b": 1.5, "c": 3.0}
-    assert set(found.tests.tied["gain"]) >= {"a", "b"}
+    assert [found.place_of(m) for m in found.order] == [1, 1, 3]
+    assert found.tests.tied["gain"] == ["a", "b"]
 
 
 def test_statistics_agree_with_scipy_on_the_csv(three: Path) -> None:
@@ -265,7 +268,7 @@ def test_statistics_agree_with_scipy_on_the_csv(three: Path) -> None:
     found = board(three)
     assert found.tests.friedman.chi2 == pytest.approx(scipy_stats.friedmanchisquare(*blocks).statistic)  # type: ignore[union-attr]
     by_hand = signs(blocks[0] - blocks[1])
-    line = found.tests.pairwise.set_index(["first", "second"])
+    line = found.tests.wilcoxon.set_index(["first", "second"])
     pair = ("a", "b") if ("a", "b") in line.index else ("b", "a")
     assert line.loc[pair, "p"] == pytest.approx(by_hand, rel=1e-9)
     stored = csvs.statistics_csv(found)
@@ -350,26 +353,34 @@ def test_one_pair_and_no_common_pair(tmp_path: Path) -> None:
     add(tmp_path, "b", dict.fromkeys(METRICS, (2.0,)))
     found = board(tmp_path)
     assert isinstance(found.tests.nemenyi, str)
-    assert "two cases or more" in str(found.tests.bootstrap)
-    assert "significant after that correction" in " ".join(tables.summary(found))
+    assert "intervals need 5 patients or more" in str(found.tests.bootstrap)
+    assert (
+        "No two methods can be told apart: 1 patient cannot decide it (smallest possible p = 1)."
+        in verdicts.summary(found)
+    )
     assert len(write_report(tmp_path, tmp_path / "out")) > 10
 
 
-def test_few_pairs_cannot_be_significant_and_the_summary_says_so(three: Path) -> None:
-    said = " ".join([*tables.verdict(board(three)), *tables.summary(board(three))])
-    assert "on 8 pairs of 4 cases" in said
-    assert "come from 4 cases only" in said
-    assert "can be significant" not in said
-
-
-@pytest.mark.parametrize(("pairs", "told"), [(2, "1.00"), (5, "0.19"), (6, "0.09"), (7, None), (8, None)])
-def test_the_smallest_p_that_so_many_pairs_can_give(tmp_path: Path, pairs: int, told: str | None) -> None:
-    """Three comparisons by Holm: three times 2 / 2^pairs, a signed-rank test's smallest two-sided p."""
+@pytest.mark.parametrize(("patients", "slices_of_one"), [(3, 8), (5, 4), (6, 4)])
+def test_few_patients_cannot_decide(tmp_path: Path, patients: int, slices_of_one: int) -> None:
+    """Whatever the scores, and however many slices there are: nobody is called better, marked or among the best alone."""
     for n, name in enumerate("abc"):
-        add(tmp_path, name, {m: spread(n, pairs) for m in METRICS})
-    said = [line for line in tables.summary(board(tmp_path)) if "after that correction" in line]
-    wanted = f"With {pairs} pairs no difference can be significant after that correction (smallest p {told}): use more"
-    assert [line.startswith(wanted) for line in said] == ([True] if told else [])
+        scores = {m: spread(9.0 * n, patients * slices_of_one) for m in ("gain", "look")}
+        add(tmp_path, name, scores | {"loss": spread(-9.0 * n, patients * slices_of_one)}, slices_of_one=slices_of_one)
+    found = board(tmp_path)
+    said = " ".join([*verdicts.verdict(found), *verdicts.summary(found)])
+    assert f"{patients} patients" in said
+    assert not any(cell.tied for line in tables.sheet(found).lines for cell in line.cells)
+    assert (patients >= 5) == (not isinstance(found.tests.bootstrap, str))
+    if patients == 6:
+        assert set(found.tests.pairwise["verdict"]) == {"better"}
+        assert (found.tests.undecidable, found.tests.among_best) == ("", ["c"])
+        return
+    least = {3: "0.25", 5: "0.0625"}[patients]
+    assert f"{patients} patients cannot decide it (smallest possible p = {least})" in said
+    assert set(found.tests.pairwise["verdict"]) == {"not decidable"}
+    assert found.tests.among_best == found.order
+    assert "better" not in said
 
 
 def test_choices_and_unknown_names(three: Path) -> None:
@@ -611,9 +622,10 @@ def test_every_number_on_the_page_is_that_of_the_csv(real: tuple[Path, list[Path
             for part in ("mean", "std", "rank"):
                 stored = [row[f"{metric}_{part}"] for metric in profile["metrics"]]
                 assert cells["scores"][part] == [round(float(text), 4) if text else None for text in stored]
-            assert str(cells["tied"]) == (row["tied_with_best"] or "False")
-            told = [row[f"{name}"] for name in ("mean_rank_low", "mean_rank_high") if row[name]]
-            assert cells.get("interval", []) == [round(float(text), 4) for text in told]
+            told = row["among_best"] == "True" and not clean[profile["name"]].tests.undecidable
+            assert cells["tied"] is told
+            ends = [row[f"{name}"] for name in ("mean_rank_low", "mean_rank_high") if row[name]]
+            assert cells.get("interval", []) == [round(float(text), 4) for text in ends]
 
 
 def test_the_page_marks_what_the_tables_mark(three: Path) -> None:
@@ -695,45 +707,78 @@ def test_a_curve_begins_with_clean_inputs(three: Path, kind: str, strengths: tup
 
 
 def test_the_verdict_in_plain_words(three: Path) -> None:
-    first, second, third = tables.verdict(board(three))
+    first, second, third, fourth = verdicts.verdict(board(three))
     assert first == (
-        "For PET–MRI on made, A is first by mean rank, 1.50 (95 % interval over 4 cases: 1.50 to 1.50) among 3 "
-        "ranked methods under profile dmfnet, on 8 pairs of 4 cases."
+        "For PET–MRI on made, A and B share the first place by mean rank, 1.50 (95 % interval by patient 1.50 to 1.50) "
+        "among 3 ranked methods under profile dmfnet, on 8 pairs of 8 patients."
     )
     assert second == (
-        "Not separated from it: B. A signed-rank test over the 8 pairs separates it from the rest; slices of 4 cases are "
-        "not independent, so this claims nothing about other patients."
+        "Patients show them to be better than every other method: the 95 % confidence set of the best holds no other."
     )
-    assert third.startswith("A control is ahead of every method on G: this does not")
-    other = dataclasses.replace(board(three), profile="other", order=["b", "a", "c"])
-    same = dataclasses.replace(board(three), profile="same")
-    said = tables.verdict(board(three), [board(three), same, other])
-    assert said[2] == "By other conventions: it is first under same too; B is first under other."
+    assert third == "First when patients are drawn anew: A 50% and B 50%."
+    assert fourth.startswith("A control is ahead of every method on G: this does not")
+    found = board(three)
+    ranks = found.mean_rank.copy()
+    ranks["b"] = 1.0
+    other = dataclasses.replace(found, profile="other", order=["b", "a", "c"], mean_rank=ranks)
+    same = dataclasses.replace(found, profile="same")
+    said = verdicts.verdict(found, [found, same, other])
+    assert said[3] == "By other conventions: they are first under same too; B is first under other."
+    assert "By other conventions: A and B are first under dmfnet." in verdicts.verdict(other, [found])
 
 
-@pytest.mark.parametrize(
-    ("cases", "told"),
-    [
-        (8, "separates it from the rest."),
-        (0, "separates it from the rest, if the pairs are independent; whose they are is not known."),
-    ],
-)
-def test_what_a_verdict_says_of_patients(three: Path, cases: int, told: str) -> None:
+def test_a_verdict_says_so_where_patients_are_not_known(three: Path) -> None:
     for table in read_results(three):
-        for n, record in enumerate(table.pairs.values()):
-            record["case"] = f"case{n}" if cases else ""
+        for record in table.pairs.values():
+            record["case"] = ""
         write_table(three, table)
-    assert tables.verdict(board(three))[1].endswith(told)
+    said = verdicts.verdict(board(three))
+    assert said[1].endswith("Whose the pairs are is not known: each counts as a patient of its own.")
+    assert "(each pair counts as one: whose they are is not known)" in " ".join(verdicts.summary(board(three)))
+    assert "of 8 patients" not in " ".join(said)
+
+
+def test_a_verdict_of_methods_that_nothing_tells_apart(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    for name in "abcd":
+        add(tmp_path, name, {m: tuple(random.normal(size=10)) for m in METRICS})
+    found = board(tmp_path)
+    assert found.tests.among_best == found.order
+    assert verdicts.verdict(found)[1] == "No method is separable from it by patient, so the order may be chance."
+    add(tmp_path, "z", {"gain": spread(-9, 10), "loss": spread(9, 10), "look": spread(1, 10)})
+    said = verdicts.verdict(board(tmp_path))[1]
+    assert said.startswith("The 95 % confidence set of the best, by patient, holds besides it: ")
+    assert "Z" not in said
+
+
+def test_methods_that_differ_by_less_than_jpeg_does_are_equivalent(tmp_path: Path) -> None:
+    """Five methods close together, of changing order, and one far away."""
+    random = np.random.default_rng(4)
+    for name in "abcde":
+        add(tmp_path, name, {m: tuple(random.normal(size=19)) for m in METRICS})
+    add(tmp_path, "z", {"gain": spread(-9, 19), "loss": spread(9, 19), "look": spread(1, 19)})
+    assert math.isnan(board(tmp_path).tests.margin)
+    assert set(board(tmp_path).tests.pairwise["verdict"]) <= {"better", "worse", "not separable"}
+    write_metric_facts(tmp_path, {m: f | {"margin": 3.0} for m, f in METRICS.items()}, PROFILES)
+    found = board(tmp_path)
+    lines = found.tests.pairwise
+    assert 1 <= found.tests.margin <= 2
+    far = (lines["first"] == "z") | (lines["second"] == "z")
+    assert set(lines.loc[~far, "verdict"]) == {"equivalent"}
+    assert "equivalent" not in set(lines.loc[far, "verdict"])
+    first, *others = found.order[:-1]
+    named = ", ".join(found.name(m) for m in others[:-1]) + f" and {found.name(others[-1])}"
+    within = f"(within {found.tests.margin:.2f} ranks, what JPEG at quality 95 costs)"
+    assert f"Equivalent to {found.name(first)} {within}: {named}." in verdicts.verdict(found)
 
 
 def test_a_verdict_needs_two_methods(tmp_path: Path) -> None:
     add(tmp_path, "one", {"gain": spread(2), "loss": spread(1), "look": spread(9)})
     add(tmp_path, "top", {"gain": spread(9), "loss": spread(1.5), "look": spread(1)}, control=True)
     found = board(tmp_path)
-    said = tables.verdict(found, [found, dataclasses.replace(found, profile="other")])
-    assert said[0].endswith(
-        "ONE is the only method under profile dmfnet, on 8 pairs of 4 cases: a verdict needs two, and controls do not count."
-    )
+    said = verdicts.verdict(found, [found, dataclasses.replace(found, profile="other")])
+    alone = "ONE is the only method under profile dmfnet, on 8 pairs of 8 patients: "
+    assert said[0].endswith(f"{alone}a verdict needs two, and controls do not count.")
     assert said[1].startswith("A control is ahead of every method on G")
     assert len(said) == 2
     assert not any(cell.place or cell.tied for line in tables.sheet(found).lines for cell in line.cells)

@@ -205,7 +205,7 @@ def _reduced(image: Image) -> Image:
     if n == 1:
         return image
     before = (n - 1) // 2  # the mean of n pixels around one, or around the gap after it
-    padding = (before, -w % n + n - before, before, -h % n + n - before)
+    padding = (before, n, before, n)  # what is beyond the last mean wanted is cut off
 
     def compute() -> torch.Tensor:
         means = torch.nn.functional.avg_pool2d(torch.nn.functional.pad(image.x, padding), n)

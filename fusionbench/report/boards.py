@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from fusionbench import stats
+from fusionbench.report.inference import Tests, run_tests
 from fusionbench.scores import FROM_IMAGES, Column, Key, Table
 
 
@@ -67,9 +68,26 @@ class Board:
         return self.place.task
 
     @property
+    def task_title(self) -> str:
+        """ "PET–MRI" for ``pet-mri``; other names as they are."""
+        parts = self.task.split("-")
+        known = {"ct", "mri", "pet", "spect", "us", "t1", "t2"}
+        return "–".join(p.upper() for p in parts) if set(parts) <= known else self.task
+
+    @property
     def ranked(self) -> list[str]:
         """Contenders, then controls."""
         return [*self.order, *self.controls]
+
+    @property
+    def first(self) -> list[str]:
+        """The contenders with the best mean rank: one, or those that share the first place."""
+        return [method for method in self.order if self.place_of(method) == 1]
+
+    def place_of(self, method: str) -> int:
+        """The place of a contender, 1 the first; those that tie share the best of theirs."""
+        own = round(float(self.mean_rank[method]), 9)
+        return 1 + sum(round(float(self.mean_rank[other]), 9) < own for other in self.order)
 
     @property
     def better(self) -> dict[str, str]:
@@ -80,13 +98,15 @@ class Board:
         return Column.parse(metric, self.facts)
 
     @property
-    def clusters(self) -> list[str]:
-        """The case of each common pair; a pair without a known case is a case of its own."""
+    def patients(self) -> list[str]:
+        """The patient of each common pair; a pair without a known case is a patient of its own."""
+        if not self.pairs:
+            return []
         table = self.tables[self.ranked[0]]
         return [str(table.pairs[pair].get("case") or f"pair {pair}") for pair in self.pairs]
 
     @property
-    def cases_known(self) -> bool:
+    def patients_known(self) -> bool:
         table = self.tables[self.ranked[0]] if self.ranked else None
         return table is not None and all(table.pairs[pair].get("case") for pair in self.pairs)
 
@@ -132,7 +152,9 @@ class Board:
     @functools.cached_property
     def tests(self) -> Tests:
         """The statistics, computed when first asked for."""
-        return _run_tests(self)
+        margins = {m: float(v) for m in self.scores if (v := self.facts.get(m, {}).get("margin")) is not None}
+        better = {metric: self.column(metric).better for metric in self.scores}
+        return run_tests(self.scores, self.core, better, self.order, self.controls, self.patients, margins)
 
     def placing(self, metric: str) -> dict[str, str]:
         """Contender -> "best" or "second" on a metric, by mean; ties share a place.
@@ -149,24 +171,6 @@ class Board:
         if len(levels) == 2 and (ranks == levels[0]).sum() > 1:
             words.pop(levels[1])
         return {str(method): words[value] for method, value in ranks.items() if value in words}
-
-
-@dataclasses.dataclass(frozen=True)
-class Tests:
-    """Statistics among the contenders of a board, over its common pairs; a string is the reason why there are none.
-
-    ``blocks``: mean rank over the core metrics within each pair. ``pairwise``: Wilcoxon on ``blocks``, Holm over all
-    comparisons. ``tied``: metric -> contenders not shown to differ from the best one (Holm over the comparisons with it);
-    ``tied_first``: contenders that ``pairwise`` does not tell from the first by mean rank, that one first.
-    """
-
-    blocks: pd.DataFrame
-    friedman: stats.Friedman | str
-    nemenyi: stats.Nemenyi | str
-    pairwise: pd.DataFrame
-    tied: Mapping[str, list[str]]
-    tied_first: list[str]
-    bootstrap: stats.Bootstrap | str
 
 
 def narrowed(board: Board, methods: Sequence[str], pairs: Sequence[str]) -> Board:
@@ -288,31 +292,3 @@ def _warnings(board: Board) -> list[str]:
                 f"{len(board.pairs)} pairs; ranked last on it"
             )
     return found
-
-
-def _run_tests(board: Board) -> Tests:
-    own = {metric: frame[board.order] for metric, frame in board.scores.items()}
-    better = {metric: board.column(metric).better for metric in board.scores}
-    blocks = stats.pair_ranks({m: own[m] for m in board.core}, better)
-    tied = {metric: stats.tied_with_best(own[metric], better[metric]) for metric in own if board.pairs}
-    pairwise = stats.pairwise(blocks, "lower")
-    ranked = {metric: board.scores[metric][board.ranked] for metric in board.scores}
-    intervals: stats.Bootstrap | str = "no method is ranked"
-    if board.order:
-        intervals = stats.bootstrap(ranked, board.core, better, board.clusters, board.controls)
-    return Tests(
-        blocks=blocks,
-        friedman=stats.friedman(blocks),
-        nemenyi=stats.nemenyi(blocks),
-        pairwise=pairwise,
-        tied=tied,
-        tied_first=_tied_with_first(board.order, pairwise),
-        bootstrap=intervals,
-    )
-
-
-def _tied_with_first(order: Sequence[str], pairwise: pd.DataFrame) -> list[str]:
-    lines = pairwise[((pairwise["first"] == order[0]) | (pairwise["second"] == order[0]))] if order else pairwise[:0]
-    apart = lines[lines["p_holm"] < stats.ALPHA]
-    told = {*apart["first"], *apart["second"]}
-    return [method for method in order if method == order[0] or method not in told]

@@ -72,11 +72,17 @@ def _interval(board: Board, method: str) -> Value:
     return float(found.rank_low[method]), float(found.rank_high[method])
 
 
+def _first(board: Board, method: str) -> Value:
+    found = board.tests.bootstrap
+    return None if isinstance(found, str) or method not in board.order else float(found.first[method])
+
+
 BESIDE = {
     "year": Beside("Year", _fact("year"), str, falling=True, wide=True),
     "family": Beside("Family", _fact("family"), str, text=True, wide=True),
     "rank": Beside("Mean rank", lambda board, method: float(board.mean_rank[method]), ranking=True),
     "interval": Beside("95 % interval", _interval, ranking=True, tests=True, wide=True),
+    "first": Beside("P(first)", _first, ranking=True, tests=True, falling=True, wide=True),
     "borda": Beside(
         "Borda",
         lambda board, method: float(board.borda[method]) if method in board.order else None,

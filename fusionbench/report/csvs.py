@@ -14,22 +14,24 @@ from fusionbench.report.boards import Board
 
 def csv_text(board: Board) -> str:
     """Every number in full precision: a line a method, contenders first."""
-    intervals = board.tests.bootstrap
+    intervals, among = board.tests.bootstrap, board.tests.among_best
     header = ["place", "method", "title", "kind", "foreign", "year", "family", "pairs", "failed", "mean_rank"]
-    header += ["mean_rank_low", "mean_rank_high", "borda", "metrics_won", "tied_with_best", "seconds", "parameters"]
-    header += ["flops", "peak_memory"]
+    header += ["mean_rank_low", "mean_rank_high", "borda", "metrics_won", "first_share", "among_best"]
+    header += ["seconds", "parameters", "flops", "peak_memory"]
     header += [f"{m}_{part}" for m in board.metrics for part in ("mean", "std", "low", "high", "rank", "undefined")]
     rows = []
-    for place, method in enumerate(board.ranked, 1):
+    for method in board.ranked:
         facts = board.tables[method].about.get("method", {})
         contender = method in board.order
-        row: list[Any] = [place if contender else "", method, board.tables[method].name]
+        row: list[Any] = [board.place_of(method) if contender else "", method, board.tables[method].name]
         row += ["contender" if contender else "control", bool(facts.get("foreign")), facts.get("year") or ""]
         row += [facts.get("family", ""), len(board.pairs), len(board.tables[method].errors()), board.mean_rank[method]]
         known = contender and not isinstance(intervals, str)
         row += [intervals.rank_low[method], intervals.rank_high[method]] if known else ["", ""]  # type: ignore[union-attr]
         row += (
-            [board.borda[method], board.wins[method], method in board.tests.tied_first] if contender else ["", "", ""]
+            [board.borda[method], board.wins[method], intervals.first[method] if known else "", method in among]  # type: ignore[union-attr]
+            if contender
+            else [""] * 4
         )
         row += [board.seconds(method)] + [board.cost(method, w) for w in ("parameters", "flops", "peak_memory")]
         for metric in board.metrics:
@@ -50,8 +52,13 @@ def statistics_csv(board: Board) -> dict[str, str]:
     """File stem -> CSV: the overall test, every two methods, average ranks, and the blocks all of it rests on."""
     tests = board.tests
     overall: list[list[Any]] = [["statistic", "value"], ["pairs", len(board.pairs)], ["methods", len(board.order)]]
-    overall += [["cases", len(set(board.clusters)) if board.pairs else 0], ["cases_known", board.cases_known]]
+    overall += [["patients", tests.number], ["patients_known", board.patients_known]]
     overall += [["core_metrics", " ".join(board.core)]]
+    overall += [
+        ["undecidable", tests.undecidable],
+        ["rank_margin", tests.margin],
+        ["units_of_what_follows", tests.units],
+    ]
     if isinstance(tests.friedman, str):
         overall += [["friedman", tests.friedman]]
     else:
@@ -62,6 +69,7 @@ def statistics_csv(board: Board) -> dict[str, str]:
         overall += [["nemenyi_alpha", tests.nemenyi.alpha], ["nemenyi_critical_difference", tests.nemenyi.difference]]
         overall += [[f"average_rank:{name}", value] for name, value in tests.nemenyi.ranks.items()]
     table = tests.pairwise
+    table = table.assign(p_wilcoxon_holm=tests.wilcoxon["p_holm"].to_numpy())
     if not isinstance(tests.nemenyi, str):
         nemenyi = [tests.nemenyi.p.loc[a, b] for a, b in zip(table["first"], table["second"], strict=True)]
         table = table.assign(p_nemenyi=nemenyi)

@@ -25,7 +25,6 @@ from PIL import Image
 from fusionbench.files import write_bytes
 from fusionbench.pairs import Pair, recolour
 from fusionbench.report.boards import Board, acronym
-from fusionbench.report.tables import task_title
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 GREY = "#6e6e6e"
@@ -330,7 +329,7 @@ def source_names(board: Board) -> tuple[str, str]:
 
 
 def _title(board: Board) -> str:
-    return f"{task_title(board)}, {board.dataset}, profile {board.profile}"
+    return f"{board.task_title}, {board.dataset}, profile {board.profile}"
 
 
 def _tile(axis: Axes, picture: UInt8, box: Box) -> None:

@@ -9,7 +9,7 @@ from fusionbench.report import references
 from fusionbench.report.boards import Board
 from fusionbench.report.columns import DEFAULT_COLUMNS
 from fusionbench.report.references import Entry, escaped
-from fusionbench.report.tables import Cell, sheet, task_title
+from fusionbench.report.tables import Cell, sheet
 
 
 def table(board: Board, columns: Sequence[str] = DEFAULT_COLUMNS, *, std: bool = False) -> str:
@@ -82,7 +82,7 @@ def _latex_caption(board: Board, legend: Iterable[str]) -> str:
     ]
     sources = f" Metrics: {', '.join(metrics)}." if metrics else ""
     return (
-        f"{escaped(task_title(board))} fusion on {data}, profile {escaped(board.profile)}. {escaped(' '.join(legend))}"
+        f"{escaped(board.task_title)} fusion on {data}, profile {escaped(board.profile)}. {escaped(' '.join(legend))}"
         f"{sources} Computed with fusionbench{_cite(references.itself())}."
     )
 

@@ -27,7 +27,7 @@ from fusionbench.report import conventions, figures, sources
 from fusionbench.report.boards import Board, acronym
 from fusionbench.report.columns import BESIDE, Value
 from fusionbench.report.curves import curves
-from fusionbench.report.tables import p_text, summary, task_title, verdict
+from fusionbench.report.verdicts import p_text, summary, verdict
 from fusionbench.scores import Key
 
 SCRIPTS = ("core.js", "table.js", "details.js", "compare.js", "charts.js", "statistics.js", "main.js")
@@ -102,7 +102,7 @@ def task_data(boards: Sequence[Board], robustness: list[dict[str, Any]]) -> dict
     return {
         "id": f"{first.dataset}/{first.task}",
         "dataset": first.dataset,
-        "title": task_title(first),
+        "title": first.task_title,
         "facts": {k: facts.get(k) for k in ("title", "reference", "doi", "licence", "year") if facts.get(k)},
         "sources": list(figures.source_names(first)),
         "pairs": pairs,
@@ -130,7 +130,7 @@ def _profile_data(board: Board) -> dict[str, Any]:
     for method in board.ranked:
         values = {name: column.value(board, method) for name, column in BESIDE.items() if column.ranking}
         rows[method] = {name: _plain(value) for name, value in values.items() if value is not None}
-        rows[method] |= {"tied": method in tests.tied_first, "scores": _scores(board, method)}
+        rows[method] |= {"tied": not tests.undecidable and method in tests.among_best, "scores": _scores(board, method)}
     friedman = tests.friedman
     nemenyi = tests.nemenyi
     return {
@@ -144,7 +144,7 @@ def _profile_data(board: Board) -> dict[str, Any]:
         "rows": rows,
         "pairs": board.pairs,
         "total": board.total,
-        "cases": len(set(board.clusters)) if board.cases_known and board.pairs else 0,
+        "cases": tests.number if board.patients_known and board.pairs else 0,
         "summary": summary(board),
         "notes": board.notes,
         "friedman": friedman
@@ -165,12 +165,14 @@ def _profile_data(board: Board) -> dict[str, Any]:
             "groups": nemenyi.groups,
         },
         "pairwise": _pairwise_data(board),
+        "undecidable": tests.undecidable,
+        "units": f"{len(board.pairs)} pairs" if tests.units == "pairs" else f"{tests.number} patients",
     }
 
 
 def _scores(board: Board, method: str) -> dict[str, Any]:
     """Mean, standard deviation and rank, each in the order of the board's metrics; then which metrics it is best on, second,
-    or not shown to differ from the best, and metric -> on how many pairs it is undefined.
+    or possibly the best (by patient), and metric -> on how many pairs it is undefined.
     """
     frames = {"mean": board.means, "std": board.stds, "rank": board.ranks}
     places = {metric: board.placing(metric).get(method, "") for metric in board.metrics}
@@ -185,7 +187,8 @@ def _scores(board: Board, method: str) -> dict[str, Any]:
 
 
 def _pairwise_data(board: Board) -> dict[str, list[Any]]:
-    """Every two methods, as positions in ``order``: p by Wilcoxon and Holm, effect size, p by Nemenyi."""
+    """Every two methods, as positions in ``order``: by patient, the adjusted p, the difference in mean rank and the share of
+    patients who agree; beside these, p by Wilcoxon and Holm and by Nemenyi."""
     nemenyi = board.tests.nemenyi
     position = {method: n for n, method in enumerate(board.order)}
     lines = board.tests.pairwise.to_dict("records")
@@ -193,8 +196,10 @@ def _pairwise_data(board: Board) -> dict[str, list[Any]]:
     return {
         "first": [position[line["first"]] for line in lines],
         "second": [position[line["second"]] for line in lines],
-        "p": [_significant(line["p_holm"]) for line in lines],
-        "effect": [_significant(line["effect"]) for line in lines],
+        "p": [_significant(line["p_adjusted"]) for line in lines],
+        "difference": [_round(line["difference"]) for line in lines],
+        "agree": [_round(line["agree"]) for line in lines],
+        "wilcoxon": [_significant(value) for value in board.tests.wilcoxon["p_holm"]],
         "nemenyi": [None if value is None else _significant(value) for value in p],
     }
 

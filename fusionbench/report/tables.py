@@ -1,6 +1,6 @@
 """Leaderboards as text for people: a plain sheet, and Markdown.
 
-Best is bold, second underlined, a dagger means "not shown to differ from the best" (Wilcoxon, Holm), a double dagger that
+Best is bold, second underlined, a dagger means "in the 95 % confidence set of the best, by patient", a double dagger that
 some scores are undefined. Controls and unranked methods stand below the contenders. A legend says what the cells hold.
 """
 
@@ -11,9 +11,9 @@ import math
 import re
 from collections.abc import Sequence
 
-from fusionbench import stats
 from fusionbench.report.boards import Board
 from fusionbench.report.columns import BESIDE, DEFAULT_COLUMNS, shown
+from fusionbench.report.verdicts import count, summary, verdict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,13 +32,15 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """A line of a leaderboard; ``kind`` is "contender", "control" or "apart" (then ``note`` says why)."""
+    """A line of a leaderboard; ``kind`` is "contender" (with a ``place``, which ties share), "control" or "apart" (then
+    ``note`` says why)."""
 
     method: str
     title: str
     kind: str
     cells: tuple[Cell, ...]
     note: str = ""
+    place: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +87,8 @@ def sheet(
                     _spread(board, method, metric) if std else "",
                 )
             )
-        lines.append(Line(method, board.name(method), kind, tuple(cells)))
+        place = board.place_of(method) if kind == "contender" else 0
+        lines.append(Line(method, board.name(method), kind, tuple(cells), place=place))
     lines += [Line(m, board.name(m), "apart", (), note) for m, note in board.apart.items()]
     legend = _legend(board, columns, lines, styled)
     return Sheet(heading(board), tuple(headings), tuple(lines), tuple(board.notes), tuple(legend))
@@ -108,108 +111,7 @@ def number(value: float, decimals: int = 4) -> str:
 
 def heading(board: Board) -> str:
     """ "PET–MRI · phantom · profile dmfnet"."""
-    return f"{task_title(board)} · {board.dataset} · profile {board.profile}"
-
-
-def task_title(board: Board) -> str:
-    """ "PET–MRI" for ``pet-mri``; other names as they are."""
-    parts = board.task.split("-")
-    known = {"ct", "mri", "pet", "spect", "us", "t1", "t2"}
-    return "–".join(p.upper() for p in parts) if set(parts) <= known else board.task
-
-
-def verdict(board: Board, siblings: Sequence[Board] = ()) -> list[str]:
-    """The answer in plain words: who is first, who is not separated from it, on how much data, and whether others agree.
-
-    ``siblings``: boards of the same task under other profiles.
-    """
-    if not board.order:
-        return [f"No method is ranked under profile {board.profile}."]
-    best = board.order[0]
-    where = f"For {task_title(board)} on {board.dataset}"
-    if len(board.order) == 1:
-        said = [
-            f"{where}, {board.name(best)} is the only method under profile {board.profile}, {_sample(board)}: "
-            "a verdict needs two, and controls do not count."
-        ]
-        return [*said, *_controls_ahead(board)]
-    said = [
-        f"{where}, {board.name(best)} is first by mean rank, {_interval(board, best)} among "
-        f"{_count(len(board.order), 'ranked method')} under profile {board.profile}, {_sample(board)}."
-    ]
-    others = [board.name(m) for m in board.tests.tied_first[1:]]
-    more = f" and {len(others) - 8} more" if len(others) > 8 else ""
-    if len(others) == len(board.order) - 1:
-        said.append("No other method is separated from it, so the order may be chance.")
-    else:
-        not_separated = f"Not separated from it: {', '.join(others[:8])}{more}. " if others else ""
-        said.append(
-            f"{not_separated}A signed-rank test over the {_count(len(board.pairs), 'pair')} separates it from "
-            f"{'the rest' if others else 'every other method'}{_caveat(board)}."
-        )
-    firsts: dict[str, list[str]] = {}
-    for other in siblings:
-        if other.order and other.profile != board.profile:
-            firsts.setdefault(other.name(other.order[0]), []).append(other.profile)
-    same = firsts.pop(board.name(best), [])
-    told = [f"it is first under {_and(same)} too"] if same else []
-    told += [f"{name} is first under {_and(names)}" for name, names in firsts.items()]
-    if told:
-        said.append(f"By other conventions: {'; '.join(told)}.")
-    return [*said, *_controls_ahead(board)]
-
-
-def _controls_ahead(board: Board) -> list[str]:
-    """The metrics on which a control beats every method, in a sentence; none where there are none."""
-    won = [m for m in board.core if any(board.ranks.loc[control, m] == 1.0 for control in board.controls)]
-    if not won:
-        return []
-    named = _and([board.column(m).short for m in won])
-    return [
-        f"A control is ahead of every method on {named}: {'these do' if len(won) > 1 else 'this does'} not reward "
-        "what a reader would call a good fusion."
-    ]
-
-
-def summary(board: Board) -> list[str]:
-    """What the verdict rests on: convention, overall test, test of the ties, and what weakens them."""
-    if not board.order:
-        return []
-    core = ", ".join(board.column(m).short for m in board.core)
-    said = [
-        f"Convention: profile {board.profile} ({board.title}); mean rank over its {len(board.core)} core metrics: {core}."
-    ]
-    tests = board.tests
-    if isinstance(tests.friedman, str):
-        said.append(f"No overall test: {tests.friedman}.")
-    else:
-        word = "differ" if tests.friedman.p < stats.ALPHA else "are not shown to differ"
-        said.append(
-            f"The methods {word} overall (Friedman / Iman–Davenport over pairs, p {p_text(tests.friedman.p)}, "
-            f"Kendall's W {tests.friedman.w:.2f})."
-        )
-    if len(board.order) > 1:
-        said.append(
-            f"Tied means not shown to differ: Wilcoxon's signed-rank test on ranks within pairs, Holm over "
-            f"{_count(len(tests.pairwise), 'comparison')}, α = {stats.ALPHA:g}."
-        )
-        smallest = min(1.0, 2.0 ** (1 - len(board.pairs)) * len(tests.pairwise))
-        if smallest >= stats.ALPHA:
-            said.append(
-                f"With {len(board.pairs)} pairs no difference can be significant after that correction (smallest p "
-                f"{smallest:.2f}): use more pairs or compare fewer methods."
-            )
-    if board.cases_known and len(set(board.clusters)) < len(board.pairs):
-        said.append(
-            f"The pairs come from {len(set(board.clusters))} cases only: slices of one case resemble each other, so the p "
-            "values are optimistic; the intervals resample whole cases."
-        )
-    return said
-
-
-def p_text(p: float) -> str:
-    """ "= 0.032" or "< 0.001"."""
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+    return f"{board.task_title} · {board.dataset} · profile {board.profile}"
 
 
 def markdown(
@@ -227,14 +129,12 @@ def markdown(
     lines += [*(f"- {_md(text)}" for text in summary(board)), ""]
     lines += ["| # | Method | " + " | ".join(map(_md, data.headings)) + " |"]
     lines += ["|--:|:--|" + "--:|" * width]
-    place = 0
     for line in data.lines:
         if line.kind == "apart":
             continue
-        place += line.kind == "contender"
         name = f"*{_md(line.title)}* (control)" if line.kind == "control" else _md(line.title)
         cells = " | ".join(_md_cell(cell) for cell in line.cells)
-        lines.append(f"| {place if line.kind == 'contender' else ''} | {name} | {cells} |")
+        lines.append(f"| {line.place or ''} | {name} | {cells} |")
     apart = [f"- {_md(line.title)}: not ranked; {_md(line.note)}" for line in data.lines if line.kind == "apart"]
     return "\n".join([*lines, "", *apart, "", *(f"- {_md(text)}" for text in (*data.notes, *data.legend)), ""])
 
@@ -252,47 +152,15 @@ def _column(board: Board, name: str, method: str, tests: bool) -> Cell:
         return Cell(text)
     level = sorted({round(board.mean_rank[m], 9) for m in board.order}).index(round(board.mean_rank[method], 9))
     place = {0: "best", 1: "second"}.get(level, "") if len(board.order) > 1 else ""
-    return Cell(text, place, tests and method in board.tests.tied_first and level != 0)
-
-
-def _interval(board: Board, method: str) -> str:
-    """The mean rank of a method with its interval, where cases are enough for one."""
-    text = f"{board.mean_rank[method]:.2f}"
-    if isinstance(board.tests.bootstrap, str):
-        return text
-    low, high = board.tests.bootstrap.rank_low[method], board.tests.bootstrap.rank_high[method]
-    return f"{text} (95 % interval over {_count(board.tests.bootstrap.clusters, 'case')}: {low:.2f} to {high:.2f})"
-
-
-def _caveat(board: Board) -> str:
-    """What a test over pairs leaves open where they are slices of fewer cases, or where nobody knows."""
-    if not board.cases_known:
-        return ", if the pairs are independent; whose they are is not known"
-    cases = len(set(board.clusters))
-    if cases == len(board.pairs):
-        return ""
-    return f"; slices of {_count(cases, 'case')} are not independent, so this claims nothing about other patients"
-
-
-def _sample(board: Board) -> str:
-    cases = f" of {_count(len(set(board.clusters)), 'case')}" if board.cases_known else ""
-    return f"on {_count(len(board.pairs), 'pair')}{cases}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _and(names: Sequence[str]) -> str:
-    """ "a, b and c"."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+    told = tests and not board.tests.undecidable and method in board.tests.among_best
+    return Cell(text, place, told and level != 0)
 
 
 def _legend(board: Board, columns: Sequence[str], lines: Sequence[Line], styled: bool) -> list[str]:
     """What the cells of a sheet hold, and what each mark that is among them means."""
     cells = [cell for line in lines for cell in line.cells]
     what = "Mean ± standard deviation" if any(cell.std for cell in cells) else "Mean"
-    text = f"{what} over {_count(len(board.pairs), 'pair')}."
+    text = f"{what} over {count(len(board.pairs), 'pair')}."
     if "rank" in columns:
         core = ", ".join(board.column(m).short for m in board.core)
         text += f" Mean rank over {core}: each metric ranks the methods' means, 1 = best, ties averaged."
@@ -309,7 +177,7 @@ def _legend(board: Board, columns: Sequence[str], lines: Sequence[Line], styled:
         )
     if any(cell.tied for cell in cells):
         notes.append(
-            "† not shown to differ from the best in the column (two-sided Wilcoxon signed-rank over pairs, Holm, α = 0.05)."
+            "† in the 95 % confidence set of the best in the column, by patient: not shown to be worse than another."
         )
     origins: dict[str, list[str]] = {}
     for line in lines:

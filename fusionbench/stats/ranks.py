@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 
 def rank(values: pd.Series, better: str) -> pd.Series:
@@ -61,3 +62,29 @@ def share_of_wins(means: pd.DataFrame, better: Mapping[str, str]) -> pd.Series:
         if winners.any():
             wins[winners] += 1 / winners.sum()
     return wins / max(1, means.shape[1])
+
+
+def rank_margin(scores: Mapping[str, pd.DataFrame], better: Mapping[str, str], margins: Mapping[str, float]) -> float:
+    """The change of mean rank that differences of no use make: the median, over pairs and methods, of how far a method's
+    mean rank within a pair moves when all its scores fall, or all rise, by the margins of their metrics.
+
+    ``scores``: metric -> score frame, two methods or more; ``margins``: in the metrics' own units.
+    """
+    moved = []
+    for sign in (1.0, -1.0):
+        changes = []
+        for metric, frame in scores.items():
+            losses = np.nan_to_num(frame.to_numpy(dtype=float) * (-1 if better[metric] == "higher" else 1), nan=np.inf)
+            ranks = [_among_others(losses, losses + shift) for shift in (0.0, sign * margins[metric])]
+            changes.append(ranks[1] - ranks[0])
+        moved.append(np.abs(np.mean(changes, axis=0)))
+    return float(np.median(moved))
+
+
+def _among_others(losses: NDArray[np.float64], own: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(pairs, methods) ranks of each method with its own loss among the losses of the others."""
+    others = ~np.eye(losses.shape[1], dtype=bool)
+    below = (losses[:, None, :] < own[:, :, None]) & others
+    equal = (losses[:, None, :] == own[:, :, None]) & others
+    ranks: NDArray[np.float64] = 1.0 + below.sum(axis=2) + equal.sum(axis=2) / 2
+    return ranks

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from fusionbench.stats.ranks import rank
+from fusionbench.stats.claims import ALPHA
 
-ALPHA = 0.05
 _EXACT = 50
 """Up to so many pairs Wilcoxon's test is exact."""
 Float = NDArray[np.float64]
@@ -153,29 +151,6 @@ def pairwise(scores: pd.DataFrame, better: str) -> pd.DataFrame:
     """
     names = list(scores.columns)
     index = [(i, j) for i in range(len(names)) for j in range(i + 1, len(names))]
-    return _compare(scores, better, index)
-
-
-def against_best(scores: pd.DataFrame, better: str) -> pd.DataFrame:
-    """As :func:`pairwise`, for the method with the best mean against each other one; Holm over these comparisons."""
-    order = list(rank(scores.mean(axis=0, skipna=False), better).sort_values(kind="stable").index)
-    names = list(scores.columns)
-    best = names.index(order[0])
-    return _compare(scores, better, [(best, names.index(other)) for other in order[1:]])
-
-
-def tied_with_best(scores: pd.DataFrame, better: str, alpha: float = ALPHA) -> list[str]:
-    """Methods not shown to differ from the best one (which is among them): Holm-corrected Wilcoxon p >= alpha."""
-    if scores.shape[1] == 0:
-        return []
-    table = against_best(scores, better)
-    if table.empty:
-        return [str(scores.columns[0])]
-    return [str(table["first"].iloc[0]), *table.loc[~(table["p_holm"] < alpha), "second"].map(str)]
-
-
-def _compare(scores: pd.DataFrame, better: str, index: Sequence[tuple[int, int]]) -> pd.DataFrame:
-    names = list(scores.columns)
     columns = ["first", "second", "pairs", "difference", "effect", "p", "p_holm"]
     if not index or scores.shape[0] == 0:
         return pd.DataFrame(columns=columns)

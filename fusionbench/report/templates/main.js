@@ -6,7 +6,7 @@ function drawReading() {
     "Each metric ranks the methods by their mean over the pairs (1 = best, ties averaged); the mean rank averages those ranks over the core metrics of the profile.",
     "A profile is a named set of conventions. The same metric name stands for many different numbers in the literature, and the choice changes the ranking; switch the profile above to see it.",
     "Controls are trivial fusers (the mean, the maximum, a source by itself). Where one of them is ahead, the metric does not measure what a reader would call a good fusion.",
-    "Friedman and Nemenyi tests and pairwise Wilcoxon tests compare ranks within pairs. Slices of one case resemble each other, which makes p values optimistic; the intervals resample whole cases.",
+    "The unit is the patient: slices of one patient are repeated measurements. Ranks within pairs are averaged over each patient's pairs; tests flip the signs of whole patients, intervals draw whole patients anew.",
     now.pairs.length < now.total ? `Compared on the ${now.pairs.length} of ${now.total} pairs that all ranked methods share.` : `All ${now.total} pairs are common to all ranked methods.`,
     "Metrics compare a fused image with its sources. None of them shows that a diagnosis becomes easier.",
   ];

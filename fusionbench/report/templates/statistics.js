@@ -1,11 +1,11 @@
 // Tests among the contenders: Friedman, the critical-difference diagram, and every two methods.
-const PAIR_VALUES = [["p", "p, Wilcoxon with Holm"], ["effect", "effect size (rank-biserial)"], ["nemenyi", "p, Nemenyi"]];
+const PAIR_VALUES = [["p", "p by patient"], ["difference", "difference in mean rank"], ["agree", "share of patients who agree"], ["wilcoxon", "p, Wilcoxon with Holm"], ["nemenyi", "p, Nemenyi"]];
 
 function drawFriedman() {
   const test = profile().friedman;
   const text = typeof test === "string"
     ? `No overall test: ${test}.`
-    : `Friedman test over ${profile().pairs.length} pairs (Iman–Davenport F = ${number(test.f, 2)}, χ² = ${number(test.chi2, 2)}): p ${test.p}; the methods ${test.significant ? "differ" : "are not shown to differ"}. Kendall's W = ${test.w.toFixed(2)} (0: pairs disagree, 1: all pairs rank the methods alike).`;
+    : `Friedman test over ${profile().units} (Iman–Davenport F = ${number(test.f, 2)}, χ² = ${number(test.chi2, 2)}): p ${test.p}; the methods ${test.significant ? "differ" : "are not shown to differ"}. Kendall's W = ${test.w.toFixed(2)} (0: pairs disagree, 1: all pairs rank the methods alike).`;
   fill("friedman", el("p", {}, text), el("p", { class: "muted" }, "Tested is the mean rank over the core metrics within each pair; controls take no part."));
 }
 
@@ -43,18 +43,24 @@ function drawPairwise() {
   const { first, second, [what]: found } = profile().pairwise;
   found.forEach((value, n) => {
     values.set(`${first[n]},${second[n]}`, value);
-    values.set(`${second[n]},${first[n]}`, what === "effect" && value !== null ? -value : value);
+    values.set(`${second[n]},${first[n]}`, what === "difference" && value !== null ? -value : value);
   });
   const cell = (value, row, column) => {
     if (value === null || value === undefined) return el("td", {}, "–");
-    const text = what === "effect" ? value.toFixed(2) : value < 0.001 ? "<.001" : value.toFixed(3).replace(/^0/, "");
-    const strong = what === "effect" ? Math.abs(value) >= 0.5 : value < 0.05;
+    const p = what !== "difference" && what !== "agree";
+    const text = !p ? value.toFixed(2) : value < 0.001 ? "<.001" : value.toFixed(3).replace(/^0/, "");
+    const strong = p && value <= 0.05;
     return el("td", { class: strong ? "best" : "", title: `${method(row).title} and ${method(column).title}` }, text);
   };
   const table = el("table", { class: "cells" },
     el("thead", {}, el("tr", {}, el("th", { scope: "col" }, ""), ...keys.map((key) => el("th", { scope: "col", title: method(key).title }, label(key, 12))))),
     el("tbody", {}, ...keys.map((row, i) => el("tr", {}, el("th", { scope: "row" }, method(row).title), ...keys.map((column, j) => (i === j ? el("td", {}, "·") : cell(values.get(`${i},${j}`), row, column)))))));
-  const note = what === "effect" ? "Positive: the row's method is better. Marked from 0.5 on." : "Marked below 0.05: the two methods differ. Corrected for all comparisons in this table.";
+  const notes = {
+    p: profile().undecidable ? `No two methods can be told apart: ${profile().undecidable}.` : "Sign-flip permutation by patient, step-down max-T over all comparisons in this table. Marked up to 0.05: patients tell the two methods apart.",
+    difference: "Mean over patients. Negative: the row's method is better.",
+    agree: "Share of the patients whose difference has the sign of the mean difference.",
+  };
+  const note = notes[what] ?? `Over ${profile().units}, corrected for all comparisons in this table; beside the tests by patient, for those who are asked for it.`;
   fill("pairwise", table, el("p", { class: "muted" }, note));
 }
 

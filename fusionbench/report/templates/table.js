@@ -79,7 +79,7 @@ function nameCell(key) {
 function scoreCell(cell) {
   const tied = cell.tied && !cell.best;
   const marks = (tied ? "†" : "") + (cell.undefined ? "‡" : "");
-  const title = `rank ${cell.rank ?? "–"}` + (tied ? "; not shown to differ from the best" : "") + (cell.undefined ? `; undefined on ${cell.undefined} pairs` : "");
+  const title = `rank ${cell.rank ?? "–"}` + (tied ? "; may be the best as well" : "") + (cell.undefined ? `; undefined on ${cell.undefined} pairs` : "");
   return el("td", { class: cell.best ? "best" : cell.second ? "second" : "", title }, number(cell.mean), state.spread && cell.std !== null ? el("span", { class: "std" }, ` ± ${number(cell.std)}`) : null, el("span", { class: "mark" }, marks));
 }
 
@@ -95,7 +95,7 @@ function drawTable() {
     if (column.metric) return scoreCell(column.cell(key));
     const value = column.value(key);
     const best = column.id === "rank" && kind === "contender" && profile().order.length > 1 && value === Math.min(...profile().order.map((k) => profile().rows[k].rank));
-    const mark = column.id === "rank" && profile().rows[key].tied && !best ? el("span", { class: "mark", title: "not shown to differ from the best" }, "†") : null;
+    const mark = column.id === "rank" && profile().rows[key].tied && !best ? el("span", { class: "mark", title: "in the 95 % confidence set of the best, by patient" }, "†") : null;
     return el("td", { class: (column.text ? "text" : "") + (best ? " best" : "") }, column.show(value, key), mark);
   }));
   const wide = shown.length + 1;
@@ -131,7 +131,7 @@ function drawToolbar() {
   fill("profile-note", note);
   const all = Object.values(now.rows), shows = (what) => all.some((row) => row.scores[what].length);
   const legend = [`Mean over ${now.pairs.length} pair${now.pairs.length === 1 ? "" : "s"}.` + (shows("best") ? ` Best marked${shows("second") ? ", second underlined" : ""}.` : "")];
-  if (all.some((row) => row.scores.tied.some((id) => !row.scores.best.includes(id)))) legend.push("† not shown to differ from the best (Wilcoxon signed-rank over pairs, Holm, α = 0.05).");
+  if (all.some((row) => row.scores.tied.some((id) => !row.scores.best.includes(id)))) legend.push("† in the 95 % confidence set of the best, by patient: not shown to be worse than another.");
   if (now.metrics.some((id) => metric(id).describes)) legend.push("* describes the image and is no measure of quality; ranked as the literature does.");
   if (all.some((row) => Object.keys(row.scores.undefined).length)) legend.push("‡ undefined on some pairs, left out of the mean and ranked last.");
   fill("notes", ...legend.map((text) => el("li", {}, text)), ...now.notes.map((text) => el("li", { class: text.startsWith("the control") ? "strong" : "" }, text)));
@@ -139,8 +139,8 @@ function drawToolbar() {
 
 function drawAnswer() {
   const now = profile();
-  const podium = now.order.slice(0, 3).map((key, n) => el("li", {}, el("span", { class: "place" }, ["Best by mean rank", "Second", "Third"][n]),
-    el("span", { class: "who" }, method(key).title), el("span", { class: "value" }, `mean rank ${now.rows[key].rank.toFixed(2)}` + (n && now.rows[key].tied ? ", tied" : ""))));
+  const podium = now.order.slice(0, 3).map((key, n) => el("li", {}, el("span", { class: "place" }, ["First by mean rank", "Second", "Third"][now.order.findIndex((other) => now.rows[other].rank === now.rows[key].rank)]),
+    el("span", { class: "who" }, method(key).title), el("span", { class: "value" }, `mean rank ${now.rows[key].rank.toFixed(2)}` + (now.rows[key].first >= 0.05 ? `, first in ${Math.round(100 * now.rows[key].first)} % of resamples` : ""))));
   const first = now.controls[0], ahead = first && now.order.length && now.rows[first].rank <= now.rows[now.order[0]].rank;
   const warning = ahead ? [el("p", { class: "warning" }, `A trivial control (${method(first).title}) would rank ${now.rows[first].rank.toFixed(2)}, ahead of every method here: these metrics do not measure what a reader would call a good fusion.`)] : [];
   fill("answer", el("p", { class: "verdict" }, el("strong", {}, now.verdict[0]), ` ${now.verdict.slice(1).join(" ")}`), el("ol", { class: "podium" }, ...podium), ...warning,
