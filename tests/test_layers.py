@@ -59,7 +59,12 @@ INSIDE = {
         "significance": {"claims"},
         "__init__": {"claims", "patients", "ranks", "significance", "stability"},
     },
-    "scores": {"keys": set(), "tables": {"keys"}, "__init__": {"keys", "tables"}},
+    "scores": {
+        "keys": set(),
+        "exposure": {"keys"},
+        "tables": {"exposure", "keys"},
+        "__init__": {"exposure", "keys", "tables"},
+    },
 }
 NO_TORCH = ("errors", "files", "registry", "pairs", "scores", "stats", "datasets", "report")
 

@@ -93,7 +93,7 @@ def spread(base: float, n: int = 8) -> tuple[float, ...]:
     return tuple(base + 0.01 * i for i in range(n))
 
 
-def board(results: Path, **chosen: list[str]) -> Board:
+def board(results: Path, **chosen: Any) -> Board:
     found = make_boards(read_results(results), read_metric_facts(results), **chosen)
     assert len(found) == 1
     return found[0]
@@ -126,7 +126,7 @@ def test_tables_mark_places_ties_controls_and_descriptions(three: Path) -> None:
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert "K\\* ↑" in rows[0]
     assert "L ↓" in rows[0]
-    assert rows[2].startswith("| 1 | A | 2001 | **1.50** |")
+    assert rows[2].startswith("| 1 | A | 2001 | none | **1.50** |")
     assert f"**{np.mean(spread(3)):.4f}**" in rows[3]
     assert rows[5].startswith("|  | *TOP* (control)")
     assert "**9." not in rows[5]

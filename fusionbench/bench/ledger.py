@@ -19,7 +19,7 @@ import filelock
 from fusionbench.bench.provenance import making_id, plain
 from fusionbench.bench.work import Mask, Row
 from fusionbench.errors import InputError
-from fusionbench.metrics import METRICS, PROFILES
+from fusionbench.metrics import METRICS, PROFILES, published
 from fusionbench.registry import sources_of
 from fusionbench.scores import (
     Column,
@@ -81,7 +81,7 @@ class Scoring:
         """Write what readers of the tables need to know: the fact sheets of all profiles' metrics, and the profiles."""
         columns = {name: name for profile in PROFILES.values() for name in profile.metrics}
         columns |= {col: name for name, col in self.columns().items()}
-        facts = {col: plain(dataclasses.asdict(METRICS[name].facts)) for col, name in sorted(columns.items())}
+        facts = {col: plain(published(name)) for col, name in sorted(columns.items())}
         write_metric_facts(results, facts, {name: plain(dataclasses.asdict(p)) for name, p in PROFILES.items()})
 
 
@@ -281,6 +281,14 @@ def _kept(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     }
     if all(before.get(k) == now.get(k) for k in _SAME) and "profile_stats" in before:
         kept["profile_stats"] = before["profile_stats"]
+    if "corrections" in before:
+        # Of what was corrected later, all stands that nobody says otherwise now.
+        corrected = {
+            field: before["method"].get(field) for entry in before["corrections"] for field in entry["changed"]
+        }
+        kept["corrections"] = before["corrections"]
+        stated = {field: value for field, value in now["method"].items() if value is not None}
+        kept["method"] = {**now["method"], **corrected, **stated}
     return kept
 
 

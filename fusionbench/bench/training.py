@@ -9,6 +9,7 @@ from pathlib import Path
 from fusionbench.bench.prior import read_targets
 from fusionbench.datasets import Task, create_task, task_plugin
 from fusionbench.errors import InputError
+from fusionbench.scores import Key, exposure_entry, person
 from fusionbench.training import TrainingPair, without_copies
 
 TESTED = {"train": "test", "by-case-train": "by-case-test"}
@@ -59,15 +60,31 @@ def validation_cases(pairs: Sequence[TrainingPair]) -> list[str]:
     return [f"{task}/{known[-1]}" for task, known in of_task.items() if len(known) > 1]
 
 
+def persons_seen(pairs: Sequence[TrainingPair]) -> list[str]:
+    """What a weights card says under "trained_on" (see ``scores.exposure``); generated pairs, of whom nobody is tested,
+    aside."""
+    found: dict[str, list[str]] = {}
+    for pair in pairs:
+        facts = task_plugin(_full(pair.task)).facts
+        if not facts.truth:
+            found.setdefault(Key.of(facts.name).base, []).append(person({"people": facts.people}, pair.case))
+    return [exposure_entry(dataset, persons) for dataset, persons in sorted(found.items())]
+
+
 def with_targets(pairs: Sequence[TrainingPair], prior: Path) -> list[TrainingPair]:
     """The pairs, each with the image that ``fusionbench prior`` chose for it."""
     filled: list[TrainingPair] = []
     for label in dict.fromkeys(pair.task for pair in pairs):
         of_task = [pair for pair in pairs if pair.task == label]
-        name = label if "/" in label else f"harvard/{label}"
+        name = _full(label)
         targets = read_targets(prior, name, {pair.id: (pair.a, pair.b) for pair in of_task})
         filled += [dataclasses.replace(pair, target=targets[pair.id]) for pair in of_task]
     return filled
+
+
+def _full(label: str) -> str:
+    """The full name of a task from its label on weights cards."""
+    return label if "/" in label else f"harvard/{label}"
 
 
 def _load(name: str, task: Task, ids: Sequence[str]) -> list[TrainingPair]:

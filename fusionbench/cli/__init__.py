@@ -32,6 +32,7 @@ COMMANDS = {
     "report": ("report", "Leaderboard, figures and page from a results folder."),
     "sensitivity": ("sensitivity", "How much the ranking owes to the convention of each metric."),
     "check": ("check", "Recompute locked scores; fail when they drift."),
+    "correct": ("check", "Correct what score files say of a method, without scoring again."),
     "reproduce": ("reproduce", "Do a score file again; tell whether the bytes agree."),
     "verify": ("check", "Run the contract tests on your own plugin module."),
     "prior": ("prior", "Choose the best fused image of each training pair, for Diff-IF to learn from."),

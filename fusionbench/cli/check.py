@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fusionbench.audit.contracts import Broken, plugin_checks, registered
+from fusionbench.audit.corrections import CORRECTED, correct
 from fusionbench.audit.regression import (
     LOCKED_METHODS,
     Drift,
@@ -33,6 +35,7 @@ from fusionbench.cli.common import (
     options,
     plugin_option,
     progress_bar,
+    results_option,
 )
 from fusionbench.cli.run import chosen_methods
 from fusionbench.errors import InputError
@@ -158,3 +161,37 @@ def verify_command(ctx: click.Context, module: str) -> None:
         )
     click.echo(f"{count - failed} of {count} checks hold")
     ctx.exit(1 if failed else 0)
+
+
+@click.command("correct")
+@results_option
+@click.option(
+    *METHOD, multiple=True, help="Only the tables of these methods, as their score files name them; repeatable."
+)
+@click.option("--set", "pairs", multiple=True, metavar="FIELD=VALUE", help=f"What is right; of {', '.join(CORRECTED)}.")
+@click.option("--author", required=True, help="Who corrects; stays in the score files.")
+@click.option("--reason", required=True, help="Why; stays in the score files.")
+def correct_command(results: Path, method: Sequence[str], pairs: Sequence[str], author: str, reason: str) -> None:
+    """Correct what score files say of a method, without scoring anything again.
+
+    Without --set the methods of this package get what their fact sheets say now of their origin and training. Several
+    entries go by semicolon; "unknown" is a value:
+
+    \b
+    fusionbench correct -m MyNet --set "trained_on=harvard:16,20;NYU-D2" --set "trained_for=ssim;vif" \\
+        --author "A. Author" --reason "stated in our paper"
+    """
+    told = correct(results, author, reason, methods=method, facts=dict(map(_fact, pairs)) if pairs else None)
+    click.echo("\n".join([*told, f"{len(told)} tables corrected"]))
+
+
+def _fact(text: str) -> tuple[str, Any]:
+    """``trained_on=a;b`` -> ("trained_on", ["a", "b"])."""
+    field, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"--set {text}: give FIELD=VALUE")
+    if value == "unknown":
+        return field, None
+    if field in ("trained_on", "trained_for"):
+        return field, [part.strip() for part in value.split(";") if part.strip()]
+    return field, int(value) if field == "year" and value.isdigit() else value

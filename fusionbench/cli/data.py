@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +20,11 @@ from fusionbench.cli.common import (
     plugin_option,
     progress_bar,
 )
+from fusionbench.datasets import Task, create_task, task_plugin
 from fusionbench.datasets.checks import Verification, list_data, verify
 from fusionbench.datasets.download import download_harvard
+from fusionbench.methods import METHODS
+from fusionbench.scores import Key, exposure, person
 
 
 @click.group("data")
@@ -72,6 +76,7 @@ def verify_command(
     else:
         for item in found:
             _print(item, splits)
+            _print_exposed(create_task(item.task, data=data, split=split), item.task)
     ctx.exit(0 if all(item.sound for item in found) else 1)
 
 
@@ -83,6 +88,19 @@ def download_command(name: str, to: Path | None) -> None:
     with progress_bar() as notify:
         root = download_harvard(to, progress=notify)
     click.echo(f"{name} pairs are in {root}; `fusionbench run` finds them there")
+
+
+def _print_exposed(task: Task, name: str) -> None:
+    """Which methods of this package have seen the patients to be tested on, as a board over them would say."""
+    facts = dataclasses.asdict(task_plugin(name).facts)
+    persons = [person(facts, task.case(id)) for id in task.ids()]
+    seen: dict[str, list[str]] = {}
+    for method in METHODS:
+        found = exposure(dataclasses.asdict(METHODS[method].facts), Key.of(name).base, persons)
+        if found.seen:
+            seen.setdefault(str(found), []).append(method)
+    for share, methods in seen.items():
+        click.echo(f"  patients seen in training, {share}: {', '.join(sorted(methods))}")
 
 
 def _print(item: Verification, splits: tuple[str, str]) -> None:

@@ -25,7 +25,7 @@ from fusionbench.cli.common import (
     results_option,
 )
 from fusionbench.report import COLUMNS, DEFAULT_COLUMNS, IMAGES, Cell, Sheet, write_report
-from fusionbench.report.choice import make_boards
+from fusionbench.report.choice import EVERYBODY, Only, make_boards
 from fusionbench.report.figures import Box
 from fusionbench.report.tables import sheet
 from fusionbench.scores import find_tables, read_metric_facts, read_table
@@ -59,6 +59,13 @@ def _zoom(ctx: click.Context, parameter: click.Parameter, text: str | None) -> B
     click.option("--images", type=click.Choice(IMAGES), default="auto", show_default=True, help=_IMAGES_HELP),
     click.option("--data", type=PLACE, multiple=True, help="Where the source images are."),
 )
+@options(
+    click.option(
+        "--unexposed", is_flag=True, help="Rank those alone that have seen no patient of the board in training."
+    ),
+    click.option("--origin", multiple=True, help='Rank those alone that come from there, such as "reimplemented".'),
+    click.option("--without-own", is_flag=True, help="Leave out networks that fusionbench trained itself."),
+)
 @config_option
 @plugin_option
 def report_command(
@@ -73,10 +80,14 @@ def report_command(
     zoom: Box | None,
     images: str,
     data: Sequence[Path],
+    unexposed: bool,
+    origin: Sequence[str],
+    without_own: bool,
 ) -> None:
     """Write leaderboards (page, Markdown, CSV, LaTeX) and figures from what is in a results folder."""
     out = out or results / "leaderboard"
     notes: list[str] = []
+    only = Only(unexposed, tuple(origin), without_own)
     with progress_bar() as notify:
         written = write_report(
             results,
@@ -84,6 +95,7 @@ def report_command(
             profiles=profiles,
             methods=method,
             metrics=metric,
+            only=only,
             columns=columns.split(",") if columns else DEFAULT_COLUMNS,
             std=std,
             pairs=pairs.split(",") if pairs else (),
@@ -95,7 +107,7 @@ def report_command(
         )
     for note in notes:
         click.echo(f"note: {note}", err=True)
-    print_leaderboard(results, None, profiles=profiles, methods=method, metrics=metric, std=std)
+    print_leaderboard(results, None, profiles=profiles, methods=method, metrics=metric, only=only, std=std)
     click.echo(f"{len(written)} files in {out}")
 
 
@@ -107,16 +119,18 @@ def print_leaderboard(
     methods: Sequence[str] = (),
     metrics: Sequence[str] = (),
     beside: Sequence[str] = (),
+    only: Only = EVERYBODY,
     std: bool = False,
 ) -> None:
     """The terminal's leaderboard: a table for each of ``profiles`` (default: dmfnet) on every (dataset, task).
 
     None means all tasks that the results folder has. A task without any of the profiles shows what it has instead.
-    ``methods``, ``metrics``, ``beside``: see :func:`fusionbench.report.boards.make_boards`.
+    ``methods``, ``metrics``, ``beside``, ``only``: see :func:`fusionbench.report.boards.make_boards`.
     """
     keys = [key for key in find_tables(results) if tasks is None or (key.dataset, key.task) in tasks]
     tables = [read_table(results, key) for key in keys]
-    boards = make_boards(tables, read_metric_facts(results), methods=methods, metrics=metrics, beside=beside)
+    facts = read_metric_facts(results)
+    boards = make_boards(tables, facts, methods=methods, metrics=metrics, beside=beside, only=only)
     console = make_console()
     wanted = {name.lower() for name in profiles} or {DEFAULT_PROFILE}
     full = {(board.dataset, board.task) for board in boards if board.profile in wanted}

@@ -139,6 +139,14 @@ def run_command(
 @click.option(
     "--origin", default=FROM_IMAGES, show_default=True, help="Who made the images, such as: authors' release."
 )
+@click.option(
+    "--trained-on",
+    multiple=True,
+    help='What the method has seen: "harvard", or "harvard:16,20" (these cases); repeatable.',
+)
+@click.option(
+    "--trained-for", multiple=True, help="A metric that its loss or choice contains, such as ssim; repeatable."
+)
 @click.option("--note", default="", help="What else a reader must know of them.")
 @click.option("--copy", is_flag=True, help="Keep a copy in the results: reports find the images wherever these go.")
 @dataset_options
@@ -159,6 +167,8 @@ def score_command(
     reference: str,
     doi: str,
     origin: str,
+    trained_on: Sequence[str],
+    trained_for: Sequence[str],
     note: str,
     copy: bool,
     dataset: str,
@@ -182,7 +192,15 @@ def score_command(
     tasks = chosen_tasks([task], dataset, data)
     if len(tasks) != 1:
         raise InputError(f"--task {task}: a folder holds the images of one task; name one")
-    said = {"title": title, "year": year, "reference": reference, "doi": doi, "origin": origin, "note": note}
+    said: dict[str, Any] = {
+        "title": title,
+        "year": year,
+        "reference": reference,
+        "doi": doi,
+        "origin": origin,
+        "note": note,
+    }
+    said |= {"trained_on": list(trained_on), "trained_for": list(trained_for)}
     facts = {"family": "foreign"} | published_facts(name) | {key: value for key, value in said.items() if value}
     with progress_bar() as notify:
         outcome = score_folders(

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from fusionbench.bench.training import phantom_pairs, training_pairs, validation_cases, with_targets
+from fusionbench.bench.training import persons_seen, phantom_pairs, training_pairs, validation_cases, with_targets
 from fusionbench.cli.common import DIRECTORY, FILE, METHOD, chosen_tasks, config_option
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS
@@ -93,7 +93,8 @@ def train_command(
     if prior is not None:
         pairs = with_targets(pairs, prior)
     parts = split_by_case(pairs, cases)
-    card = {"split": split, "phantom_pairs_a_task": phantom, "commit": _commit()}
+    seen = {"split": split, "trained_on": persons_seen(pairs), "phantom_pairs_a_task": phantom}
+    card = {**seen, "commit": _commit()}
     try:
         written = spec.train(
             parts,

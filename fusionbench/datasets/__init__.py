@@ -21,7 +21,8 @@ from fusionbench.registry import Plugin, Registry
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskFacts:
     """A task's fact sheet. ``modalities``: structural first. ``truth``: pairs carry ground truth. ``named``: the images are
-    whatever folders the user gives, so that a run gives the data set a name of its own: ``folders:NAME/pet-mri``."""
+    whatever folders the user gives, so that a run gives the data set a name of its own: ``folders:NAME/pet-mri``.
+    ``people``: tasks of a data set that say the same here call one person's case by one name; others number apart."""
 
     name: str
     title: str
@@ -32,6 +33,7 @@ class TaskFacts:
     licence: str = ""
     truth: bool = False
     named: bool = False
+    people: str = ""
     version: int = 1
 
     @property

@@ -145,6 +145,7 @@ def _facts(task: str) -> TaskFacts:
         reference="K. A. Johnson and J. A. Becker, The Whole Brain Atlas, Harvard Medical School, "
         "www.med.harvard.edu/AANLIB; pairs as collected by X. Gu, Havard-Medical-Image-Fusion-Datasets",
         year=1999,
+        people="" if task != "pet-mri" else "PET",  # cases 21 and 28 of CT and SPECT are two persons; PET's are others
         licence="copyright of the atlas's authors; the images are not redistributed here",
     )
 

@@ -18,7 +18,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,9 @@ class MethodFacts:
     ``symmetric``: swapping the sources gives the same image. ``identity``: fuse(x, x) = x within rounding.
     ``control``: a trivial fuser, shown for orientation and never ranked as a winner. ``trained``: needs weights.
     ``version`` is raised whenever the output changes, which makes stored results stale. ``theirs`` and ``ours`` are
-    filled for methods labelled "after ...", whose source was available in part only.
+    filled for methods labelled "after ...", whose source was available in part only. ``origin``: where what runs comes
+    from; ``trained_on``, ``trained_for``: what it has seen and what it was made for (see ``scores.exposure``), None where
+    that is not known.
     """
 
     name: str
@@ -57,6 +59,9 @@ class MethodFacts:
     version: int = 1
     theirs: str = ""
     ours: str = ""
+    origin: Literal["", "definition", "reimplemented", "authors' weights", "trained here"] = ""
+    trained_on: tuple[str, ...] | None = None
+    trained_for: tuple[str, ...] | None = None
 
 
 class Method(Protocol):
@@ -98,6 +103,14 @@ class NamesFiles(Protocol):
 
     def files(self) -> Sequence[Path]:
         """Those files; a change of any makes stored results stale."""
+
+
+@runtime_checkable
+class KnowsTraining(Protocol):
+    """A method whose weights the user may exchange for others; the facts of those who cannot say stand."""
+
+    def trained_on(self) -> tuple[str, ...] | None:
+        """What the weights in use have seen (see ``scores.exposure``), None where that is not known."""
 
 
 @runtime_checkable
@@ -145,7 +158,11 @@ class Created:
 
     @property
     def facts(self) -> MethodFacts:
-        return self.plugin.facts
+        """The plugin's, with what the weights in use were trained on and for."""
+        facts = self.plugin.facts
+        if not (isinstance(self.method, KnowsTraining) and self.settings.get("weights")):
+            return facts
+        return dataclasses.replace(facts, origin="", trained_on=self.method.trained_on(), trained_for=None)
 
     @property
     def weights(self) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
+import json
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import safetensors
 
 if TYPE_CHECKING:
     import torch
@@ -74,6 +77,15 @@ class Learned:
     def digest(self) -> str:
         """SHA-256 of the weights file; "" where it is missing, which ``prepare`` reports."""
         return hashlib.sha256(self._file.read_bytes()).hexdigest() if self._file.is_file() else ""
+
+    def trained_on(self) -> tuple[str, ...] | None:
+        """What the weights have seen, as their card says; None where it does not, or there is no such file."""
+        try:
+            with safetensors.safe_open(self._file, framework="np") as file:
+                stated = json.loads((file.metadata() or {}).get("card", "{}")).get("trained_on")
+        except (safetensors.SafetensorError, ValueError, OSError):
+            return None  # prepare() says what is wrong with it
+        return None if stated is None else tuple(map(str, stated))
 
     def supports(self, task: str) -> str | None:
         return None

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Sequence
+import functools
+import importlib.resources
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from fusionbench.errors import InputError
@@ -183,6 +186,22 @@ def reason(metric_id: str) -> str:
     return METRICS[Column.parse(_lower(metric_id)).metric].facts.degenerate
 
 
+@functools.cache
+def margins() -> Mapping[str, float]:
+    """Metric id -> the median change when a fused image is saved as JPEG at quality 95 (``tools/margins.py``), in its unit.
+
+    Differences no larger are of no use to a reader: the default margin of "equivalent". Some metrics have none.
+    """
+    text = (importlib.resources.files("fusionbench.metrics") / "margins.json").read_text("utf-8")
+    return dict(json.loads(text))
+
+
+def published(metric_id: str) -> dict[str, Any]:
+    """A fact sheet as score files hold it, with the metric's margin where it has one."""
+    margin = margins().get(metric_id)
+    return dataclasses.asdict(METRICS[metric_id].facts) | ({} if margin is None else {"margin": margin})
+
+
 def groups() -> dict[str, list[MetricFacts]]:
     """Family -> fact sheets, both sorted by name: what ``fusionbench list metrics`` prints."""
     found: dict[str, list[MetricFacts]] = {}
@@ -210,6 +229,7 @@ def explain(metric_id: str) -> str:
         ("Range", f.range + (f" {f.unit}" if f.unit else "")),
         ("Sources", "interchangeable" if f.symmetric else "not interchangeable: the first is the structural image"),
         ("Degenerate images", f.degenerate),
+        ("JPEG at quality 95 changes it by", f"{margins()[f.name]:g} (median)" if f.name in margins() else ""),
         ("Smallest image", f"{f.min_size} x {f.min_size}" if f.min_size > 1 else ""),
         ("Needs", ", ".join(sorted(f.needs))),
         ("Profiles", ", ".join(used)),

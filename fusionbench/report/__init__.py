@@ -25,7 +25,7 @@ from fusionbench.errors import InputError
 from fusionbench.files import write_text
 from fusionbench.report import conventions, csvs, figures, latex, page, references, sources, tables
 from fusionbench.report.boards import Board
-from fusionbench.report.choice import make_boards, why_none
+from fusionbench.report.choice import EVERYBODY, Only, make_boards, why_none
 from fusionbench.report.columns import COLUMNS, DEFAULT_COLUMNS
 from fusionbench.report.curves import csv_text, curves, panels
 from fusionbench.report.figures import Box, Shown
@@ -46,15 +46,15 @@ def leaderboards(
     methods: Sequence[str] = (),
     metrics: Sequence[str] = (),
     profiles: Sequence[str] = (),
+    only: Only = EVERYBODY,
     std: bool = False,
 ) -> list[Sheet]:
     """The leaderboards of a results folder as plain lines, for a terminal; quick, hence without significance marks.
 
     Raises InputError when the folder holds no scores, for a name that is not in it, and when nothing is left to be shown.
     """
-    return [
-        tables.sheet(board, ("rank",), tests=False, std=std) for board in _boards(results, methods, metrics, profiles)
-    ]
+    boards = _boards(results, methods, metrics, profiles, only)
+    return [tables.sheet(board, ("rank",), tests=False, std=std) for board in boards]
 
 
 def write_report(
@@ -64,6 +64,7 @@ def write_report(
     methods: Sequence[str] = (),
     metrics: Sequence[str] = (),
     profiles: Sequence[str] = (),
+    only: Only = EVERYBODY,
     columns: Sequence[str] = DEFAULT_COLUMNS,
     std: bool = False,
     pairs: Sequence[str] = (),
@@ -75,12 +76,12 @@ def write_report(
 ) -> list[Path]:
     """Write everything into ``out`` (RESULTS/leaderboard when None) and return the paths written, in order.
 
-    ``methods``, ``metrics``, ``profiles`` narrow what is shown; ``columns``: see COLUMNS; ``std``: standard deviations
-    beside the means in Markdown and LaTeX (CSV and page have them anyway); ``pairs``: ids for the image grid; ``zoom``: its
-    inset (x, y, width, height) in pixels; ``data``: where sources may be found, as for a run; ``images``: see IMAGES.
-    ``notify`` is called with (stage, done, total), ``tell`` with what the image grid had to leave out, and why.
-    Raises InputError when there are no scores, for a name that is not in the results, when nothing is left to be shown, or
-    a zoom box outside the image.
+    ``methods``, ``metrics``, ``profiles`` narrow what is shown, ``only`` who is ranked; ``columns``: see COLUMNS; ``std``:
+    standard deviations beside the means in Markdown and LaTeX (CSV and page have them anyway); ``pairs``: ids for the image
+    grid; ``zoom``: its inset (x, y, width, height) in pixels; ``data``: where sources may be found, as for a run;
+    ``images``: see IMAGES. ``notify`` is called with (stage, done, total), ``tell`` with what the image grid had to leave
+    out, and why. Raises InputError when there are no scores, for a name that is not in the results, when nothing is left to
+    be shown, or a zoom box outside the image.
     """
     out = results / "leaderboard" if out is None else out
     for name in columns:
@@ -89,7 +90,7 @@ def write_report(
     if images not in IMAGES:
         raise InputError(f"images={images!r} is unknown; choose from: {', '.join(IMAGES)}")
     notify("report: reading scores", 0, 1)
-    boards = _boards(results, methods, metrics, profiles)
+    boards = _boards(results, methods, metrics, profiles, only)
     notify("report: reading scores", 1, 1)
     steps = _first_profiles(boards)
     for pair in pairs:
@@ -143,10 +144,12 @@ def _counted(items: Sequence[T], stage: str, notify: Notify) -> Iterator[T]:
         notify(stage, done, len(items))
 
 
-def _boards(results: Path, methods: Sequence[str], metrics: Sequence[str], profiles: Sequence[str]) -> list[Board]:
+def _boards(
+    results: Path, methods: Sequence[str], metrics: Sequence[str], profiles: Sequence[str], only: Only
+) -> list[Board]:
     """The boards of a results folder, at least one. Raises InputError when there is none."""
     scored, facts = read_results(results), read_metric_facts(results)
-    found = make_boards(scored, facts, methods=methods, metrics=metrics, profiles=profiles)
+    found = make_boards(scored, facts, methods=methods, metrics=metrics, profiles=profiles, only=only)
     if not found:
         raise InputError(f"{results}: {why_none(scored, facts, profiles)}")
     return found

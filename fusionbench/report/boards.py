@@ -23,7 +23,7 @@ import pandas as pd
 
 from fusionbench import stats
 from fusionbench.report.inference import Tests, run_tests
-from fusionbench.scores import FROM_IMAGES, Column, Key, Table
+from fusionbench.scores import Column, Key, Table, conflicts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,12 +123,13 @@ class Board:
 
     def origin(self, method: str) -> str:
         """Where images come from that were made elsewhere and scored here, as whoever scored them said; else ""."""
-        facts = self.tables[method].about.get("method", {})
-        if not facts.get("foreign"):
-            return ""
-        # Version 0.1.0 wrote it at the head of the note, if at all.
-        before = "third-party run" if str(facts.get("note", "")).startswith("third-party run") else FROM_IMAGES
-        return str(facts.get("origin") or before)
+        table = self.tables[method]
+        return table.origin if table.about.get("method", {}).get("foreign") else ""
+
+    def conflicts(self, method: str) -> list[str] | None:
+        """The core metrics that a method was made for, by their headings; None where that is not known."""
+        found = conflicts(self.tables[method].about.get("method", {}), self.core)
+        return None if found is None else [self.column(metric).short for metric in found]
 
     def seconds(self, method: str) -> float:
         """Median seconds a pair: as profiled where ``fusionbench profile`` has run, else as recorded while fusing."""

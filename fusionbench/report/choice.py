@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from fusionbench.errors import InputError
 from fusionbench.report.boards import Board, make_board
 from fusionbench.scores import Column, Key, Table
+
+
+@dataclasses.dataclass(frozen=True)
+class Only:
+    """Which methods are ranked at all; controls always stay.
+
+    ``unexposed``: those alone that are known to have seen no patient of the board in training. ``origins``: those that come
+    from there ("reimplemented", "trained here", "third-party run" ...). ``without_own``: none whose weights fusionbench
+    trained itself.
+    """
+
+    unexposed: bool = False
+    origins: tuple[str, ...] = ()
+    without_own: bool = False
+
+    def keeps(self, table: Table) -> bool:
+        if table.control:
+            return True
+        if self.unexposed and (table.exposure.seen or not table.exposure.known):
+            return False
+        if self.origins and table.origin.lower() not in {name.lower() for name in self.origins}:
+            return False
+        return not (self.without_own and table.origin == "trained here")
+
+
+EVERYBODY = Only()
 
 
 def make_boards(
@@ -18,19 +45,25 @@ def make_boards(
     metrics: Sequence[str] = (),
     beside: Sequence[str] = (),
     profiles: Sequence[str] = (),
+    only: Only = EVERYBODY,
 ) -> list[Board]:
     """All boards of some tables: a task under each profile whose core metrics it has, the default profile first.
 
     A board shows its profile's metrics, and beside them those that were asked for singly. ``facts``: what
     ``scores.read_metric_facts`` returns. ``methods``, ``profiles`` narrow the choice; ``metrics``: show these alone, the
-    mean rank stays on the core; ``beside``: show these columns too. Names are taken in upper or lower case.
+    mean rank stays on the core; ``beside``: show these columns too; ``only``: which methods are ranked at
+    all. Names are taken in upper or lower case.
     Raises InputError for a name that is nowhere in the results.
     """
     known = {t.key.method for t in tables} | {t.name for t in tables}
     methods = _known("method", methods, known)
     metrics = _known("metric", metrics, _present(tables), "; `fusionbench run --metric ID` adds one")
     profiles = _known("profile", profiles, facts["profiles"])
-    chosen = [t for t in tables if not methods or t.key.method in methods or t.name in methods]
+    named = [t for t in tables if not methods or t.key.method in methods or t.name in methods]
+    chosen = [t for t in named if only.keeps(t)]
+    if only.origins and all(t.control for t in chosen):
+        origins = sorted({t.origin for t in named if not t.control})
+        raise InputError(f"no method comes from {' or '.join(only.origins)}; there are: {', '.join(origins)}")
     boards = []
     places = {Key(t.key.dataset, t.key.task) for t in chosen}
     for place in sorted(places, key=lambda key: (bool(key.flaw), key)):

@@ -77,6 +77,11 @@ def _first(board: Board, method: str) -> Value:
     return None if isinstance(found, str) or method not in board.order else float(found.first[method])
 
 
+def _conflict(board: Board, method: str) -> Value:
+    found = board.conflicts(method)
+    return "unknown" if found is None else ", ".join(found) or None
+
+
 BESIDE = {
     "year": Beside("Year", _fact("year"), str, falling=True, wide=True),
     "family": Beside("Family", _fact("family"), str, text=True, wide=True),
@@ -97,6 +102,14 @@ BESIDE = {
         falling=True,
         extra=True,
     ),
+    "exposed": Beside(
+        "Patients seen",
+        lambda board, method: None if board.tables[method].control else str(board.tables[method].exposure),
+        str,
+        text=True,
+    ),
+    "conflict": Beside("Made for", _conflict, str, ranking=True, text=True, wide=True),
+    "origin": Beside("Origin", lambda board, method: board.tables[method].origin, str, text=True, extra=True),
     "seconds": Beside(
         "Seconds a pair", lambda board, method: _known(board.seconds(method)), lambda v: f"{v:.3g}", wide=True
     ),
@@ -105,7 +118,7 @@ BESIDE = {
     "memory": Beside("Peak memory", _cost("peak_memory"), lambda v: quantity(v, "B"), extra=True),
 }
 COLUMNS = tuple(BESIDE)
-DEFAULT_COLUMNS = ("year", "rank")
+DEFAULT_COLUMNS = ("year", "exposed", "rank")
 
 
 def shown(board: Board, name: str, method: str, tests: bool = True) -> str:

@@ -17,6 +17,7 @@ def csv_text(board: Board) -> str:
     intervals, among = board.tests.bootstrap, board.tests.among_best
     header = ["place", "method", "title", "kind", "foreign", "year", "family", "pairs", "failed", "mean_rank"]
     header += ["mean_rank_low", "mean_rank_high", "borda", "metrics_won", "first_share", "among_best"]
+    header += ["origin", "patients_seen", "patients", "seen_is_known", "made_for"]
     header += ["seconds", "parameters", "flops", "peak_memory"]
     header += [f"{m}_{part}" for m in board.metrics for part in ("mean", "std", "low", "high", "rank", "undefined")]
     rows = []
@@ -33,6 +34,9 @@ def csv_text(board: Board) -> str:
             if contender
             else [""] * 4
         )
+        seen, made_for = board.tables[method].exposure, board.conflicts(method)
+        row += [board.tables[method].origin, seen.seen, seen.persons, seen.known]
+        row += ["unknown" if made_for is None else " ".join(made_for)]
         row += [board.seconds(method)] + [board.cost(method, w) for w in ("parameters", "flops", "peak_memory")]
         for metric in board.metrics:
             row += [board.means.loc[method, metric], board.stds.loc[method, metric]]

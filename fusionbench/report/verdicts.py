@@ -32,7 +32,7 @@ def verdict(board: Board, siblings: Sequence[Board] = ()) -> list[str]:
         f"{where}, {names} {shared} by mean rank, {_interval(board, board.order[0])} among "
         f"{count(len(board.order), 'ranked method')} under profile {board.profile}, {_sample(board)}."
     ]
-    said += [*_separated(board), *_resampled(board), *_elsewhere(board, siblings)]
+    said += [*_separated(board), *_resampled(board), *_seen(board), *_elsewhere(board, siblings)]
     return [*said, *_controls_ahead(board)]
 
 
@@ -78,6 +78,22 @@ def _resampled(board: Board) -> list[str]:
     likely = found.first.sort_values(ascending=False, kind="stable")
     told = [f"{board.name(str(m))} {share:.0%}" for m, share in likely.items() if share >= 0.05][:4]
     return [f"First when patients are drawn anew: {and_(told)}."] if told else []
+
+
+def _seen(board: Board) -> list[str]:
+    """What a first place owes to having seen the patients, or to being made for what is ranked."""
+    said = []
+    for method in board.first:
+        seen, made_for = board.tables[method].exposure, board.conflicts(method)
+        if not seen.known:
+            said.append(f"Whether {board.name(method)} has seen these patients in training is not known.")
+        elif seen.seen:
+            said.append(
+                f"{board.name(method)} has seen {seen.seen} of the {count(seen.persons, 'patient')} in training."
+            )
+        if made_for:
+            said.append(f"{board.name(method)} was made for {and_(made_for)}, which are ranked here.")
+    return said
 
 
 def _elsewhere(board: Board, siblings: Sequence[Board]) -> list[str]:
@@ -127,6 +143,12 @@ def summary(board: Board) -> list[str]:
             said.append(
                 f"Equivalent: the 90 % interval lies within {tests.margin:.2f} ranks, what JPEG at quality 95 costs."
             )
+    may = [m for m in board.order if board.tables[m].exposure.seen]
+    if may:
+        said.append(
+            f"Exposure: {len(may)} of {count(len(board.order), 'ranked method')} have seen patients of this board in "
+            "training, or may have; `fusionbench report --unexposed` ranks the others."
+        )
     if isinstance(tests.friedman, str):
         said.append(f"No overall test: {tests.friedman}.")
     else:

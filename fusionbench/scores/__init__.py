@@ -1,5 +1,7 @@
 """Scores on disk, and what they are called: tables, their journals, and the names of results and columns."""
 
+from fusionbench.scores.exposure import Exposure, conflicts, exposure, person, training
+from fusionbench.scores.exposure import entry as exposure_entry
 from fusionbench.scores.keys import Column, Key, fingerprint
 from fusionbench.scores.tables import (
     FORMAT,
@@ -25,18 +27,24 @@ __all__ = [
     "FROM_IMAGES",
     "Column",
     "DamagedError",
+    "Exposure",
     "Journal",
     "Key",
     "Record",
     "Table",
+    "conflicts",
+    "exposure",
+    "exposure_entry",
     "find_tables",
     "fingerprint",
     "forget",
     "merge_record",
+    "person",
     "read_metric_facts",
     "read_results",
     "read_table",
     "salvage_table",
+    "training",
     "write_json",
     "write_metric_facts",
     "write_table",

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
+from fusionbench.scores.exposure import Exposure, exposure, person
 from fusionbench.scores.keys import Key
 
 if TYPE_CHECKING:
@@ -85,6 +86,27 @@ class Table:
     def name(self) -> str:
         """The title shown to people."""
         return str(self.about.get("method", {}).get("title") or self.key.method)
+
+    @property
+    def persons(self) -> list[str]:
+        """Who the pairs are of, each once; "" among them where one is not known."""
+        task = self.about.get("task", {})
+        return sorted({person(task, str(record.get("case") or "")) for record in self.pairs.values()})
+
+    @property
+    def exposure(self) -> Exposure:
+        """How many of them the method has seen in training."""
+        return exposure(self.about.get("method", {}), self.key.base, self.persons)
+
+    @property
+    def origin(self) -> str:
+        """Where what made the images comes from; of images made elsewhere, what whoever scored them said."""
+        facts = self.about.get("method", {})
+        if not facts.get("foreign"):
+            return str(facts.get("origin") or "not stated")
+        # Version 0.1.0 wrote it at the head of the note, if at all.
+        before = "third-party run" if str(facts.get("note", "")).startswith("third-party run") else FROM_IMAGES
+        return str(facts.get("origin") or before)
 
     @property
     def control(self) -> bool:

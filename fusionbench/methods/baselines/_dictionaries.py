@@ -8,6 +8,9 @@ import importlib.resources
 import numpy as np
 from numpy.typing import NDArray
 
+SEEN = "harvard:10,15,16,18,2,20,21,22,28,3,32,33,34,36,37,40,41,9,PET 25,PET 30,PET 41"
+"""The patients of those pairs (see ``scores.exposure``): twelve evenly spaced slices a task of the published split."""
+
 
 @functools.cache
 def dictionary(name: str) -> NDArray[np.float64]:

@@ -23,6 +23,7 @@ FLOOR = 2 / 255
         name="cartoon-texture",
         title="Cartoon-texture fusion and denoising (after Qi 2021)",
         family="sparse",
+        origin="reimplemented",
         year=2021,
         reference="after Qi, Hu, Mazur, Liang and Haner, A novel multi-modality image simultaneous denoising and fusion "
         "method based on sparse representation, Computers 2021",

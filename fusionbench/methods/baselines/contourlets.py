@@ -20,6 +20,7 @@ SPLITS = (3, 3, 2, 2)
         name="nsct",
         title="Nonsubsampled contourlet transform (NSCT)",
         family="multiscale",
+        origin="reimplemented",
         year=2009,
         reference="Zhang and Guo, Multifocus image fusion using the nonsubsampled contourlet transform, "
         "Signal Processing 2009",

@@ -12,7 +12,15 @@ if TYPE_CHECKING:
 
 
 @METHODS.register(
-    MethodFacts(name="average", title="Average", family="control", control=True, symmetric=True, identity=True)
+    MethodFacts(
+        name="average",
+        title="Average",
+        family="control",
+        origin="definition",
+        control=True,
+        symmetric=True,
+        identity=True,
+    )
 )
 def average(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """The mean of both sources, pixel by pixel."""
@@ -20,26 +28,44 @@ def average(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 @METHODS.register(
-    MethodFacts(name="maximum", title="Maximum", family="control", control=True, symmetric=True, identity=True)
+    MethodFacts(
+        name="maximum",
+        title="Maximum",
+        family="control",
+        origin="definition",
+        control=True,
+        symmetric=True,
+        identity=True,
+    )
 )
 def maximum(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """The larger of both sources, pixel by pixel."""
     return a.maximum(b)
 
 
-@METHODS.register(MethodFacts(name="source-a", title="Source A alone", family="control", control=True, identity=True))
+@METHODS.register(
+    MethodFacts(
+        name="source-a", title="Source A alone", family="control", origin="definition", control=True, identity=True
+    )
+)
 def source_a(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """The structural image, unchanged."""
     return a.clone()
 
 
-@METHODS.register(MethodFacts(name="source-b", title="Source B alone", family="control", control=True, identity=True))
+@METHODS.register(
+    MethodFacts(
+        name="source-b", title="Source B alone", family="control", origin="definition", control=True, identity=True
+    )
+)
 def source_b(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """The other modality's grey levels, unchanged."""
     return b.clone()
 
 
-@METHODS.register(MethodFacts(name="weighted", title="Weighted average", family="pixel", identity=True))
+@METHODS.register(
+    MethodFacts(name="weighted", title="Weighted average", family="pixel", origin="definition", identity=True)
+)
 def weighted(a: torch.Tensor, b: torch.Tensor, *, weight: float = 0.6) -> torch.Tensor:
     """``weight`` times the structural image plus the rest of the other; ``weight`` in [0, 1].
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fusionbench.methods import METHODS, MethodFacts
-from fusionbench.methods.baselines._dictionaries import dictionary
+from fusionbench.methods.baselines._dictionaries import SEEN, dictionary
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +18,8 @@ LICENCE = "own implementation, Apache-2.0; dictionaries learned here from the Ha
         name="csr",
         title="Convolutional sparse representation (CSR)",
         family="sparse",
+        origin="reimplemented",
+        trained_on=(SEEN,),
         year=2016,
         reference="Liu, Chen, Ward and Wang, Image fusion with convolutional sparse representation, "
         "IEEE Signal Processing Letters 2016",
@@ -49,6 +51,8 @@ def csr(a: torch.Tensor, b: torch.Tensor, *, sparsity: float = 0.01, iterations:
         name="csmca",
         title="Convolutional sparsity based morphological component analysis (CSMCA)",
         family="sparse",
+        origin="reimplemented",
+        trained_on=(SEEN,),
         year=2019,
         reference="Liu, Chen, Ward and Wang, Medical image fusion via convolutional sparsity based morphological "
         "component analysis, IEEE Signal Processing Letters 2019",

@@ -15,6 +15,7 @@ Image = NDArray[np.float64]
         name="cbf",
         title="Cross-bilateral filter (CBF)",
         family="edge-preserving",
+        origin="reimplemented",
         year=2015,
         reference="Shreyamsha Kumar, Image fusion based on pixel significance using cross bilateral filter, "
         "Signal, Image and Video Processing 2015",

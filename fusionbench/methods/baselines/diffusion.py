@@ -18,6 +18,7 @@ NEIGHBOURS = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1) if (r
         name="adf",
         title="Anisotropic diffusion (ADF)",
         family="edge-preserving",
+        origin="reimplemented",
         year=2016,
         reference="Bavirisetti and Dhuli, Fusion of infrared and visible sensor images based on anisotropic diffusion "
         "and Karhunen-Loeve transform, IEEE Sensors Journal 2016",
@@ -54,6 +55,7 @@ def perona_malik(image: Image, iterations: int, step: float, kappa: float) -> Im
         name="fpde",
         title="Fourth-order partial differential equations (FPDE)",
         family="edge-preserving",
+        origin="reimplemented",
         year=2017,
         reference="Bavirisetti, Xiao and Liu, Multi-sensor image fusion based on fourth order partial differential "
         "equations, FUSION 2017",

@@ -16,6 +16,7 @@ Image = NDArray[np.float64]
         name="gtf",
         title="Gradient transfer and total variation (GTF)",
         family="optimisation",
+        origin="reimplemented",
         year=2016,
         reference="Ma, Chen, Li and Huang, Infrared and visible image fusion via gradient transfer and total variation "
         "minimization, Information Fusion 2016",

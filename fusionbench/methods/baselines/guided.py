@@ -18,6 +18,7 @@ LAPLACIAN = ((0, 1, 0), (1, -4, 1), (0, 1, 0))
         name="guided-filter",
         title="Guided filtering (GFF)",
         family="edge-preserving",
+        origin="reimplemented",
         year=2013,
         reference="Li, Kang and Hu, Image fusion with guided filtering, IEEE TIP 2013",
         doi="10.1109/TIP.2013.2244222",
@@ -68,6 +69,7 @@ def gff_blend(a: Image, b: Image, base: Image, detail: Image) -> Image:
         name="mgff",
         title="Multi-scale guided filtering (MGFF)",
         family="edge-preserving",
+        origin="reimplemented",
         year=2019,
         reference="Bavirisetti, Xiao, Zhao, Dhuli and Liu, Multi-scale guided image and video fusion: a fast and "
         "efficient approach, Circuits, Systems, and Signal Processing 2019",

@@ -39,6 +39,9 @@ REMEDY = "download IFCNN-MAX.pth from the authors (github.com/uzeful/IFCNN) and 
         doi="10.1016/j.inffus.2019.07.011",
         licence="own implementation, Apache-2.0; the weights are the authors' and not shipped",
         trained=True,
+        origin="authors' weights",
+        trained_on=("NYU-D2",),
+        trained_for=("mse",),
         symmetric=True,
         identity=False,
     )

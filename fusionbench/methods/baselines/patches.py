@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS, MethodFacts, per_image
-from fusionbench.methods.baselines._dictionaries import dictionary
+from fusionbench.methods.baselines._dictionaries import SEEN, dictionary
 from fusionbench.methods.baselines._sparse import matching_pursuit
 from fusionbench.methods.baselines.pyramids import fuse_laplacian
 
@@ -21,6 +21,8 @@ SIZE = 8
         name="lp-sr",
         title="Laplacian pyramid with sparse representation (LP-SR)",
         family="sparse",
+        origin="reimplemented",
+        trained_on=(SEEN,),
         year=2015,
         reference="Liu, Liu and Wang, A general framework for image fusion based on multi-scale transform and sparse "
         "representation, Information Fusion 2015",
@@ -71,6 +73,8 @@ def place(patches: Image, starts: list[NDArray[np.intp]], shape: tuple[int, ...]
         name="latlrr",
         title="Latent low-rank representation (MDLatLRR)",
         family="sparse",
+        origin="reimplemented",
+        trained_on=(SEEN,),
         year=2020,
         reference="Li, Wu and Kittler, MDLatLRR: A novel decomposition method for infrared and visible image fusion, "
         "IEEE TIP 2020",

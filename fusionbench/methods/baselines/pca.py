@@ -16,6 +16,7 @@ Image = NDArray[np.float64]
         name="pca",
         title="PCA",
         family="subspace",
+        origin="reimplemented",
         year=2008,
         reference="Naidu and Raol, Pixel-level image fusion using wavelets and principal component analysis, DSJ 2008",
         doi="10.14429/dsj.58.1653",

@@ -24,6 +24,7 @@ Image = NDArray[np.float64]
         name="laplacian",
         title="Laplacian pyramid (LP)",
         family="multiscale",
+        origin="reimplemented",
         year=1983,
         reference="Burt and Adelson, The Laplacian pyramid as a compact image code, IEEE Trans. Communications 1983; "
         "selection rule of Li et al., Graphical Models and Image Processing 1995",
@@ -60,6 +61,7 @@ def fuse_laplacian(a: Image, b: Image, levels: int, fuse_top: Callable[[Image, I
         name="ratio-pyramid",
         title="Ratio of low-pass pyramid (RP)",
         family="multiscale",
+        origin="reimplemented",
         year=1989,
         reference="Toet, Image fusion by a ratio of low-pass pyramid, Pattern Recognition Letters 1989",
         doi="10.1016/0167-8655(89)90003-2",
@@ -89,6 +91,7 @@ def ratio_pyramid(a: Image, b: Image, *, levels: int = 4) -> Image:
         name="gradient-pyramid",
         title="Gradient pyramid",
         family="multiscale",
+        origin="reimplemented",
         year=1993,
         reference="Burt and Kolczynski, Enhanced image capture through fusion, ICCV 1993",
         doi="10.1109/ICCV.1993.378222",

@@ -17,6 +17,7 @@ Image = NDArray[np.float64]
         name="tif",
         title="Two-scale fusion by saliency detection (TIF)",
         family="saliency",
+        origin="reimplemented",
         year=2016,
         reference="Bavirisetti and Dhuli, Two-scale image fusion of visible and infrared images using saliency "
         "detection, Infrared Physics & Technology 2016",
@@ -46,6 +47,7 @@ def tif(a: Image, b: Image, *, size: int = 35) -> Image:
         name="vsm-wls",
         title="Visual saliency map and weighted least squares (VSM-WLS)",
         family="saliency",
+        origin="reimplemented",
         year=2017,
         reference="Ma, Zhou, Wang and Zong, Infrared and visible image fusion based on visual saliency map and "
         "weighted least square optimization, Infrared Physics & Technology 2017",

@@ -29,6 +29,7 @@ BINOMIAL = np.array([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16
         name="nsst-papcnn",
         title="NSST with parameter-adaptive PCNN (NSST-PAPCNN)",
         family="multiscale",
+        origin="reimplemented",
         year=2019,
         reference="Yin, Liu, Liu and Chen, Medical image fusion with parameter-adaptive pulse coupled neural network in "
         "nonsubsampled shearlet transform domain, IEEE TIM 2019",

@@ -29,6 +29,7 @@ OBJECTIVE = "entropy / 8 + 2 x standard deviation + 4 x mean gradient of the fus
         name="nsst-wlf",
         title="NSST, weight local features and sum-modified-Laplacian (after Ouerghi 2020)",
         family="multiscale",
+        origin="reimplemented",
         year=2020,
         reference="after Ouerghi, Mourali and Zagrouba, Multi-modal image fusion based on weight local features and novel "
         "sum-modified-Laplacian in non-subsampled shearlet transform domain, ISVC 2020",
@@ -51,6 +52,8 @@ def nsst_wlf(a: Image, b: Image) -> Image:
         name="nsst-jaya",
         title="NSST, low band tuned by JAYA (after Shilpa 2022)",
         family="optimisation",
+        origin="reimplemented",
+        trained_for=("en", "sd", "ag"),
         year=2022,
         reference="after Shilpa, Ragesh Rajan, Asha and Shyam, Enhanced JAYA optimization based medical image fusion in "
         "adaptive non subsampled shearlet transform domain, JESTECH 2022",
@@ -74,6 +77,8 @@ def nsst_jaya(
         name="nsst-search",
         title="NSST, low band tuned by identity search (after Jose 2021)",
         family="optimisation",
+        origin="reimplemented",
+        trained_for=("en", "sd", "ag"),
         year=2021,
         reference="after Jose et al., An image quality enhancement scheme employing adolescent identity search algorithm in "
         "the NSST domain for multimodal medical image fusion, Biomedical Signal Processing and Control 2021",
@@ -130,6 +135,8 @@ def _details(bands_a: list[Image], bands_b: list[Image]) -> list[Image]:
         name="spectrum-mask",
         title="Optimum spectrum mask by grey wolves (after Daniel 2017)",
         family="optimisation",
+        origin="reimplemented",
+        trained_for=("en", "sd", "ag", "cc"),
         year=2017,
         reference="after Daniel, Anitha, Kamaleshwaran and Rani, Optimum spectrum mask based medical image fusion using "
         "Gray Wolf Optimization, Biomedical Signal Processing and Control 2017",

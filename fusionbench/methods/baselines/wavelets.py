@@ -19,6 +19,7 @@ Image = NDArray[np.float64]
         name="dwt",
         title="Discrete wavelet transform (DWT)",
         family="multiscale",
+        origin="reimplemented",
         year=1995,
         reference="Li, Manjunath and Mitra, Multisensor image fusion using the wavelet transform, "
         "Graphical Models and Image Processing 1995",
@@ -50,6 +51,7 @@ def dwt(a: Image, b: Image, *, levels: int = 4, wavelet: str = "db1") -> Image:
         name="swt",
         title="Stationary wavelet transform (SWT)",
         family="multiscale",
+        origin="reimplemented",
         year=1997,
         reference="Rockinger, Image sequence fusion using a shift-invariant wavelet transform, ICIP 1997",
         doi="10.1109/ICIP.1997.632093",
@@ -74,6 +76,7 @@ def swt(a: Image, b: Image, *, levels: int = 4, wavelet: str = "db1") -> Image:
         name="dtcwt",
         title="Dual-tree complex wavelet transform (DTCWT)",
         family="multiscale",
+        origin="reimplemented",
         year=2007,
         reference="Lewis, O'Callaghan, Nikolov, Bull and Canagarajah, Pixel- and region-based image fusion with complex "
         "wavelets, Information Fusion 2007",

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
         reference="this suite: five convolutions, trained with the published loss of DM-FNet",
         licence="own implementation and weights; weights for research use, trained on AANLIB images",
         trained=True,
+        origin="trained here",
+        trained_on=("harvard",),
+        trained_for=("ssim",),
         identity=False,
     )
 )

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
         doi="10.1109/TCSVT.2022.3163649",
         licence="own implementation and weights; weights for research use, trained on AANLIB images",
         trained=True,
+        origin="trained here",
+        trained_on=("harvard",),
+        trained_for=("ssim",),
         identity=False,
         theirs="both sources coded over coupled convolutional dictionaries, the iterations unfolded into a trained network",
         ours="three unfolded soft-threshold steps with shared and private codes, a two-layer decoder, and training without "

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
         doi="10.1109/TIP.2018.2887342",
         licence="own implementation and weights; weights for research use, trained on AANLIB images",
         trained=True,
+        origin="trained here",
+        trained_on=("harvard",),
+        trained_for=("ssim",),
         symmetric=True,
         identity=False,
     )

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
         doi="10.1016/j.inffus.2024.102450",
         licence="own implementation and weights; weights for research use, trained on AANLIB images",
         trained=True,
+        origin="trained here",
+        trained_on=("harvard",),
+        trained_for=("ssim", "vif", "qabf"),
         identity=False,
         stochastic=True,
     )

@@ -35,6 +35,9 @@ SMALLEST = 64  # the spatial attention reflects three pixels of the coarsest of 
         doi="10.1109/TMM.2025.3613156",
         licence="own implementation and weights; weights for research use, trained on AANLIB images",
         trained=True,
+        origin="trained here",
+        trained_on=("harvard",),
+        trained_for=("en", "sd", "sf", "mi", "qabf", "vif", "ssim"),
         identity=False,
         stochastic=True,
     )

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
         doi="10.1016/j.patcog.2025.112903",
         licence="own implementation and weights; weights for research use, trained on AANLIB images",
         trained=True,
+        origin="trained here",
+        trained_on=("harvard",),
+        trained_for=("ssim", "vif"),
         identity=False,
     )
 )
