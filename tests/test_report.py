@@ -72,6 +72,7 @@ def add(
     scores: Scores,
     *,
     dataset: str = "made",
+    task: str = "pet-mri",
     errors: Mapping[str, str] | None = None,
     digest: str = "digest",
     slices_of_one: int = 1,
@@ -85,7 +86,7 @@ def add(
     for pair, reason in (errors or {}).items():
         pairs[pair] = {"case": "c9", "pair": f"digest{pair[1:]}", "error": reason}
     about = {"method": {"name": method, "title": method.upper()} | facts, "task": {"modalities": ["MRI", "PET"]}}
-    write_table(results, Table(Key(dataset, "pet-mri", method), about, pairs))
+    write_table(results, Table(Key(dataset, task, method), about, pairs))
     write_metric_facts(results, METRICS, PROFILES)
 
 

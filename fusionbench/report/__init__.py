@@ -6,6 +6,7 @@
     OUT/README.md                      all tables, as GitHub shows them
     OUT/DATASET/TASK/PROFILE.{md,csv,tex}
     OUT/DATASET/TASK/PROFILE-{statistics,pairwise,pair-ranks}.csv
+    OUT/DATASET/overall/PROFILE.{md,csv} one board over all tasks
     OUT/DATASET/TASK/conventions.csv   rankings under every two conventions of one metric
     OUT/DATASET/TASK/robustness.csv    scores and ranks against the strength of a degradation, where any were run
     OUT/tables.tex, OUT/references.bib a document of all LaTeX tables; methods, metrics and data that they cite
@@ -23,7 +24,7 @@ from matplotlib.figure import Figure
 
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
-from fusionbench.report import conventions, csvs, figures, latex, page, references, sources, tables
+from fusionbench.report import conventions, csvs, figures, latex, overall, page, references, sources, tables
 from fusionbench.report.boards import Board
 from fusionbench.report.choice import EVERYBODY, Only, make_boards, why_none
 from fusionbench.report.columns import COLUMNS, DEFAULT_COLUMNS
@@ -183,17 +184,23 @@ def _of_task(board: Board, boards: Sequence[Board]) -> list[Board]:
 
 def _write_collections(boards: Sequence[Board], out: Path, columns: Sequence[str], std: bool) -> list[Path]:
     main = _first_profiles(boards)
+    over_all = [found for found in overall.overall(boards) if len(found.pool) > 1]
+    profiles = {board.profile for board in main}
     texts = {
         "README.md": "\n".join(
             [
                 "# Leaderboard",
                 "",
+                *(overall.markdown(found) for found in over_all if found.profile in profiles),
                 *(tables.markdown(board, columns, _of_task(board, boards), std=std) for board in main),
             ]
         ),
         "tables.tex": latex.document(f"{b.dataset}/{b.task}/{b.profile}.tex" for b in boards),
         "references.bib": references.bibliography(boards),
     }
+    for found in over_all:
+        texts[f"{found.dataset}/overall/{found.profile}.md"] = overall.markdown(found)
+        texts[f"{found.dataset}/overall/{found.profile}.csv"] = overall.csv_text(found)
     for board in main:
         scored = {key: table for other in _of_task(board, boards) for key, table in other.tables.items()}
         own = conventions.compare_tables(list(scored.values()), board.facts)

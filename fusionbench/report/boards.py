@@ -23,7 +23,7 @@ import pandas as pd
 
 from fusionbench import stats
 from fusionbench.report.inference import Tests, run_tests
-from fusionbench.scores import Column, Key, Table, conflicts
+from fusionbench.scores import Column, Key, Table, conflicts, person
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +106,18 @@ class Board:
         return [str(table.pairs[pair].get("case") or f"pair {pair}") for pair in self.pairs]
 
     @property
+    def persons(self) -> list[str]:
+        """Who each common pair is of, by one name in all tasks of the data set; a pair of nobody known is one of its own."""
+        task = self.tables[self.ranked[0]].about.get("task", {}) if self.ranked else {}
+        cases = [str(self.tables[self.ranked[0]].pairs[pair].get("case") or "") for pair in self.pairs]
+        return [person(task, case) or f"{self.task} {pair}" for case, pair in zip(cases, self.pairs, strict=True)]
+
+    @property
+    def margins(self) -> dict[str, float]:
+        """The differences that are of no use, of the metrics that have such a margin."""
+        return {m: float(v) for m in self.scores if (v := self.facts.get(m, {}).get("margin")) is not None}
+
+    @property
     def patients_known(self) -> bool:
         table = self.tables[self.ranked[0]] if self.ranked else None
         return table is not None and all(table.pairs[pair].get("case") for pair in self.pairs)
@@ -153,9 +165,8 @@ class Board:
     @functools.cached_property
     def tests(self) -> Tests:
         """The statistics, computed when first asked for."""
-        margins = {m: float(v) for m in self.scores if (v := self.facts.get(m, {}).get("margin")) is not None}
         better = {metric: self.column(metric).better for metric in self.scores}
-        return run_tests(self.scores, self.core, better, self.order, self.controls, self.patients, margins)
+        return run_tests(self.scores, self.core, better, self.order, self.controls, self.patients, self.margins)
 
     def placing(self, metric: str) -> dict[str, str]:
         """Contender -> "best" or "second" on a metric, by mean; ties share a place.

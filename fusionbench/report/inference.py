@@ -91,7 +91,7 @@ def run_tests(
         best=best,
         among_best=[method for method in order if best[method] > stats.ALPHA],
         tied={} if undecidable(number) else {m: _tied(own[m], better[m], patients) for m in own},
-        pairwise=_judged(pairwise, by_patient, margin),
+        pairwise=judged(pairwise, by_patient, margin),
         margin=margin,
         bootstrap=intervals,
         units=units,
@@ -101,7 +101,7 @@ def run_tests(
     )
 
 
-def _judged(pairwise: pd.DataFrame, by_patient: pd.DataFrame, margin: float) -> pd.DataFrame:
+def judged(pairwise: pd.DataFrame, by_patient: pd.DataFrame, margin: float) -> pd.DataFrame:
     """The comparisons with p_equivalent (each by itself) and a verdict on the first of the two; ranks: lower is better."""
     inside = np.full(len(pairwise), np.nan)
     if not np.isnan(margin) and len(pairwise):

@@ -187,8 +187,13 @@ def _sample(board: Board) -> str:
 
 
 def _listed(board: Board, methods: Sequence[str]) -> str:
-    more = [f"{len(methods) - _NAMED} more"] if len(methods) > _NAMED else []
-    return and_([*(board.name(m) for m in methods[:_NAMED]), *more])
+    return listed([board.name(m) for m in methods])
+
+
+def listed(names: Sequence[str], word: str = "and") -> str:
+    """ "a, b and c"; of many names the first ones and how many more."""
+    more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
+    return and_([*names[:_NAMED], *more], word)
 
 
 def count(number: int, noun: str) -> str:
@@ -196,6 +201,6 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def and_(names: Sequence[str]) -> str:
+def and_(names: Sequence[str], word: str = "and") -> str:
     """ "a, b and c"."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+    return f" {word} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -12,7 +12,7 @@ division by a deviation that flips can make zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -41,6 +41,16 @@ def by_patient(scores: pd.DataFrame, patients: Sequence[str]) -> pd.DataFrame:
         raise ValueError("a pair has no patient; give each pair one (a pair of its own, where it is not known)")
     grouped = scores.groupby(np.asarray(patients, dtype=object), sort=True)
     return grouped.mean().where(grouped.count().eq(grouped.size(), axis=0))
+
+
+def over_tasks(tasks: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Task -> frame (a row a person, a column a method) -> one frame of all persons, so weighted that the mean over persons
+    is the mean over tasks of the means over their persons. A person of several tasks is one row: one sign, one draw."""
+    names = sorted({name for frame in tasks.values() for name in frame.index})
+    parts = [
+        frame.reindex(names, fill_value=0.0) * (len(names) / (len(tasks) * len(frame))) for frame in tasks.values()
+    ]
+    return sum(parts[1:], start=parts[0])
 
 
 def smallest_p(patients: int) -> float:
