@@ -63,8 +63,8 @@ def test_persons_are_units_over_all_tasks(two_tasks: Path) -> None:
         stats.by_patient(overall.blocks(board, found.pool), board.patients).mean() for board in found.boards.values()
     ]
     assert persons.mean().to_dict() == pytest.approx(((means[0] + means[1]) / 2).to_dict())
-    line = found.tests.pairwise.set_index(["first", "second"]).loc[(found.pool[0], "d")]
-    assert line["verdict"] == "better"
+    lines = found.tests.pairwise
+    assert set(lines.loc[lines["second"] == "d", "verdict"]) == {"better"}
     assert not isinstance(found.tests.places, str)
     assert found.tests.places.sum(axis=1).to_numpy() == pytest.approx(1.0)
     assert found.tests.places.loc["d", 4] == 1.0
@@ -94,7 +94,7 @@ def test_places_that_hang_on_another_method_are_told(tmp_path: Path) -> None:
     found = of(tmp_path)
     assert found.pool[0] == "b"
     assert found.tests.without["c"].dropna().to_dict() == {"a": 1.5, "b": 1.5}
-    assert "Without C, the first would be A and B: a rank depends on who else is there." in overall.verdict(found)
+    assert "Without C, the first would be B and A: a rank depends on who else is there." in overall.verdict(found)
 
 
 def test_the_report_writes_the_board_over_all_tasks(two_tasks: Path, cli: Cli) -> None:

@@ -3,7 +3,7 @@
     python tools/margins.py --data HARVARD_FOLDER --results RESULTS
 
 RESULTS holds the fused images, or says where they lie (``tools/leaderboard.py``). One pair a patient and task: the image of
-every method and every published one, in grey, is scored as it is and as it is after saving it as JPEG at quality 95; the
+every method, controls aside, in grey, is scored as it is and as it is after saving it as JPEG at quality 95; the
 margin of a metric is the median of the absolute change over pairs and methods. A difference between two methods that is no
 larger is lost as soon as somebody saves an image. Metrics that need colour or ground truth have no margin. Only the metrics
 that the file lacks are computed.
