@@ -50,10 +50,10 @@ def made(tool: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("public")
     for n, other in enumerate(("CT", "PET", "SPECT")):
         for i, (a, b) in enumerate(zip(slices(2, 64, n), slices(2, 64, n + 10), strict=True)):
-            save(root / "atlas" / f"{other}-MRI" / "test" / "MRI" / f"{n + 1}00{i}.png", a)
-            save(root / "atlas" / f"{other}-MRI" / "test" / other / f"{n + 1}00{i}.png", b)
+            save(root / "atlas" / f"{other}-MRI" / "test" / "MRI" / f"{4 * n + 2}00{i}.png", a)
+            save(root / "atlas" / f"{other}-MRI" / "test" / other / f"{4 * n + 2}00{i}.png", b)
             if other == "PET":
-                save(root / "published" / "CDDFuse" / "PET-MRI" / f"{n + 1}00{i}.png", a // 2 + b // 2)
+                save(root / "published" / "CDDFuse" / "PET-MRI" / f"{4 * n + 2}00{i}.png", a // 2 + b // 2)
     result = call(tool, root, "--no-costs")
     assert result.exit_code == 0, result.output
     return root
@@ -113,5 +113,5 @@ def test_no_picture_of_the_atlas_is_written(made: Path, tmp_path: Path) -> None:
     assert pictures(made / "results" / "leaderboard") == ([], 0)
     write_report(made / "results", tmp_path, data=[made / "atlas"], images="all")  # on request they are found
     grids, embedded = pictures(tmp_path)
-    assert len(grids) == 6
+    assert len(grids) == 12  # of three tasks in two splits, each as PNG and PDF
     assert embedded > 10

@@ -54,11 +54,6 @@ class Key:
         return dataclasses.replace(self, dataset=self.dataset.partition("+")[0])
 
     @property
-    def split(self) -> str:
-        """What the name says after the data set, "test" where it says nothing."""
-        return self.clean.dataset.partition("@")[2] or "test"
-
-    @property
     def base(self) -> str:
         """The data set without split and degradation."""
         return self.clean.dataset.partition("@")[0]
