@@ -265,7 +265,7 @@ def test_congruence() -> None:
 
 def test_equal_methods_are_seldom_told_apart() -> None:
     """Ten equal methods, 24 pairs of few patients whose slices correlate by 0.8: a false "better" on at most 5 % of boards
-    (300 here; tools/simulated.py has 1,000 of each kind), and never with three patients."""
+    (300 here; tools/false_alarms.py has 1,000 of each kind), and never with three patients."""
     random = np.random.default_rng(18)
     for patients, boards in ((3, 100), (10, 300)):
         whose = np.arange(24) % patients
