@@ -106,6 +106,13 @@ PROFILES: dict[str, Profile] = {
             "en sd sf mi@tang qabf vif ssim@tang",
         ),
         _profile(
+            "tang2022",
+            "Linfeng Tang's toolbox up to May 2022: SD in 8-bit arithmetic, images in [0, 1], MEF-SSIM printed as SSIM",
+            "en sf@unit sd@uint8 psnr@tang mse@unit mi@tang ag@inner cc scd qabf@unit nabf@unit mef-ssim mef-ms-ssim "
+            "fmi@edge fmi@dct fmi@wavelet",
+            "en sd@uint8 sf@unit mi@tang qabf@unit mef-ssim",
+        ),
+        _profile(
             "vifb",
             "VIFB, the visible and infrared image fusion benchmark",
             "ce en mi@vifb psnr@vifb ag@inner ei qabf sd sf@mn rmse@vifb ssim@vifb qcb qcv",

@@ -56,7 +56,7 @@ def shifted_difference(image: Image, down: int, right: int) -> torch.Tensor:
     return x[:, down:, max(right, 0) : w + min(right, 0)] - first
 
 
-_SF = MetricFacts(
+SF = MetricFacts(
     name="sf",
     title="Spatial frequency",
     short="SF",
@@ -76,7 +76,7 @@ _SF = MetricFacts(
 )
 
 
-@METRICS.register(_SF)
+@METRICS.register(SF)
 def sf(t: Triple) -> torch.Tensor:
     """(N,) in grey levels a pixel."""
     rows, row_count, columns, column_count = squared_differences(t)
@@ -122,7 +122,7 @@ def gradient_strength(image: Image) -> torch.Tensor:
 
 @METRICS.register(
     variant(
-        _SF,
+        SF,
         name="sf@mn",
         title="Spatial frequency, both means over all pixels",
         short="SF (MN)",

@@ -42,7 +42,7 @@ def _polar(levels: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.f
     return strength, turn, spans
 
 
-_QABF = MetricFacts(
+QABF = MetricFacts(
     name="qabf",
     title="Edge preservation Q^AB/F",
     short="Qabf",
@@ -69,7 +69,7 @@ _QABF = MetricFacts(
 )
 
 
-@METRICS.register(_QABF)
+@METRICS.register(QABF)
 def qabf(t: Triple) -> torch.Tensor:
     """(N,) weighted edge preservation."""
     if _ops.large(t, *t.size[1:]):
@@ -123,7 +123,7 @@ def _edge_sum(t: Triple, source: Image) -> torch.Tensor:
 
 @METRICS.register(
     variant(
-        _QABF,
+        QABF,
         name="qabf@strict",
         title="Edge preservation Q^AB/F with wrapped angles",
         short="Qabf (strict)",
@@ -239,7 +239,7 @@ def _preserved(source: Image, fused: Image) -> tuple[torch.Tensor, torch.Tensor,
     return compute()
 
 
-def _characterise(t: Triple, a: Image, b: Image, f: Image, what: str) -> torch.Tensor:
+def characterise(t: Triple, a: Image, b: Image, f: Image, what: str) -> torch.Tensor:
     """(N,) total "kept", "lost", "artefacts" (Kumar) or "petrovic artefacts", as shares of the total weight."""
     (q_a, w_a, below_a), (q_b, w_b, below_b) = _preserved(a, f), _preserved(b, f)
     missing = (1 - q_a) * w_a + (1 - q_b) * w_b
@@ -276,7 +276,7 @@ _QABF_PETROVIC = MetricFacts(
 @METRICS.register(_QABF_PETROVIC)
 def qabf_petrovic(t: Triple) -> torch.Tensor:
     """(N,) share kept."""
-    return _characterise(t, t.a, t.b, t.f, "kept")
+    return characterise(t, t.a, t.b, t.f, "kept")
 
 
 @METRICS.register(
@@ -294,10 +294,10 @@ def qabf_petrovic(t: Triple) -> torch.Tensor:
 )
 def labf(t: Triple) -> torch.Tensor:
     """(N,) share lost."""
-    return _characterise(t, t.a, t.b, t.f, "lost")
+    return characterise(t, t.a, t.b, t.f, "lost")
 
 
-_NABF = variant(
+NABF = variant(
     _QABF_PETROVIC,
     name="nabf",
     title="Fusion artefacts N^AB/F (Kumar)",
@@ -316,15 +316,15 @@ _NABF = variant(
 )
 
 
-@METRICS.register(_NABF)
+@METRICS.register(NABF)
 def nabf(t: Triple) -> torch.Tensor:
     """(N,) share of artefacts."""
-    return _characterise(t, t.a, t.b, t.f, "artefacts")
+    return characterise(t, t.a, t.b, t.f, "artefacts")
 
 
 @METRICS.register(
     variant(
-        _NABF,
+        NABF,
         name="nabf@petrovic",
         title="Fusion artefacts N^AB/F (Petrovic)",
         short="Nabf (Petrovic)",
@@ -338,12 +338,12 @@ def nabf(t: Triple) -> torch.Tensor:
 )
 def nabf_petrovic(t: Triple) -> torch.Tensor:
     """(N,) share of artefacts."""
-    return _characterise(t, t.a, t.b, t.f, "petrovic artefacts")
+    return characterise(t, t.a, t.b, t.f, "petrovic artefacts")
 
 
 @METRICS.register(
     variant(
-        _NABF,
+        NABF,
         name="nabf@tang",
         title="Fusion artefacts as Tang's toolbox calls the function: source A taken for the fused image",
         short="Nabf (Tang)",
@@ -357,4 +357,4 @@ def nabf_petrovic(t: Triple) -> torch.Tensor:
 )
 def nabf_tang(t: Triple) -> torch.Tensor:
     """(N,) share of artefacts, with exchanged roles."""
-    return _characterise(t, t.b, t.f, t.a, "artefacts")
+    return characterise(t, t.b, t.f, t.a, "artefacts")

@@ -58,7 +58,7 @@ def en(t: Triple) -> torch.Tensor:
     return image_entropy(t, t.f) / _LN2
 
 
-_MI = MetricFacts(
+MI = MetricFacts(
     name="mi",
     title="Mutual information, nats, sum over the sources",
     short="MI",
@@ -82,14 +82,14 @@ _MI = MetricFacts(
 )
 
 
-@METRICS.register(_MI)
+@METRICS.register(MI)
 def mi(t: Triple) -> torch.Tensor:
     """(N,) in nats."""
     return mutual_information(t, t.a, t.f) + mutual_information(t, t.b, t.f)
 
 
 _MI_BITS = variant(
-    _MI,
+    MI,
     name="mi@bits",
     title="Mutual information, bits, sum over the sources",
     short="MI (bits)",
@@ -152,7 +152,7 @@ def mi_tang(t: Triple) -> torch.Tensor:
 
 @METRICS.register(
     variant(
-        _MI,
+        MI,
         name="mi@vifb",
         title="Mutual information after stretching each image, nats, sum over the sources",
         short="MI (VIFB)",
@@ -217,43 +217,49 @@ def nmi_strict(t: Triple) -> torch.Tensor:
     return (_normalised(t, t.a, t.f) + _normalised(t, t.b, t.f)) / 2
 
 
-@METRICS.register(
-    MetricFacts(
-        name="ce",
-        title="Cross entropy (relative entropy of the histograms)",
-        short="CE",
-        family="information",
-        direction="lower",
-        customary="lower",
-        range="unbounded, can be negative",
-        unit="bits",
-        reference="Bulanon, Burks, Alchanatis, Image fusion of visible and thermal images for fruit detection, "
-        "Biosyst. Eng. 2009",
-        doi="10.1016/j.biosystemseng.2009.02.009",
-        origin="VIFB and MEFB metricsCross_entropy.m",
-        formula="Sum over levels of p_A log2(p_A / p_F), averaged over the two sources.",
-        convention="Base 2; levels missing from either histogram are left out, so it is no true divergence and can be "
-        "negative.",
-        traps=(
-            "It compares histograms only: any shuffle of the pixels keeps it.",
-            "IVIF_ZOO computes another thing (BCE).",
-        ),
-        degenerate="Always defined.",
-    )
+CE = MetricFacts(
+    name="ce",
+    title="Cross entropy (relative entropy of the histograms)",
+    short="CE",
+    family="information",
+    direction="lower",
+    customary="lower",
+    range="unbounded, can be negative",
+    unit="bits",
+    reference="Bulanon, Burks, Alchanatis, Image fusion of visible and thermal images for fruit detection, "
+    "Biosyst. Eng. 2009",
+    doi="10.1016/j.biosystemseng.2009.02.009",
+    origin="VIFB and MEFB metricsCross_entropy.m",
+    formula="Sum over levels of p_A log2(p_A / p_F), averaged over the two sources.",
+    convention="Base 2; levels missing from either histogram are left out, so it is no true divergence and can be "
+    "negative.",
+    traps=(
+        "It compares histograms only: any shuffle of the pixels keeps it.",
+        "IVIF_ZOO computes another thing (BCE).",
+    ),
+    degenerate="Always defined.",
 )
-def ce(t: Triple) -> torch.Tensor:
-    """(N,) in bits."""
+
+
+def cross_entropies(t: Triple) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N,) in bits, of each source."""
     p_f = _ops.histogram(t, t.f).double()
     p_f = p_f / p_f.sum(1, keepdim=True)
-    result = torch.zeros((), dtype=torch.float64, device=p_f.device)
+    found = []
     for source in (t.a, t.b):
         p = _ops.histogram(t, source).double()
         p = p / p.sum(1, keepdim=True)
         both = (p > 0) & (p_f > 0)
-        result = result + torch.where(both, p * torch.log2(p / torch.where(both, p_f, 1.0).clamp_min(1e-300)), 0.0).sum(
-            1
-        )
-    return result / 2
+        ratio = p / torch.where(both, p_f, 1.0)
+        found.append(torch.where(both, p * torch.log2(ratio.clamp_min(1e-300)), 0.0).sum(1))
+    return found[0], found[1]
+
+
+@METRICS.register(CE)
+def ce(t: Triple) -> torch.Tensor:
+    """(N,) in bits."""
+    first, second = cross_entropies(t)
+    return (first + second) / 2
 
 
 def _tsallis(t: Triple, x: Image, y: Image, q: float, *, transposed: bool) -> torch.Tensor:

@@ -67,29 +67,30 @@ def squared_error(t: Triple, source: Image) -> torch.Tensor:
     return sums / pixels(t)
 
 
-@METRICS.register(
-    MetricFacts(
-        name="sd",
-        title="Standard deviation",
-        short="SD",
-        family="statistics",
-        direction="describes",
-        customary="higher",
-        range="0 to 127.5",
-        unit="grey levels",
-        reference="Rao, In-fibre Bragg grating sensors, Meas. Sci. Technol. 1997 (the citation in use)",
-        doi="10.1088/0957-0233/8/4/002",
-        origin=EVALUATOR + "; Tang's toolbox since 2023; VIFB as 'Variance'",
-        formula="The population standard deviation of the fused image's grey levels.",
-        convention="Levels 0..255, divided by the number of pixels, not by one less.",
-        traps=(
-            "Stretching the contrast of the fused image before saving raises it at no gain in content.",
-            "Tang's toolbox up to 2022 squares in uint8, which saturates: its values are 8 to 12 for every image.",
-            "It needs no source: noise raises it.",
-        ),
-        degenerate="Always defined; 0 for a flat image.",
-    )
+SD = MetricFacts(
+    name="sd",
+    title="Standard deviation",
+    short="SD",
+    family="statistics",
+    direction="describes",
+    customary="higher",
+    range="0 to 127.5",
+    unit="grey levels",
+    reference="Rao, In-fibre Bragg grating sensors, Meas. Sci. Technol. 1997 (the citation in use)",
+    doi="10.1088/0957-0233/8/4/002",
+    origin=EVALUATOR + "; Tang's toolbox since 2023; VIFB as 'Variance'",
+    formula="The population standard deviation of the fused image's grey levels.",
+    convention="Levels 0..255, divided by the number of pixels, not by one less.",
+    traps=(
+        "Stretching the contrast of the fused image before saving raises it at no gain in content.",
+        "Tang's toolbox up to 2022 squares in uint8, which saturates: its values are 8 to 12 for every image.",
+        "It needs no source: noise raises it.",
+    ),
+    degenerate="Always defined; 0 for a flat image.",
 )
+
+
+@METRICS.register(SD)
 def sd(t: Triple) -> torch.Tensor:
     """(N,) in grey levels."""
     return torch.sqrt(covariance(t, t.f, t.f))
