@@ -26,7 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 $(VENV)/.torch: constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(if $(TORCH_INDEX),$(PIP) --retries 1 --timeout 15 --no-deps --index-url $(TORCH_INDEX) torch || \
+	$(if $(TORCH_INDEX),$(PIP) --retries 1 --timeout 15 --no-deps --index-url $(TORCH_INDEX) torch torchvision || \
 	    echo "torch not found at $(TORCH_INDEX): taking the default index's")
 	touch $@
 

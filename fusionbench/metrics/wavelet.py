@@ -8,7 +8,6 @@ import importlib.resources
 import math
 
 import torch
-from torch.nn import functional
 
 from fusionbench.metrics import METRICS, MetricFacts, variant
 from fusionbench.metrics._triple import Image, Triple
@@ -18,7 +17,6 @@ BLOCK = 3
 """Vectors are of 3 x 3 coefficients."""
 NOISE = 0.4
 _TINY = 1e-15
-Bands = list[torch.Tensor]
 
 
 @functools.cache
@@ -38,12 +36,12 @@ def _filtered(x: torch.Tensor, taps: torch.Tensor, step: int = 1, start: int = 0
     """(N, h, w) correlated with the taps, borders reflected about the outermost pixel; every ``step``-th from "
     "``start``."""
     half = taps.shape[0] // 2
-    wide = functional.pad(x[:, None], (half, half, half, half), mode="reflect")
-    whole = functional.conv2d(wide, taps.to(x.device)[None, None])[:, 0]
+    wide = torch.nn.functional.pad(x[:, None], (half, half, half, half), mode="reflect")
+    whole = torch.nn.functional.conv2d(wide, taps.to(x.device)[None, None])[:, 0]
     return whole[:, start::step, start::step]
 
 
-def _bands(x: torch.Tensor) -> Bands:
+def _bands(x: torch.Tensor) -> list[torch.Tensor]:
     """The two orientations (of six) that VIF looks at, of each of four levels, finest first."""
     taps = _taps()
     low = _filtered(x, taps["lo0"])
