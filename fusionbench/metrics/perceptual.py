@@ -147,7 +147,7 @@ _register(
     direction="lower",
     span="0 to about 0.35",
     formula="Root of the weighted sum over four scales of the squared deviations of GMSD.",
-    reference="Zhang, Sun, Luo, Mou, Wang, Gradient magnitude similarity deviation on multiple scales for color "
+    reference="Zhang, Sander, Bermak, Gradient magnitude similarity deviation on multiple scales for color "
     "image quality "
     "assessment, ICASSP 2017",
     doi="10.1109/ICASSP.2017.7952357",
