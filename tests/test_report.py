@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from markdown_it import MarkdownIt
+from matplotlib.collections import PathCollection
 from scipy import stats as scipy_stats
 
 from fusionbench import bench, report
@@ -35,6 +36,7 @@ from fusionbench.report import (
     page,
     references,
     sources,
+    stability,
     tables,
     verdicts,
     write_report,
@@ -807,7 +809,7 @@ def test_titles_too_long_for_a_chart_stay_apart(tmp_path: Path) -> None:
     for n, name in enumerate(("dmfnet", "diffif")):
         add(tmp_path, name, {m: spread(n) for m in METRICS}, title=f"A network with a long title, {name} (compact)")
     found = board(tmp_path)
-    assert [figures._shorten(found, name, 14) for name in ("dmfnet", "diffif")] == ["dmfnet", "diffif"]
+    assert [figures.shortened(found, name, 14) for name in ("dmfnet", "diffif")] == ["dmfnet", "diffif"]
     embedded = page.task_data([found], [])["methods"]
     assert {name: entry["short"] for name, entry in embedded.items()} == {"dmfnet": "dmfnet", "diffif": "diffif"}
 
@@ -842,3 +844,51 @@ def test_images_that_may_not_be_passed_on_stay_out(three: Path) -> None:
 def test_a_sheet_is_plain_data(three: Path) -> None:
     (found,) = leaderboards(three)
     json.dumps(dataclasses.asdict(found))
+
+
+def test_figures_of_stability_draw_the_boards_numbers(tmp_path: Path) -> None:
+    random = np.random.default_rng(5)
+    for n, name in enumerate("abcd"):
+        add(tmp_path, name, {m: tuple(random.normal(size=9) + n * (0 if m == "loss" else 1)) for m in METRICS})
+    found = board(tmp_path)
+    drawn = stability.rank_blobs(found)
+    assert drawn is not None
+    assert not isinstance(found.tests.bootstrap, str)
+    dots, crosses = drawn.axes[0].collections
+    assert isinstance(dots, PathCollection)
+    for (x, place), size in zip(np.asarray(dots.get_offsets()), dots.get_sizes(), strict=True):
+        share = found.tests.bootstrap.places.to_numpy()[int(x), int(place) - 1]
+        assert size == pytest.approx(70 * share)
+    assert [int(y) for _, y in np.asarray(crosses.get_offsets())] == [found.place_of(m) for m in found.order]
+    verdicts_drawn = stability.significance_map(found)
+    assert verdicts_drawn is not None
+    codes = np.asarray(verdicts_drawn.axes[0].images[0].get_array())
+    line = found.tests.pairwise.iloc[0]
+    i, j = found.order.index(line["first"]), found.order.index(line["second"])
+    assert stability.WORDS[int(codes[i, j])] == line["verdict"]
+    assert np.isnan(codes[0, 0])
+    rates = stability.win_rate(found)
+    assert rates is not None
+    shown = np.asarray(rates.axes[0].images[0].get_array())
+    ahead = (found.tests.blocks[found.order[0]] < found.tests.blocks[found.order[1]]).mean()
+    ties = (found.tests.blocks[found.order[0]] == found.tests.blocks[found.order[1]]).mean()
+    assert shown[0, 1] == pytest.approx(ahead + ties / 2)
+    other = dataclasses.replace(found, profile="other")
+    places = stability.bump(found, [found, other])
+    assert places is not None
+    lines = {tuple(np.asarray(drawn_line.get_ydata())) for drawn_line in places.axes[0].lines}
+    assert lines == {(found.place_of(m), found.place_of(m)) for m in found.order}
+
+
+def test_what_few_patients_or_methods_cannot_show_is_not_drawn(tmp_path: Path) -> None:
+    for n, name in enumerate("ab"):
+        add(tmp_path, name, {m: spread(n, 3) for m in METRICS})
+    found = board(tmp_path)
+    assert stability.rank_blobs(found) is None
+    assert stability.bump(found, [found]) is None
+    drawn = stability.significance_map(found)
+    assert drawn is not None
+    assert "3 patients cannot decide it" in drawn.axes[0].get_title()
+    alone = board(tmp_path, methods=["a"])
+    assert stability.significance_map(alone) is None
+    assert stability.win_rate(alone) is None

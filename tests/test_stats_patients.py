@@ -375,3 +375,12 @@ def test_the_margin_of_ranks_is_a_plain_loop() -> None:
         moves.append(abs(change / 2))
     assert stats.rank_margin(scores, better, margins) == pytest.approx(np.median(moves))
     assert stats.rank_margin(scores, better, {"x": 0.0, "y": 0.0}) == 0.0
+
+
+def test_win_rates() -> None:
+    ranks = pd.DataFrame({"a": [1.0, 2.0, 1.0, np.nan], "b": [2.0, 1.0, 1.0, 1.0], "c": [np.nan] * 4})
+    found = stats.win_rates(ranks)
+    assert (found.to_numpy()[0, 1], found.to_numpy()[1, 0]) == (0.5, 0.5)
+    assert np.isnan(found.to_numpy()[0, [0, 2]]).all()
+    ranks["b"] = [2.0, 3.0, 1.0, 1.0]
+    assert stats.win_rates(ranks).to_numpy()[0, 1] == pytest.approx(2.5 / 3)

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
-from fusionbench.report import conventions, csvs, figures, latex, overall, page, references, sources, tables
+from fusionbench.report import conventions, csvs, figures, latex, overall, page, references, sources, stability, tables
 from fusionbench.report.boards import Board
 from fusionbench.report.choice import EVERYBODY, Only, make_boards, why_none
 from fusionbench.report.columns import COLUMNS, DEFAULT_COLUMNS
@@ -110,7 +110,9 @@ def write_report(
         found = curves(board, boards)
         written += _write_curves(board, found, out)
         folder = out / "figures" / board.dataset / board.task
-        drawn += [(folder / name, draw) for name, draw in _figures(board, shown, zoom, found).items()]
+        drawn += [
+            (folder / name, draw) for name, draw in _figures(board, _of_task(board, boards), shown, zoom, found).items()
+        ]
     for stem, draw in _counted(drawn, "report: figures", notify):
         figure = draw()
         written += figures.save(figure, stem) if figure is not None else []
@@ -245,9 +247,13 @@ def _shown(
 
 
 def _figures(
-    board: Board, shown: Sequence[Shown], zoom: Box | None, found: Sequence[dict[str, Any]]
+    board: Board,
+    siblings: Sequence[Board],
+    shown: Sequence[Shown],
+    zoom: Box | None,
+    found: Sequence[dict[str, Any]],
 ) -> dict[str, Callable[[], Figure | None]]:
-    """File stem -> what draws a figure of a board; ``found``: its robustness curves."""
+    """File stem -> what draws a figure of a board; ``siblings``: of its task; ``found``: its robustness curves."""
     if not board.ranked:
         return {}
     draw: dict[str, Callable[[], Figure | None]] = {
@@ -255,6 +261,10 @@ def _figures(
         "ranks": lambda: figures.heat(board),
         "time-rank": lambda: figures.time_rank(board),
         "critical-difference": lambda: figures.critical_difference(board),
+        "rank-blobs": lambda: stability.rank_blobs(board),
+        "bump": lambda: stability.bump(board, siblings),
+        "significance-map": lambda: stability.significance_map(board),
+        "win-rate": lambda: stability.win_rate(board),
     }
     if shown:
         draw["grid"] = lambda: figures.grid(board, shown, zoom)

@@ -28,7 +28,7 @@ from fusionbench.report.boards import Board, acronym
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 GREY = "#6e6e6e"
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.0,
     "axes.titlesize": 8.0,
@@ -65,7 +65,7 @@ def save(figure: Figure, stem: Path) -> list[Path]:
         "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
         "png": {"Software": None},
     }
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         # The layout is settled once; letting each savefig do it again takes most of the time.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
@@ -92,7 +92,7 @@ def grid(board: Board, shown: Sequence[Shown], zoom: Box | None = None) -> Figur
     count = len(methods) + 2
     rows_each = math.ceil(count / 8)
     wide = math.ceil(count / rows_each)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         first = shown[0].pair.a.shape
         figure = Figure(
             figsize=(7.16, 7.16 / wide * (first[0] / first[1] * rows_each * len(shown)) * (1.0 + 0.11 * wide / 6))
@@ -111,7 +111,7 @@ def grid(board: Board, shown: Sequence[Shown], zoom: Box | None = None) -> Figur
             for method in methods:
                 image = item.fused[method]
                 coloured = recolour(image, item.pair.color) if item.pair.color is not None else image
-                pictures.append((_shorten(board, method, 20), coloured))
+                pictures.append((shortened(board, method, 20), coloured))
             for n, (title, picture) in enumerate(pictures):
                 axis = axes[row * rows_each + n // wide, n % wide]
                 _tile(axis, picture, box)
@@ -147,7 +147,7 @@ def boxes(board: Board) -> Figure:
     wide = min(4, len(metrics))
     rows = math.ceil(len(metrics) / wide)
     names = [board.name(m) for m in board.ranked]
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(1.8 * wide + 0.9, rows * (0.105 * len(names) + 0.5) + 0.3), layout="constrained")
         axes = figure.subplots(rows, wide, squeeze=False, sharey=True)
         for axis in list(axes.flat)[len(metrics) :]:
@@ -174,7 +174,7 @@ def boxes(board: Board) -> Figure:
             axis.grid(axis="x", linewidth=0.3, color="#dddddd")
             axis.set_axisbelow(True)
         axes[0, 0].invert_yaxis()
-        figure.suptitle(f"{_title(board)}: {len(board.pairs)} pairs; controls in grey", fontsize=8)
+        figure.suptitle(f"{title_of(board)}: {len(board.pairs)} pairs; controls in grey", fontsize=8)
     return figure
 
 
@@ -185,7 +185,7 @@ def heat(board: Board) -> Figure:
     names = [f"{board.name(m)}{' (control)' if m in board.controls else ''}" for m in board.ranked]
     columns = ["mean rank", *(board.column(m).short for m in metrics)]
     values = np.column_stack([board.mean_rank[board.ranked].to_numpy(dtype=float), ranks])
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(0.36 * len(columns) + 1.9, 0.17 * len(names) + 0.9), layout="constrained")
         axis = figure.subplots()
         top = max(2.0, float(len(board.order)))
@@ -216,7 +216,7 @@ def time_rank(board: Board) -> Figure | None:
     if not points:
         return None
     devices = sorted({board.device(m) or "unnamed device" for m, _, _ in points})
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(3.5, 3.0), layout="constrained")
         axis = figure.subplots()
         for n, (method, seconds, rank) in enumerate(sorted(points, key=lambda p: (p[1], p[2]))):
@@ -224,7 +224,7 @@ def time_rank(board: Board) -> Figure | None:
             axis.plot(seconds, rank, "s" if control else "o", color=GREY if control else OKABE_ITO[0], markersize=3.5)
             above = n % 2 == 0
             axis.annotate(
-                _shorten(board, method, 14 if len(points) > 12 else 24),
+                shortened(board, method, 14 if len(points) > 12 else 24),
                 (seconds, rank),
                 xytext=(2, 3 if above else -3),
                 textcoords="offset points",
@@ -237,7 +237,7 @@ def time_rank(board: Board) -> Figure | None:
         axis.margins(x=0.18)
         axis.set_xlabel(f"seconds a pair, median ({'; '.join(devices)})", fontsize=6.5)
         axis.set_ylabel("mean rank (1 = best)")
-        axis.set_title(f"{_title(board)}; squares: controls")
+        axis.set_title(f"{title_of(board)}; squares: controls")
         axis.grid(linewidth=0.3, color="#dddddd", which="major")
     return figure
 
@@ -252,7 +252,7 @@ def critical_difference(board: Board) -> Figure | None:
     half = math.ceil(count / 2)
     groups = [(values[names.index(g[0])], values[names.index(g[-1])]) for g in nemenyi.groups]
     bars = 0.22 * len(groups)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.16, 0.9 + 0.19 * half + 0.5 * bars))
         axis = figure.subplots()
         axis.axis("off")
@@ -273,7 +273,7 @@ def critical_difference(board: Board) -> Figure | None:
             level = -(0.45 + bars + 0.38 * (n if left else count - 1 - n))
             end = 1 - 0.03 * span if left else count + 0.03 * span
             axis.plot([value, value, end], [0, level, level], color="#555555", linewidth=0.5)
-            title = _shorten(board, name, 34)
+            title = shortened(board, name, 34)
             label = f"{title}  {value:.2f}" if left else f"{value:.2f}  {title}"
             axis.text(end, level, f" {label} ", ha="right" if left else "left", va="center", fontsize=6.5)
         for n, (start, end) in enumerate(groups):
@@ -286,7 +286,7 @@ def critical_difference(board: Board) -> Figure | None:
 
 def robustness(title: str, curves: Mapping[str, Mapping[str, Mapping[float, float]]], axis_name: str) -> Figure:
     """``curves``: panel title -> method -> strength -> value, from the undegraded input to the strongest degradation."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         wide = min(4, len(curves))
         rows = math.ceil(len(curves) / wide)
         figure = Figure(figsize=(1.8 * wide + 1.6, 1.7 * rows + 0.4), layout="constrained")
@@ -328,7 +328,7 @@ def source_names(board: Board) -> tuple[str, str]:
     return "source A", "source B"
 
 
-def _title(board: Board) -> str:
+def title_of(board: Board) -> str:
     return f"{board.task_title}, {board.dataset}, profile {board.profile}"
 
 
@@ -352,7 +352,7 @@ def _tile(axis: Axes, picture: UInt8, box: Box) -> None:
         spine.set_linewidth(0.6)
 
 
-def _shorten(board: Board, method: str, width: int) -> str:
+def shortened(board: Board, method: str, width: int) -> str:
     """A title too long for its place becomes its acronym, or else the name that is typed."""
     title = board.name(method)
     text = title if len(title) <= width else acronym(title) or method

@@ -161,6 +161,18 @@ def places(ranks: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found, index=ranks.columns, columns=range(1, number + 1))
 
 
+def win_rates(patients: pd.DataFrame) -> pd.DataFrame:
+    """Frame of a row a patient, a column a method, lower is better -> method x method: the share of patients on whom the row
+    is ahead of the column, ties counting half; NaN on the diagonal and where no patient has both."""
+    x = patients.to_numpy(dtype=float)
+    ahead = (x[:, :, None] < x[:, None, :]) + 0.5 * (x[:, :, None] == x[:, None, :])
+    both = ~(np.isnan(x[:, :, None]) | np.isnan(x[:, None, :]))
+    count = both.sum(axis=0)
+    rates = np.divide((ahead * both).sum(axis=0), count, out=np.full(count.shape, np.nan), where=count > 0)
+    np.fill_diagonal(rates, np.nan)
+    return pd.DataFrame(rates, index=patients.columns, columns=patients.columns)
+
+
 def without_each_metric(ranks: pd.DataFrame) -> pd.DataFrame:
     """Method x metric ranks -> method x metric left out: mean rank over the others."""
     number = ranks.shape[1]
