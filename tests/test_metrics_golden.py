@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 from scipy import signal
 
-from fusionbench.metrics import PROFILES, evaluate, features, phase, structure
+from fusionbench.metrics import PROFILES, _ops, evaluate, features, gradients, phase, structure
 from fusionbench.metrics._triple import Image
 from fusionbench.pairs import read_picture
 from tests.conftest import SHARED
+from tools import golden_table
 from tools.golden_table import MATCHES, TRIPLES, UNMATCHED, golden_rows, load_triple, tolerance
 
 ROWS = [row for row in golden_rows() if np.isfinite(row.value) and (row.tool, row.metric) in MATCHES]
@@ -147,3 +149,94 @@ def test_qs_and_qy_are_the_tools_on_real_pairs(task: str) -> None:
         found = evaluate(f, a, b, ["qs", "qy"])
         assert found["qs"][0] == pytest.approx(qs, abs=1e-9), file
         assert found["qy"][0] == pytest.approx(qy, abs=1e-4), file
+
+
+@pytest.mark.parametrize("triple", TRIPLES)
+def test_edges_turned_by_pi_are_the_ports(triple: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With arctan2 in place of atan the same formulas give the port's numbers, single precision aside."""
+
+    def turned(image: Image) -> tuple[torch.Tensor, torch.Tensor]:
+        left, down = _ops.three_by_three(image.x, 2.0, "reflect")
+        across, down = -left / 8, down / 8
+        turn = torch.where((across == 0) & (down == 0), 0.0, torch.atan2(across, -down))
+        return torch.sqrt(across**2 + down**2), turn
+
+    monkeypatch.setattr(gradients, "_reflected_polar", turned)
+    a, b, f = load_triple(triple)
+    for metric, name in (("QABF", "qabf@petrovic"), ("LABF", "labf"), ("NABF", "nabf"), ("NABF1", "nabf@petrovic")):
+        theirs = next(r.value for r in golden_rows() if (r.triple, r.metric) == (triple, metric))
+        assert evaluate(f, a, b, name)[name][0] == pytest.approx(theirs, rel=5e-6), metric
+
+
+def test_cvejics_first_metric_is_zero_whatever_the_images() -> None:
+    values = {r.metric: r.value for r in golden_rows() if r.tool == "liu2012" and r.triple == "texture"}
+    first = [r.value for r in golden_rows() if (r.tool, r.metric) == ("liu2012", "QC1")]
+    assert first == [0.0] * 4
+    assert values["QC"] > 0.5  # the second one, on the same images
+
+
+@pytest.mark.parametrize(("triple", "none"), [("brain", 36_606), ("texture", 0), ("noise", 0)])
+def test_windows_without_variance_make_the_tools_mean_nan(triple: str, none: int) -> None:
+    """metricYang.m: the share of the sources' variances is 0 / 0 there, and so the mean is NaN."""
+    a, b, _ = (image.astype(float) for image in load_triple(triple))
+    _, _, va, vb, _ = moments(a, b, gaussian_window(7))
+    with np.errstate(invalid="ignore"):
+        share = va / (va + vb)
+    theirs = {r.metric: r.value for r in golden_rows() if (r.tool, r.triple) == ("liu2012", triple)}
+    assert np.isnan(share).sum() == none
+    assert np.isnan(theirs["QY"]) == np.isnan(theirs["QC"]) == bool(none)
+
+
+def separable(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Any, ...]:
+    """The moments of an 11 x 11 Gaussian window, rows first and then columns: the same sums in another order."""
+    taps = np.exp(-((np.arange(11) - 5) ** 2) / (2 * 1.5**2))
+    taps /= taps.sum()
+    rows, columns = taps[:, None], taps[None]
+    mean = [
+        signal.correlate2d(signal.correlate2d(i, rows, "valid"), columns, "valid") for i in (x, y, x * x, y * y, x * y)
+    ]
+    mx, my = mean[:2]
+    return mx, my, mean[2] - mx * mx, mean[3] - my * my, mean[4] - mx * my
+
+
+@pytest.mark.parametrize(("triple", "apart"), [("edges", True), ("texture", False), ("noise", False), ("brain", False)])
+def test_flat_windows_are_weighed_by_the_order_of_adding_up(triple: str, apart: bool) -> None:
+    """One formula, E[x^2] - E[x]^2, summed in two dimensions or by rows and columns: apart in flat windows above black."""
+    a, b, f = (image.astype(float) for image in load_triple(triple))
+
+    def peilla(of: Callable[[NDArray[np.float64], NDArray[np.float64]], tuple[Any, ...]]) -> float:
+        def similar(x: NDArray[np.float64], y: NDArray[np.float64]) -> Any:
+            mx, my, vx, vy, cxy = of(x, y)
+            return (2 * mx * my + 6.5025) * (2 * cxy + 58.5225) / ((mx**2 + my**2 + 6.5025) * (vx + vy + 58.5225))
+
+        _, _, va, vb, _ = of(a, b)
+        with np.errstate(invalid="ignore"):
+            share = np.where(va + vb == 0, 0.5, va / (va + vb))
+        return float((share * similar(a, f) + (1 - share) * similar(b, f)).mean())
+
+    whole, by_axis = peilla(lambda x, y: moments(x, y, gaussian_window(11))), peilla(separable)
+    assert (abs(whole - by_axis) > 1e-3) is apart
+    theirs = [r.value for r in golden_rows() if r.triple == triple and (r.tool, r.metric) in QS_OF_TWO_TOOLS]
+    assert (abs(theirs[0] - theirs[1]) > 1e-3) is apart
+
+
+QS_OF_TWO_TOOLS = {("liu2012", "QS"), ("image_fusion_metric_python", "Q")}
+
+
+@pytest.mark.parametrize(("triple", "apart"), [("brain", True), ("edges", True), ("texture", False), ("noise", False)])
+def test_qcb_on_flat_black_moves_when_an_image_is_flipped(triple: str, apart: bool) -> None:
+    """Nothing in its definition tells left from right or top from bottom; rounding errors of the transform do."""
+    a, b, f = load_triple(triple)
+    upright = evaluate(f, a, b, "qcb")["qcb"][0]
+    flipped = evaluate(f[::-1].copy(), a[::-1].copy(), b[::-1].copy(), "qcb")["qcb"][0]
+    assert bool(abs(upright - flipped) > 1e-4) is apart
+    assert abs(upright - flipped) < 6e-3
+
+
+def test_a_row_explained_without_a_test_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    golden_table.check_causes()
+    monkeypatch.setitem(
+        UNMATCHED, ("brain", "liu2012", "QS"), golden_table.Cause("For some reason.", "test_of_nothing")
+    )
+    with pytest.raises(ValueError, match="explained by test_of_nothing"):
+        golden_table.check_causes()

@@ -24,6 +24,7 @@ from tools.golden_table import (  # noqa: E402
     NOTES,
     TRIPLES,
     UNMATCHED,
+    check_causes,
     golden_rows,
     load_triple,
     tolerance,
@@ -134,6 +135,7 @@ def golden_page() -> str:
         name: evaluate(f, a, b, sorted({i for i in MATCHES.values() if i != "ms-ssim@sum" or name != "noise"}))
         for name, (a, b, f) in ((name, load_triple(name)) for name in TRIPLES)
     }
+    check_causes()
     rows, matched, reasons = [], 0, {}
     for row in golden_rows():
         metric = MATCHES.get((row.tool, row.metric))
@@ -157,11 +159,12 @@ def golden_page() -> str:
         f"{len(rows)} values that eight tools gave for four synthetic triples (`tests/golden`), and ours. "
         "Tolerance: 1e-9 for the evaluator of DM-FNet and for FSIM, 1e-6 for the others, 1e-4 for QCB and for the QP "
         "that is in single precision. "
-        f"{matched} are matched; the {len(rows) - matched} others are explained below.",
+        f"{matched} are matched; the {len(rows) - matched} others are explained below, "
+        "each by a cause that a test of `tests/test_metrics_golden.py` shows.",
         "",
         "## Why rows are not matched",
         "",
-        *(f"{number}. {reason}" for reason, number in reasons.items()),
+        *(f"{number}. {cause.text} Shown by `{cause.test}`." for cause, number in reasons.items()),
         "",
         "Notes: " + " ".join(f"{tool} {metric}: {note}" for (tool, metric), note in NOTES.items()),
         "",
