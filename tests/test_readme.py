@@ -57,8 +57,10 @@ def test_evaluate_as_the_readme_calls_it() -> None:
     names: dict[str, Any] = {
         name: rng.integers(0, 256, (2, 64, 64), dtype=np.uint8) for name in ("fused", "mri", "pet")
     }
+    names |= {name: rng.integers(0, 256, (2, 64, 64, 3), dtype=np.uint8) for name in ("pet_rgb", "fused_rgb")}
     exec(code, names)
     assert names["scores"]["en"].shape == (2,)
+    assert names["grey_and_colour"].keys() - names["scores"].keys() == {"ciede2000", "qabf@rgb"}
 
 
 def test_every_page_of_the_docs_is_linked() -> None:
