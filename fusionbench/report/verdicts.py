@@ -92,7 +92,7 @@ def _seen(board: Board) -> list[str]:
                 f"{board.name(method)} has seen {seen.seen} of the {count(seen.persons, 'patient')} in training."
             )
         if made_for:
-            said.append(f"{board.name(method)} was made for {and_(made_for)}, which are ranked here.")
+            said.append(f"{board.name(method)} was made for {and_(made_for)}, by which this board ranks.")
     return said
 
 
