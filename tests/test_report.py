@@ -892,3 +892,12 @@ def test_what_few_patients_or_methods_cannot_show_is_not_drawn(tmp_path: Path) -
     alone = board(tmp_path, methods=["a"])
     assert stability.significance_map(alone) is None
     assert stability.win_rate(alone) is None
+
+
+def test_the_page_has_the_places_and_verdicts_of_the_board(three: Path) -> None:
+    found = board(three)
+    (profile,) = page.task_data([found], [])["profiles"]
+    assert not isinstance(found.tests.bootstrap, str)
+    for method, shares in profile["places"].items():
+        assert shares == [round(v, 3) for v in found.tests.bootstrap.places.loc[method]]
+    assert profile["pairwise"]["verdict"] == list(found.tests.pairwise["verdict"])

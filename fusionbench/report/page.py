@@ -166,8 +166,19 @@ def _profile_data(board: Board) -> dict[str, Any]:
         },
         "pairwise": _pairwise_data(board),
         "undecidable": tests.undecidable,
+        "places": _places(board),
         "units": f"{len(board.pairs)} pairs" if tests.units == "pairs" else f"{tests.number} patients",
     }
+
+
+def _places(board: Board) -> dict[str, list[float]]:
+    """Contender -> share of resamples of patients in which it has the first place, the second, and so on up to the tenth."""
+    found = board.tests.bootstrap
+    if isinstance(found, str):
+        return {}
+    shares = found.places.to_numpy()[:, :10]
+    rows = {str(m): [round(float(v), 3) for v in row] for m, row in zip(found.places.index, shares, strict=True)}
+    return {method: row for method, row in rows.items() if any(row)}
 
 
 def _scores(board: Board, method: str) -> dict[str, Any]:
@@ -199,6 +210,7 @@ def _pairwise_data(board: Board) -> dict[str, list[Any]]:
         "p": [_significant(line["p_adjusted"]) for line in lines],
         "difference": [_round(line["difference"]) for line in lines],
         "agree": [_round(line["agree"]) for line in lines],
+        "verdict": [line["verdict"] for line in lines],
         "wilcoxon": [_significant(value) for value in board.tests.wilcoxon["p_holm"]],
         "nemenyi": [None if value is None else _significant(value) for value in p],
     }

@@ -1,5 +1,5 @@
 // Tests among the contenders: Friedman, the critical-difference diagram, and every two methods.
-const PAIR_VALUES = [["p", "p by patient"], ["difference", "difference in mean rank"], ["agree", "share of patients who agree"], ["wilcoxon", "p, Wilcoxon with Holm"], ["nemenyi", "p, Nemenyi"]];
+const PAIR_VALUES = [["p", "p by patient"], ["difference", "difference in mean rank"], ["verdict", "verdict by patient"], ["agree", "share of patients who agree"], ["wilcoxon", "p, Wilcoxon with Holm"], ["nemenyi", "p, Nemenyi"]];
 
 function drawFriedman() {
   const test = profile().friedman;
@@ -43,10 +43,12 @@ function drawPairwise() {
   const { first, second, [what]: found } = profile().pairwise;
   found.forEach((value, n) => {
     values.set(`${first[n]},${second[n]}`, value);
-    values.set(`${second[n]},${first[n]}`, what === "difference" && value !== null ? -value : value);
+    const turned = { better: "worse", worse: "better" };
+    values.set(`${second[n]},${first[n]}`, what === "difference" && value !== null ? -value : what === "verdict" ? turned[value] ?? value : value);
   });
   const cell = (value, row, column) => {
     if (value === null || value === undefined) return el("td", {}, "–");
+    if (what === "verdict") return el("td", { class: value === "better" ? "best" : "", title: `${method(row).title} ${value} ${method(column).title}` }, { better: "+", worse: "−", equivalent: "=" }[value] ?? "");
     const p = what !== "difference" && what !== "agree";
     const text = !p ? value.toFixed(2) : value < 0.001 ? "<.001" : value.toFixed(3).replace(/^0/, "");
     const strong = p && value <= 0.05;
@@ -58,6 +60,7 @@ function drawPairwise() {
   const notes = {
     p: profile().undecidable ? `No two methods can be told apart: ${profile().undecidable}.` : "Sign-flip permutation by patient, step-down max-T over all comparisons in this table. Marked up to 0.05: patients tell the two methods apart.",
     difference: "Mean over patients. Negative: the row's method is better.",
+    verdict: "+ the row's method is better, − worse, = equivalent; empty: the patients do not separate the two.",
     agree: "Share of the patients whose difference has the sign of the mean difference.",
   };
   const note = notes[what] ?? `Over ${profile().units}, corrected for all comparisons in this table; beside the tests by patient, for those who are asked for it.`;
