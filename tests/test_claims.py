@@ -7,6 +7,7 @@ import io
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -108,6 +109,16 @@ def test_the_report_writes_the_board_over_all_tasks(two_tasks: Path, cli: Cli) -
     assert [row["method"] for row in rows] == found.pool
     assert [float(row["mean_rank"]) for row in rows] == found.mean.tolist()
     assert float(rows[0]["without:d"]) == found.tests.without["d"][found.pool[0]]
+
+
+def test_the_overall_verdict_names_exposure_and_conflict(tmp_path: Path) -> None:
+    for task in TASKS:
+        own: dict[str, Any] = {"trained": True, "trained_on": ["made:c0,c1"], "trained_for": ["gain"]}
+        add(tmp_path, "a", {"gain": (3.0,) * 6, "loss": (1.0,) * 6}, task=task, **own)
+        add(tmp_path, "b", {"gain": (2.0,) * 6, "loss": (2.0,) * 6}, task=task)
+    said = overall.verdict(of(tmp_path))
+    assert "A has seen in training 2 of 6 in CT–MRI and 2 of 6 in PET–MRI." in said
+    assert "A was made for G, by which this board ranks." in said
 
 
 def test_few_persons_have_no_interval_and_no_verdict(tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ from fusionbench.methods import METHODS, MethodFacts
 
 TITLE = "<script>window.hacked=1</script><img src=x onerror=alert(1)>"
 
-@METHODS.register(MethodFacts(name="evil", title=TITLE, family="<b>"))
+SEEN = {"trained": True, "trained_on": ("folders",), "trained_for": ("ssim",)}
+
+@METHODS.register(MethodFacts(name="evil", title=TITLE, family="<b>", **SEEN))
 def evil(a, b):
     return a * 0.7 + b * 0.3
 """
@@ -116,12 +118,18 @@ def text(browser: Any, selector: str) -> str:
     return found
 
 
+def test_who_has_seen_the_patients_and_what_a_method_was_made_for(browser: Any) -> None:
+    cells = "return [...document.querySelectorAll(`[data-row=${arguments[0]}] td.text`)].map((td) => td.textContent)"
+    assert [text for text in browser.execute_script(cells, "evil") if text in ("all", "SSIM")] == ["all", "SSIM"]
+    assert browser.execute_script(cells, "laplacian").count("none") == 1
+
+
 def test_controls_are_set_apart_and_best_is_marked(browser: Any) -> None:
     assert sorted(rows(browser)) == ["evil", "laplacian", "pca", "ratio-pyramid"]
     assert sorted(rows(browser, "control")) == ["average", "maximum"]
     assert browser.execute_script("return document.querySelectorAll('#board tr.control .best').length") == 0
     assert browser.execute_script("return document.querySelectorAll('#board tr.contender .best').length") > 5
-    assert "Best by mean rank" in text(browser, "#answer")
+    assert "First by mean rank" in text(browser, "#answer")
 
 
 def test_sorting_by_click_and_again(browser: Any) -> None:

@@ -18,18 +18,21 @@ pytestmark = [pytest.mark.promise, pytest.mark.slow]
 
 @pytest.fixture
 def index(tmp_path):
-    """The address of a local package index (PEP 503) whose torch is an empty wheel of the pinned version, marked +cpu."""
-    (pinned,) = re.findall(r"^torch==(.+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
-    folder = tmp_path / "index" / "torch"
-    folder.mkdir(parents=True)
-    wheel = folder / f"torch-{pinned}+cpu-py3-none-any.whl"
-    info = f"torch-{pinned}+cpu.dist-info"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: torch\nVersion: {pinned}+cpu\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
-    (folder / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder.parent))
+    """The address of a local package index (PEP 503) whose torch and torchvision are empty wheels of the pinned versions,
+    marked +cpu."""
+    constraints = (ROOT / "constraints.txt").read_text()
+    for name in ("torch", "torchvision"):
+        (pinned,) = re.findall(rf"^{name}==(.+)$", constraints, re.MULTILINE)
+        folder = tmp_path / "index" / name
+        folder.mkdir(parents=True)
+        wheel = folder / f"{name}-{pinned}+cpu-py3-none-any.whl"
+        info = f"{name}-{pinned}+cpu.dist-info"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {pinned}+cpu\n")
+            archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            archive.writestr(f"{info}/RECORD", "")
+        (folder / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "index"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
@@ -37,7 +40,7 @@ def index(tmp_path):
 
 
 def make_torch(venv: Path, torch_index: str) -> tuple[str, list[str]]:
-    """What make says when it sets up torch in a new environment, and the versions of torch that are in there then."""
+    """What make says when it sets up torch in a new environment, and what of torch is in there then."""
     alone = {"PIP_CONFIG_FILE": os.devnull, "PIP_FIND_LINKS": ""}  # no other source of wheels
     done = subprocess.run(
         ["make", f"VENV={venv}", f"TORCH_INDEX={torch_index}", f"{venv}/.torch"],
@@ -48,13 +51,13 @@ def make_torch(venv: Path, torch_index: str) -> tuple[str, list[str]]:
         text=True,
         check=True,
     )
-    return done.stdout, [path.name for path in venv.glob("lib/*/site-packages/torch-*.dist-info")]
+    return done.stdout, [path.name for path in sorted(venv.glob("lib/*/site-packages/torch*-*.dist-info"))]
 
 
 def test_torch_comes_from_the_index_given(tmp_path, index):
     _, found = make_torch(tmp_path / "venv", index)
-    assert len(found) == 1
-    assert "+cpu" in found[0]
+    assert [name.partition("-")[0] for name in found] == ["torch", "torchvision"]
+    assert all("+cpu" in name for name in found)
 
 
 def test_an_index_that_is_not_reached_leaves_torch_to_the_default_one(tmp_path):

@@ -2,7 +2,7 @@
 const BESIDE = DATA.columns.map((about) => ({
   ...about,
   value: (key) => (about.ranking ? [profile().rows[key][about.id] ?? null].flat()[0] : method(key).columns[about.id]?.value ?? null),
-  show: (value, key) => (value === null ? "–" : about.ranking ? [profile().rows[key][about.id]].flat().map((v) => v.toFixed(2)).join("–") : method(key).columns[about.id].text),
+  show: (value, key) => (value === null ? "–" : about.ranking ? [profile().rows[key][about.id]].flat().map((v) => (typeof v === "string" ? v : v.toFixed(2))).join("–") : method(key).columns[about.id].text),
   when: () => about.ranking || Object.values(task().methods).some((found) => found.columns[about.id]),
 }));
 // How far a method moved against the first profile: known to the page alone, which shows one profile after another.
@@ -24,8 +24,8 @@ function columns() {
 }
 
 function place(which, key) {
-  const index = which.order.indexOf(key);
-  return index < 0 ? null : index + 1;
+  if (!which.order.includes(key)) return null;
+  return 1 + which.order.filter((other) => which.rows[other].rank < which.rows[key].rank).length; // those that tie share it
 }
 
 function moved(key) {
