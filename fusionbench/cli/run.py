@@ -159,17 +159,10 @@ def run_command(
 @click.pass_context
 def score_command(
     ctx: click.Context,
+    /,
     folder: Path,
     name: str,
     task: str,
-    title: str | None,
-    year: int | None,
-    reference: str,
-    doi: str,
-    origin: str,
-    trained_on: Sequence[str],
-    trained_for: Sequence[str],
-    note: str,
     copy: bool,
     dataset: str,
     data: Sequence[Path],
@@ -182,6 +175,7 @@ def score_command(
     limit: int | None,
     force: bool,
     debug: bool,
+    **said: Any,
 ) -> None:
     """Score a folder of images fused elsewhere (any method, any language), matched by file stem.
 
@@ -192,16 +186,8 @@ def score_command(
     tasks = chosen_tasks([task], dataset, data)
     if len(tasks) != 1:
         raise InputError(f"--task {task}: a folder holds the images of one task; name one")
-    said: dict[str, Any] = {
-        "title": title,
-        "year": year,
-        "reference": reference,
-        "doi": doi,
-        "origin": origin,
-        "note": note,
-    }
-    said |= {"trained_on": list(trained_on), "trained_for": list(trained_for)}
-    facts = {"family": "foreign"} | published_facts(name) | {key: value for key, value in said.items() if value}
+    stated = {field: list(value) if isinstance(value, tuple) else value for field, value in said.items() if value}
+    facts = {"family": "foreign"} | published_facts(name) | stated
     with progress_bar() as notify:
         outcome = score_folders(
             [(folder, facts)],

@@ -221,6 +221,11 @@ def three_by_three(x: torch.Tensor, centre: float, border: str) -> tuple[torch.T
     return dx[:, :-2] + centre * dx[:, 1:-1] + dx[:, 2:], dy[:, :, :-2] + centre * dy[:, :, 1:-1] + dy[:, :, 2:]
 
 
+def unit(image: Image) -> Image:
+    """The image in [0, 1]."""
+    return image.derive("unit", lambda: image.x / 255)
+
+
 def stretched(image: Image) -> Image:
     """The image with its levels stretched to 0..255 and rounded, remembered; itself where that changes nothing.
 

@@ -9,7 +9,7 @@ import math
 import torch
 
 from fusionbench.metrics import METRICS, _ops, variant
-from fusionbench.metrics._ops import safe_ratio
+from fusionbench.metrics._ops import safe_ratio, unit
 from fusionbench.metrics._triple import Image, Pairs, Triple
 from fusionbench.metrics.edges import SF, sf
 from fusionbench.metrics.gradients import NABF, QABF, characterise, qabf, sobel_polar
@@ -124,11 +124,6 @@ def mi_rows(t: Triple) -> torch.Tensor:
     return 2 * en(t)
 
 
-def _unit(image: Image) -> Image:
-    """The image in [0, 1]."""
-    return image.derive("unit", lambda: image.x / 255)
-
-
 @METRICS.register(
     variant(
         QABF,
@@ -150,9 +145,9 @@ def _unit(image: Image) -> Image:
 def qabf_unit(t: Triple) -> torch.Tensor:
     """(N,) weighted edge preservation."""
     kept = weight = torch.zeros((), dtype=torch.float64, device=t.f.x.device)
-    g_f, a_f = sobel_polar(t, _unit(t.f))
+    g_f, a_f = sobel_polar(t, unit(t.f))
     for source in (t.a, t.b):
-        g, a = sobel_polar(t, _unit(source))
+        g, a = sobel_polar(t, unit(source))
         strength = torch.where(g == g_f, g_f, torch.minimum(g, g_f) / torch.maximum(g, g_f))
         turn = 1 - (a - a_f).abs() / (math.pi / 2)
         quality = 0.9994 / (1 + torch.exp(-15 * (strength - 0.5))) * 0.9879 / (1 + torch.exp(-22 * (turn - 0.8)))
@@ -176,7 +171,7 @@ def qabf_unit(t: Triple) -> torch.Tensor:
 )
 def nabf_unit(t: Triple) -> torch.Tensor:
     """(N,) share of artefacts."""
-    return characterise(t, _unit(t.a), _unit(t.b), _unit(t.f), "artefacts")
+    return characterise(t, unit(t.a), unit(t.b), unit(t.f), "artefacts")
 
 
 @METRICS.register(

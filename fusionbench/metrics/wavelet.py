@@ -10,6 +10,7 @@ import math
 import torch
 
 from fusionbench.metrics import METRICS, MetricFacts, variant
+from fusionbench.metrics._ops import unit
 from fusionbench.metrics._triple import Image, Triple
 
 LEVELS = 4
@@ -149,10 +150,6 @@ def vif_wavelet(t: Triple) -> torch.Tensor:
     return _vifvec(t, t.a, t.f) + _vifvec(t, t.b, t.f)
 
 
-def _unit(image: Image) -> Image:
-    return image.derive("unit", lambda: image.x / 255)
-
-
 @METRICS.register(
     variant(
         _VIFVEC,
@@ -173,4 +170,4 @@ def _unit(image: Image) -> Image:
 )
 def vif_wavelet_unit(t: Triple) -> torch.Tensor:
     """(N,) mean of two ratios."""
-    return (_vifvec(t, _unit(t.a), _unit(t.f)) + _vifvec(t, _unit(t.b), _unit(t.f))) / 2
+    return (_vifvec(t, unit(t.a), unit(t.f)) + _vifvec(t, unit(t.b), unit(t.f))) / 2

@@ -81,8 +81,7 @@ def write_report(
     standard deviations beside the means in Markdown and LaTeX (CSV and page have them anyway); ``pairs``: ids for the image
     grid; ``zoom``: its inset (x, y, width, height) in pixels; ``data``: where sources may be found, as for a run;
     ``images``: see IMAGES. ``notify`` is called with (stage, done, total), ``tell`` with what the image grid had to leave
-    out, and why. Raises InputError when there are no scores, for a name that is not in the results, when nothing is left to
-    be shown, or a zoom box outside the image.
+    out, and why. Raises InputError where there are no scores or none is left, for an unknown name, or a zoom box outside.
     """
     out = results / "leaderboard" if out is None else out
     for name in columns:

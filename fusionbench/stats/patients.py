@@ -114,7 +114,7 @@ def singly(differences: Float) -> Float:
     """(patients, comparisons) -> two-sided p of each comparison by itself, as :func:`sign_flip`."""
     observed = _statistic(differences)
     hits = np.zeros(len(observed))
-    known = np.nan_to_num(differences)
+    known = _scaled(np.nan_to_num(differences))
     tried = 0
     for signs in _signs(*known.shape):
         hits += (_flipped(signs, known) >= observed * (1 - _SLACK)).sum(axis=0)
@@ -188,9 +188,15 @@ def _norm(known: Float) -> Float:
     return np.where(norm > 0, norm, 1.0)
 
 
-def _flipped(signs: Float, known: Float) -> Float:
+def _scaled(known: Float) -> Float:
+    """The differences over the root of their sum of squares, so that flipped sums are statistics."""
+    return known / _norm(known)
+
+
+def _flipped(signs: Float, scaled: Float) -> Float:
     """(flips, comparisons) statistics under some flips."""
-    return np.abs(signs @ known) / _norm(known)
+    sums = signs @ scaled
+    return np.abs(sums, out=sums)
 
 
 def _exact(patients: int, comparisons: int) -> bool:
@@ -221,7 +227,7 @@ def _step_down(d: Float, steps: NDArray[np.integer], observed: Float) -> Float:
     """p of each step, columns sorted by step: how often the largest statistic of that step and all later ones reaches the
     observed largest one, made monotone."""
     starts = np.flatnonzero(np.diff(steps, prepend=-1))
-    known = np.nan_to_num(d)
+    known = _scaled(np.nan_to_num(d))
 
     def largest(values: Float) -> Float:
         return np.maximum.accumulate(np.maximum.reduceat(values, starts, axis=-1)[..., ::-1], axis=-1)[..., ::-1]
