@@ -29,7 +29,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 REPORT = ("tests/test_report.py", "-k", "not grid and not pure_function")
 GROUPS: dict[str, tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]] = {
-    "stats": (("stats/*.py",), (("tests/test_stats.py", "tests/test_metrics_sensitivity.py"),)),
+    "stats": (
+        ("stats/*.py",),
+        (("tests/test_stats.py", "tests/test_metrics_sensitivity.py", "tests/test_stats_patients.py"),),
+    ),
     "scores": (("scores/*.py",), (("tests/test_scores.py", "tests/test_startup.py"), ("tests/test_bench.py",), REPORT)),
     "plan": (("bench/plan.py",), (("tests/test_bench.py", "tests/test_edited.py", "tests/test_own_data.py"),)),
     "report": (("report/boards.py", "report/choice.py"), (REPORT,)),
