@@ -384,3 +384,17 @@ def test_win_rates() -> None:
     assert np.isnan(found.to_numpy()[0, [0, 2]]).all()
     ranks["b"] = [2.0, 3.0, 1.0, 1.0]
     assert stats.win_rates(ranks).to_numpy()[0, 1] == pytest.approx(2.5 / 3)
+
+
+def test_equivalence_is_a_plain_enumeration_of_two_one_sided_tests() -> None:
+    d = np.array([0.1, -0.2, 0.3, 0.05, 0.15])
+    sides = []
+    for side in (1, -1):
+        inside = 0.4 - side * d
+        sides.append(sum((np.array(s) * inside).sum() >= inside.sum() - 1e-12 for s in flips(5)) / 2**5)
+    assert stats.equivalence(d[:, None], 0.4)[0] == max(sides)
+
+
+def test_the_margin_of_ranks_of_equal_scores_is_half_a_rank() -> None:
+    scores = {"x": pd.DataFrame({"a": [1.0, 2.0], "b": [1.0, 2.0]})}
+    assert stats.rank_margin(scores, {"x": "higher"}, {"x": 0.5}) == 0.5
