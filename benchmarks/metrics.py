@@ -27,7 +27,7 @@ from skimage.metrics import structural_similarity
 from sklearn.metrics import mutual_info_score
 
 from fusionbench.datasets import create_task
-from fusionbench.metrics import PROFILES, evaluate, prepare
+from fusionbench.metrics import PROFILES, evaluate, perceptual, prepare
 
 Grey = NDArray[np.float64]
 METHODS = 20
@@ -144,7 +144,7 @@ def in_turns(tasks: dict[str, Callable[[], object]], rounds: int) -> dict[str, t
 
 def others(a: NDArray[np.uint8], b: NDArray[np.uint8], f: NDArray[np.uint8]) -> dict[str, Callable[[], object]]:
     """The same definitions in other libraries, for one pair, in float64."""
-    import piq
+    piq = {name: perceptual.piq_module(name) for name in ("vif", "ssim", "ms_ssim", "fsim")}
 
     def unit(x: NDArray[np.uint8]) -> torch.Tensor:
         return torch.from_numpy(x).double()[None, None] / 255
@@ -152,13 +152,15 @@ def others(a: NDArray[np.uint8], b: NDArray[np.uint8], f: NDArray[np.uint8]) -> 
     a1, b1, f1 = unit(a), unit(b), unit(f)
     found: dict[str, Callable[[], object]] = {
         "ours: vif": lambda: evaluate(f, a, b, "vif"),
-        "piq: vif_p, twice": lambda: [piq.vif_p(x, f1, data_range=1.0) for x in (a1, b1)],
+        "piq: vif_p, twice": lambda: [piq["vif"].vif_p(x, f1, data_range=1.0) for x in (a1, b1)],
         "ours: ssim@vifb": lambda: evaluate(f, a, b, "ssim@vifb"),
-        "piq: ssim, twice": lambda: [piq.ssim(f1, x, data_range=1.0, downsample=False) for x in (a1, b1)],
+        "piq: ssim, twice": lambda: [piq["ssim"].ssim(f1, x, data_range=1.0, downsample=False) for x in (a1, b1)],
         "ours: ms-ssim@sum": lambda: evaluate(f, a, b, "ms-ssim@sum"),
-        "piq: multi_scale_ssim, twice": lambda: [piq.multi_scale_ssim(f1, x, data_range=1.0) for x in (a1, b1)],
+        "piq: multi_scale_ssim, twice": lambda: [
+            piq["ms_ssim"].multi_scale_ssim(f1, x, data_range=1.0) for x in (a1, b1)
+        ],
         "ours: fsim": lambda: evaluate(f, a, b, "fsim"),
-        "piq: fsim, twice": lambda: [piq.fsim(f1, x, data_range=1.0, chromatic=False) for x in (a1, b1)],
+        "piq: fsim, twice": lambda: [piq["fsim"].fsim(f1, x, data_range=1.0, chromatic=False) for x in (a1, b1)],
     }
     if importlib.util.find_spec("torchmetrics") is not None:
         from torchmetrics.functional.image import visual_information_fidelity

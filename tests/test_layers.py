@@ -24,6 +24,7 @@ ALLOWED = {
     "pairs": {"errors", "files"},
     "scores": {"errors", "files"},
     "stats": {"errors"},
+    "observers": {"errors"},
     "datasets": CORE,
     "metrics": CORE,
     "training": CORE,
@@ -66,7 +67,7 @@ INSIDE = {
         "__init__": {"exposure", "keys", "tables"},
     },
 }
-NO_TORCH = ("errors", "files", "registry", "pairs", "scores", "stats", "datasets", "report")
+NO_TORCH = ("errors", "files", "registry", "pairs", "scores", "stats", "observers", "datasets", "report")
 
 
 @functools.cache

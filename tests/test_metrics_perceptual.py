@@ -11,17 +11,17 @@ import pytest
 import torch
 
 from fusionbench.metrics import METRICS, evaluate
-from fusionbench.metrics.perceptual import _piq
+from fusionbench.metrics.perceptual import piq_module
 from tools.golden_table import load_triple
 
 NAMES = ("gmsd", "ms-gmsd", "vsi", "haarpsi", "mdsi", "sr-sim", "dss", "iw-ssim")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_mean_of_piqs_values_over_the_sources(name: str) -> None:
+def test_the_mean_ofpiq_modules_values_over_the_sources(name: str) -> None:
     a, b, f = load_triple("brain")
     module, function = METRICS[name].facts.origin.removeprefix("piq 0.8, ").split(".")
-    measure = getattr(_piq(module), function)
+    measure = getattr(piq_module(module), function)
     tensors = [torch.from_numpy(x.astype(float))[None, None] for x in (a, b, f)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that grey images are copied into three channels
@@ -36,7 +36,7 @@ def test_identical_images_have_the_best_value(name: str) -> None:
     assert evaluate(a, a, a, name)[name][0] == pytest.approx(best, abs=1e-9)
 
 
-def test_piq_is_loaded_late_and_leaves_no_trace() -> None:
+def testpiq_module_is_loaded_late_and_leaves_no_trace() -> None:
     """Neither it nor torchvision is imported for other metrics, and whoever imports piq afterwards gets all of it."""
     program = """
 import sys

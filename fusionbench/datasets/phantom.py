@@ -48,7 +48,7 @@ SPECT_TABLE = ((0, 0, 0), (41, 71, 73), (83, 0, 144), (190, 90, 121), (255, 114,
 
 
 @dataclasses.dataclass(frozen=True)
-class _Tracer:
+class Tracer:
     """How an emission tomograph sees.
 
     ``fwhm``: resolution in mm. ``counts``: a pixel at grey-matter uptake. ``level``: where grey matter comes on the
@@ -62,8 +62,8 @@ class _Tracer:
     table: tuple[tuple[int, int, int], ...]
 
 
-_PET = _Tracer(fwhm=6.0, counts=40.0, level=0.62, scalp=0.35, table=PET_TABLE)
-_SPECT = _Tracer(fwhm=11.0, counts=8.0, level=0.90, scalp=0.8, table=SPECT_TABLE)
+PET = Tracer(fwhm=6.0, counts=40.0, level=0.62, scalp=0.35, table=PET_TABLE)
+SPECT = Tracer(fwhm=11.0, counts=8.0, level=0.90, scalp=0.8, table=SPECT_TABLE)
 
 
 class _Phantom:
@@ -152,14 +152,15 @@ def mri(rng: np.random.Generator, head: Head, t2: bool) -> UInt8:
     return to_uint8(np.clip((magnitude - low) / (high - low), 0.0, 1.0))
 
 
-def ct(rng: np.random.Generator, head: Head) -> UInt8:
-    """(SIZE, SIZE) uint8 CT: Hounsfield units, blur, noise, brain window."""
+def ct(rng: np.random.Generator, head: Head, *, bled: bool | None = None) -> UInt8:
+    """(SIZE, SIZE) uint8 CT: Hounsfield units, blur, noise, brain window. ``bled``: hot lesions are dense, whatever is drawn."""
     matter = head.gm + head.wm
     air = 1.0 - head.gm - head.wm - head.csf - head.bone - head.marrow - head.scalp
     fat = smoothstep((head.skin - 1.5) / 1.0)
     hounsfield = 7.0 * head.csf + 39.0 * head.gm + 29.0 * head.wm + 1100.0 * head.bone + 650.0 * head.marrow
     hounsfield += head.scalp * (30.0 - 110.0 * fat) - 1000.0 * np.clip(air, 0.0, None)
-    bleeding = rng.random() < 0.3  # hot lesions are dense when they have bled, otherwise swollen and dark
+    drawn = rng.random() < 0.3  # hot lesions are dense when they have bled, otherwise swollen and dark
+    bleeding = drawn if bled is None else bled
     hounsfield += head.hot * (30.0 if bleeding else -8.0) - head.cold * rng.uniform(8.0, 16.0)
     hounsfield += _calcifications(rng, head, matter)
     if rng.random() < 0.6:
@@ -196,7 +197,7 @@ def _head_rest(rng: np.random.Generator, mm: float) -> Array:
     return np.asarray(-1000.0 + 1150.0 * smoothstep((2.0 - ring) / 1.0) * (v > 20.0))
 
 
-def emission(rng: np.random.Generator, head: Head, tracer: _Tracer) -> tuple[UInt8, Array]:
+def emission(rng: np.random.Generator, head: Head, tracer: Tracer) -> tuple[UInt8, Array]:
     """PET or SPECT: (SIZE, SIZE, 3) uint8 through the colour table, and the noise-free uptake (grey matter about 4)."""
     regional = 1.0 + 0.10 * smooth_field(rng, 60.0) + 0.07 * smooth_field(rng, 22.0)
     visual = rng.uniform(0.0, 0.35) * np.exp(-((head.x / 22.0) ** 2) - ((head.y - 72.0) / 25.0) ** 2)
@@ -210,7 +211,7 @@ def emission(rng: np.random.Generator, head: Head, tracer: _Tracer) -> tuple[UIn
     return color_table(tracer.table)[to_uint8(level)], uptake
 
 
-def scan(rng: np.random.Generator, activity: Array, tracer: _Tracer, mm: float) -> Array:
+def scan(rng: np.random.Generator, activity: Array, tracer: Tracer, mm: float) -> Array:
     """Detector blur, Poisson counts (with 1 % of grey matter's as background), reconstruction filter; grey matter is 1."""
     # Two Gaussians in a row are one whose width adds in squares: 0.8 and 0.6 of the stated resolution make the whole.
     expected = blur(activity, 0.8 * tracer.fwhm, mm) * (tracer.counts / 4.0)
@@ -259,7 +260,7 @@ class PhantomPetMri(_Phantom):
     t2_share = 0.25
 
     def _other(self, rng: np.random.Generator, head: Head) -> tuple[UInt8, UInt8 | None, Array | None]:
-        color, uptake = emission(rng, head, _PET)
+        color, uptake = emission(rng, head, PET)
         return grey(color), color, uptake
 
 
@@ -269,5 +270,5 @@ class PhantomSpectMri(_Phantom):
     t2_share = 0.8
 
     def _other(self, rng: np.random.Generator, head: Head) -> tuple[UInt8, UInt8 | None, Array | None]:
-        color, uptake = emission(rng, head, _SPECT)
+        color, uptake = emission(rng, head, SPECT)
         return grey(color), color, uptake

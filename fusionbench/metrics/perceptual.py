@@ -30,7 +30,7 @@ _ONE_REFERENCE = (
 
 
 @functools.cache
-def _piq(module: str) -> Any:
+def piq_module(module: str) -> Any:
     """A module of piq. Its face imports torchvision, for networks that nothing here needs: a torchvision that was built for
     another torch would take all of piq with it, so the face is left out while the module is imported."""
     spec = importlib.util.find_spec("piq")
@@ -52,7 +52,7 @@ def _piq(module: str) -> Any:
 
 def _score(t: Triple, module: str, function: str) -> torch.Tensor:
     """(N,) mean over the two sources, one image at a time: some of piq's maps are scaled by the whole batch."""
-    measure: Callable[..., torch.Tensor] = getattr(_piq(module), function)
+    measure: Callable[..., torch.Tensor] = getattr(piq_module(module), function)
     boxes = [_box(t, n) for n in range(t.size[0])]
     values = [(_one(measure, t.a, t.f, n, box) + _one(measure, t.b, t.f, n, box)) / 2 for n, box in enumerate(boxes)]
     return torch.tensor(values, dtype=torch.float64, device=t.f.x.device)
