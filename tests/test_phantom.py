@@ -181,7 +181,7 @@ def test_lesions_change_uptake_in_their_direction(tasks):
     assert max(seen[2]) < 0.85
 
 
-@pytest.mark.parametrize(("tracer", "fwhm"), [(phantom._PET, 6.0), (phantom._SPECT, 11.0)])
+@pytest.mark.parametrize(("tracer", "fwhm"), [(phantom.PET, 6.0), (phantom.SPECT, 11.0)])
 def test_resolution_is_as_stated(tracer, fwhm):
     """A strong point source: its second moment is that of a Gaussian of the stated width."""
     point = np.zeros((256, 256))
@@ -192,7 +192,7 @@ def test_resolution_is_as_stated(tracer, fwhm):
     assert sigma * 2.3548 == pytest.approx(fwhm, rel=0.02)
 
 
-@pytest.mark.parametrize("tracer", [phantom._PET, phantom._SPECT])
+@pytest.mark.parametrize("tracer", [phantom.PET, phantom.SPECT])
 def test_counts_scatter_like_poisson(tracer):
     """Even activity: the mean is kept, and the variance is that of counts averaged by the reconstruction filter."""
     mm = 0.9

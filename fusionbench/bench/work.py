@@ -203,12 +203,12 @@ def fuse_unit(unit: FuseUnit) -> Iterator[Row]:
     import_plugins(unit.plugins)
     task = opened(unit.task, unit.run)
     method = prepared(unit.spec, unit.device, unit.run)
-    for pairs in _batches((task.load(pair) for pair in unit.todo), method.batch):
-        for pair, result in zip(pairs, _fuse_batch(method.method, pairs, unit), strict=True):
+    for pairs in batches((task.load(pair) for pair in unit.todo), method.batch):
+        for pair, result in zip(pairs, fuse_batch(method.method, pairs, unit), strict=True):
             yield _fused_row(unit, pair, result)
 
 
-def _batches(pairs: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
+def batches(pairs: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
     """Runs of pairs of the same shape, ``size`` at most."""
     batch: list[Pair] = []
     for pair in pairs:
@@ -226,37 +226,38 @@ def _batches(pairs: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
 Result = tuple[UInt8, float] | Exception
 
 
-def _fuse_batch(method: Method, pairs: Sequence[Pair], unit: FuseUnit) -> list[Result]:
+def fuse_batch(method: Method, pairs: Sequence[Pair], unit: FuseUnit) -> list[Result]:
     """A result a pair: (image, seconds) or what was raised. A batch that fails is tried again pair by pair."""
     try:
         return list(fuse_pairs(method, pairs, unit.device, unit.seed, unit.task.name))
     except Exception as error:  # any failure of a method costs that pair only, and is told with its reason
         if len(pairs) == 1:
             return [error]
-    return [_fuse_batch(method, [pair], unit)[0] for pair in pairs]
+    return [fuse_batch(method, [pair], unit)[0] for pair in pairs]
 
 
 def _fused_row(unit: FuseUnit, pair: Pair, result: Result) -> Row:
+    if isinstance(result, Exception):
+        return failed_row(unit, pair, result)
     digest, made = unit.todo[pair.id]
     record: Record = {"case": pair.case, "pair": digest, "fused": made}
-    if isinstance(result, Exception):
-        if isinstance(result, ContractError):
-            return Row(unit.key, pair.id, {}, broken=str(result))
-        reason = f"{type(result).__name__}: {' '.join(str(result).split())}"
-        refused = str(result) if isinstance(result, InputError) else ""
-        return Row(
-            unit.key,
-            pair.id,
-            record | {"error": reason},
-            refused=refused,
-            trace="".join(traceback.format_exception(result)),
-        )
     fused, seconds = result
     path = unit.key.image(unit.results, pair.id)
     record["image"] = write_png(path, fused, durable=False)  # its digest tells when it is damaged
     if pair.color is not None:
         write_png(unit.key.picture(unit.results, pair.id), recolour(fused, pair.color), durable=False)
     return Row(unit.key, pair.id, record | {"seconds": round(seconds, 6)})
+
+
+def failed_row(unit: FuseUnit, pair: Pair, error: Exception) -> Row:
+    """What a worker sends back for a pair on which a method raised."""
+    digest, made = unit.todo[pair.id]
+    if isinstance(error, ContractError):
+        return Row(unit.key, pair.id, {}, broken=str(error))
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    refused = str(error) if isinstance(error, InputError) else ""
+    record: Record = {"case": pair.case, "pair": digest, "fused": made, "error": reason}
+    return Row(unit.key, pair.id, record, refused=refused, trace="".join(traceback.format_exception(error)))
 
 
 def score_unit(unit: ScoreUnit) -> Iterator[Row]:

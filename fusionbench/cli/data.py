@@ -1,4 +1,4 @@
-"""``data list``, ``data verify`` and ``data download``."""
+"""``data list``, ``data verify``, ``data download`` and ``data export``."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ from fusionbench.cli.common import (
     plugin_option,
     progress_bar,
 )
-from fusionbench.datasets import Task, create_task, task_plugin
+from fusionbench.datasets import ShowsFindings, Task, create_task, task_plugin
 from fusionbench.datasets.checks import Verification, list_data, verify
 from fusionbench.datasets.download import download_harvard
+from fusionbench.errors import InputError
 from fusionbench.methods import METHODS
+from fusionbench.pairs import write_png
 from fusionbench.scores import Key, exposure, person
 
 
@@ -88,6 +90,33 @@ def download_command(name: str, to: Path | None) -> None:
     with progress_bar() as notify:
         root = download_harvard(to, progress=notify)
     click.echo(f"{name} pairs are in {root}; `fusionbench run` finds them there")
+
+
+@data_command.command("export")
+@click.argument("task")
+@click.option("--subjects", type=click.IntRange(min=1), default=100, show_default=True, help="Four pairs each.")
+@click.option("--split", default="test", show_default=True, help="test or train.")
+@click.option("--out", type=DIRECTORY, required=True, help="Folder to write: one folder of PNG files a modality.")
+@plugin_option
+def export_command(task: str, subjects: int, split: str, out: Path) -> None:
+    """Write pairs of a generated TASK with known findings as files, for other software to fuse.
+
+    \b
+    fusionbench data export lesion/pet-mri --subjects 100 --out pairs
+    fusionbench observe --name MyNet --fused fused/ -t pet-mri --subjects 100
+    """
+    source = create_task(task, split=split)
+    if not isinstance(source, ShowsFindings):
+        raise InputError(f"{task} has no known findings; export lesion/ct-mri, lesion/pet-mri or lesion/spect-mri")
+    first, second = task_plugin(task).facts.modalities
+    ids = source.subjects(subjects)
+    with progress_bar() as notify:
+        for done, name in enumerate(ids, 1):
+            pair = source.load(name)
+            write_png(out / first / f"{name}.png", pair.a, durable=False)
+            write_png(out / second / f"{name}.png", pair.b if pair.color is None else pair.color, durable=False)
+            notify(f"{task}: writing pairs", done, len(ids))
+    click.echo(f"{len(ids)} pairs of {subjects} subjects in {out}")
 
 
 def _print_exposed(task: Task, name: str) -> None:

@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 from fusionbench.datasets._places import find_root
 from fusionbench.errors import InputError
-from fusionbench.pairs import Pair
+from fusionbench.pairs import Pair, UInt8
 from fusionbench.registry import Plugin, Registry
 
 
@@ -70,6 +70,27 @@ class ChecksPairs(Protocol):
 
     def check(self, id: str) -> None:
         """Raises InputError for a pair that a run could not load."""
+
+
+@runtime_checkable
+class ShowsFindings(Protocol):
+    """A task for model observers: pairs with a finding in neither, one or both images, at a known place.
+
+    ``load(id).truth["place"]`` is 1 at the place's pixel. ``widths``: of the channels that fit the finding in the first and
+    in the second image, pixels.
+    """
+
+    @property
+    def widths(self) -> tuple[float, float]: ...
+
+    def subjects(self, count: int) -> list[str]:
+        """The pairs of the first ``count`` subjects, each subject's together; any number can be had."""
+
+    def shows(self, id: str) -> tuple[bool, bool]:
+        """Whether the first and the second image show the finding."""
+
+    def level(self, color: UInt8) -> UInt8:
+        """What a coloured second image measures: (H, W, 3) through its colour table -> (H, W) levels."""
 
 
 def check_pair(task: Task, id: str) -> None:

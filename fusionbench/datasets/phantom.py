@@ -153,7 +153,7 @@ def mri(rng: np.random.Generator, head: Head, t2: bool) -> UInt8:
 
 
 def ct(rng: np.random.Generator, head: Head, *, bled: bool | None = None) -> UInt8:
-    """(SIZE, SIZE) uint8 CT: Hounsfield units, blur, noise, brain window. ``bled``: hot lesions are dense, whatever is drawn."""
+    """(SIZE, SIZE) uint8 CT: Hounsfield units, blur, noise, brain window. ``bled``: hot lesions are dense; None: drawn."""
     matter = head.gm + head.wm
     air = 1.0 - head.gm - head.wm - head.csf - head.bone - head.marrow - head.scalp
     fat = smoothstep((head.skin - 1.5) / 1.0)
@@ -208,7 +208,7 @@ def emission(rng: np.random.Generator, head: Head, tracer: Tracer) -> tuple[UInt
     scalp = tracer.scalp * head.scalp * np.clip(0.7 + 0.5 * smooth_field(rng, 16.0), 0.0, None)
     image = scan(rng, uptake + scalp, tracer, head.mm)
     level = (image - 0.02) * (tracer.level * rng.uniform(0.9, 1.1))
-    return color_table(tracer.table)[to_uint8(level)], uptake
+    return color_table(tracer.table)[to_uint8(np.clip(level, 0.0, 1.0))], uptake
 
 
 def scan(rng: np.random.Generator, activity: Array, tracer: Tracer, mm: float) -> Array:
@@ -217,6 +217,25 @@ def scan(rng: np.random.Generator, activity: Array, tracer: Tracer, mm: float) -
     expected = blur(activity, 0.8 * tracer.fwhm, mm) * (tracer.counts / 4.0)
     counts = rng.poisson(np.clip(expected, 0.0, None) + 0.01 * tracer.counts).astype(np.float64)
     return blur(counts, 0.6 * tracer.fwhm, mm) / tracer.counts
+
+
+def invert_table(color: UInt8, anchors: tuple[tuple[int, int, int], ...]) -> UInt8:
+    """(..., 3) uint8 RGB, every pixel a colour of the table -> (...) its level, the lowest where levels share a colour.
+
+    Raises InputError for a colour that the table has not.
+    """
+    codes, first = np.unique(_packed(color_table(anchors)), return_index=True)
+    wanted = _packed(color)
+    at = np.searchsorted(codes, wanted).clip(max=len(codes) - 1)
+    if not np.array_equal(codes[at], wanted):
+        raise InputError("the picture has colours that its table has not; its levels cannot be told")
+    levels: UInt8 = first[at].astype(np.uint8)
+    return levels
+
+
+def _packed(color: UInt8) -> NDArray[np.int64]:
+    codes: NDArray[np.int64] = color.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+    return codes
 
 
 def color_table(anchors: tuple[tuple[int, int, int], ...]) -> UInt8:

@@ -4,7 +4,7 @@ A reader is replaced by a linear (or non-linear) rule on a few channels, trained
 (Barrett, Myers, Foundations of Image Science, 2004). What it can tell of a finding is what the image shows of it.
 """
 
-from fusionbench.observers.channels import difference_of_gaussians, laguerre_gauss, read, ring_means, rings
+from fusionbench.observers.channels import difference_of_gaussians, laguerre_gauss, read, region, ring_means, rings
 from fusionbench.observers.judge import (
     Auc,
     area,
@@ -28,6 +28,7 @@ __all__ = [
     "laguerre_gauss",
     "linear_responses",
     "read",
+    "region",
     "ring_means",
     "rings",
     "scan",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import eval_laguerre
@@ -9,6 +11,7 @@ from scipy.special import eval_laguerre
 from fusionbench.errors import InputError
 
 Floats = NDArray[np.float64]
+T = TypeVar("T", bound=np.generic)
 
 
 def _radius(size: int) -> Floats:
@@ -62,6 +65,16 @@ def rings(size: int, step: float = 1.0) -> Floats:
     masks = np.stack([index == k for k in range(int(index.max()) + 1)]).astype(np.float64)
     weights: Floats = masks / masks.sum((1, 2), keepdims=True)
     return weights
+
+
+def region(image: NDArray[T], row: int, column: int, size: int) -> NDArray[T]:
+    """The ``size`` x ``size`` pixels (odd) around one of (H, W) or (H, W, K); beyond the image it is black."""
+    half = size // 2
+    out = np.zeros((size, size, *image.shape[2:]), image.dtype)
+    top, left = max(row - half, 0), max(column - half, 0)
+    part = image[top : row + half + 1, left : column + half + 1]
+    out[top - row + half :, left - column + half :][: part.shape[0], : part.shape[1]] = part
+    return out
 
 
 def read(regions: Floats, channels: Floats) -> Floats:

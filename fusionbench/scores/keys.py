@@ -85,6 +85,14 @@ class Key:
         """The folder of the images that were fused here."""
         return results / "fused" / self.dataset / self.task / self.method
 
+    def regions(self, results: Path) -> Path:
+        """The folder of what model observers read of the images: regions around the places of findings."""
+        return results / "observed" / self.dataset / self.task / self.method
+
+    def truth(self, results: Path) -> Path:
+        """What model observers found in the images."""
+        return results / "truth" / self.dataset / self.task / f"{self.method}.json"
+
     def image(self, results: Path, pair: str) -> Path:
         """The 8-bit luminance that is scored."""
         return self.fused(results) / f"{pair}.png"

@@ -1,0 +1,170 @@
+"""Data set ``lesion`` and ``fusionbench observe``: pairs with known findings, judged end to end with real methods."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fusionbench.bench.observe import SIZE, observe
+from fusionbench.cli import main
+from fusionbench.datasets import ShowsFindings, create_task, phantom, task_plugin
+from fusionbench.datasets.lesion import STUDIES
+from fusionbench.errors import InputError
+from fusionbench.observers.study import Study, judge
+from fusionbench.pairs import pixel_digest, read_picture, write_png
+from fusionbench.scores import Key
+
+TASKS = [f"lesion/{task}" for task in STUDIES]
+# Of one pair a task: whoever changes a pixel of the study changes these, and bumps its VERSION.
+PIXELS = {
+    "lesion/ct-mri": "424ca72f51bc4c05",
+    "lesion/pet-mri": "74d0acbf8106c396",
+    "lesion/spect-mri": "0d778ba201d8d74a",
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_pixels_are_fixed_by_the_name(name: str) -> None:
+    pair = create_task(name).load("test-00005-both")
+    assert pixel_digest(pair.a, pair.b, pair.color)[:16] == PIXELS[name]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_finding_is_where_the_state_says(name: str) -> None:
+    """Averaged over subjects, images with and without the finding differ at the place, and there alone."""
+    task = create_task(name)
+    assert isinstance(task, ShowsFindings)
+    sums = np.zeros((2, 2, 31, 31))
+    for number in range(40):
+        for state in ("none", "mri", "other", "both"):
+            pair = task.load(f"test-{number:05d}-{state}")
+            assert pair.truth is not None
+            row, column = np.unravel_index(int(pair.truth["place"].argmax()), pair.a.shape)
+            shows = task.shows(pair.id)
+            assert [bool(pair.truth[k].any()) for k in ("mri", "other")] == list(shows)
+            second = pair.b if pair.color is None else task.level(pair.color)
+            for k, image in enumerate((pair.a, second)):
+                box = np.pad(image, 15)[row : row + 31, column : column + 31].astype(float)
+                sums[k, int(shows[k])] += box / 80
+    for k in range(2):
+        difference = np.abs(sums[k, 1] - sums[k, 0])
+        assert difference[13:18, 13:18].mean() > 2 * difference[[0, 1, -2, -1]].mean(), (name, k)
+
+
+def test_train_and_test_share_no_slice_and_four_states_are_balanced() -> None:
+    assert not set(phantom.SLICES["train"]) & set(phantom.SLICES["test"])
+    task = task_plugin("lesion/ct-mri").factory(count=30)
+    ids = task.subjects(30)
+    assert len(ids) == 120
+    assert sorted(ids) == task.ids()
+    assert np.array([task.shows(i) for i in ids]).mean(0).tolist() == [0.5, 0.5]
+    assert len({task.case(i) for i in ids}) == 30
+    assert len({task.digest(i) for i in ids}) == 120
+
+
+def test_the_level_is_what_went_into_the_colour_table() -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
+    for anchors in (phantom.PET_TABLE, phantom.SPECT_TABLE):
+        table = phantom.color_table(anchors)
+        back = phantom.invert_table(table[levels], anchors)
+        assert np.array_equal(table[back], table[levels])
+        assert np.abs(back.astype(int) - levels).max() <= 1  # two levels may share a colour after rounding
+    with pytest.raises(InputError, match="colours that its table has not"):
+        phantom.invert_table(np.full((2, 2, 3), 7, np.uint8), phantom.PET_TABLE)
+
+
+def test_copies_show_their_own_finding_only_and_nothing_is_fused_twice(tmp_path: Path) -> None:
+    """The point of it all: a copy of a source is at chance in the other's finding."""
+    tasks = ["lesion/ct-mri"]
+    out = observe(["source-a", "source-b", "laplacian"], tasks, tmp_path, subjects=40, engine="local:2")
+    assert out.fused == 3 * 160
+    assert not out.failed
+    found = {key.method: of["cho"] for key, of in out.found.items()}
+    for method, own, other in (("source-a", "first", "second"), ("source-b", "second", "first")):
+        assert found[method][own][0] > 0.8
+        assert found[method][other][1] < 0.55
+        assert found[method]["joint"][0] < 0.65
+    assert found["laplacian"]["joint"][0] > max(found[f"source-{x}"]["joint"][0] for x in "ab")
+    bounds = out.bounds["lesion/ct-mri"]
+    assert bounds["both sources, cho"]["joint"][0] > 0.8
+    assert (
+        bounds["first source, cho"]["first"][0] == found["source-a"]["first"][0]
+    )  # a copy is the source to the last bit
+    again = observe(["source-a", "laplacian"], tasks, tmp_path, subjects=40)
+    assert again.fused == 0
+    assert {k: v for k, v in out.found.items() if k.method != "source-b"} == again.found
+    key = Key("lesion", "ct-mri", "laplacian")
+    assert json.loads(key.truth(tmp_path).read_text())["about"]["subjects"] == 40
+    regions = sorted(key.regions(tmp_path).glob("*/*.png"))
+    assert len(regions) == 160
+    assert read_picture(regions[0]).grey.shape == (SIZE, SIZE)
+    regions[3].unlink()  # as after a kill
+    assert observe(["laplacian"], tasks, tmp_path, subjects=40).fused == 1
+
+
+def test_exported_pairs_fused_elsewhere_are_judged_like_our_own(tmp_path: Path) -> None:
+    run = CliRunner().invoke
+    pairs, fused = tmp_path / "pairs", tmp_path / "fused"
+    result = run(main, ["data", "export", "lesion/pet-mri", "--subjects", "20", "--out", str(pairs)])
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in pairs.iterdir()) == ["MRI", "PET"]
+    for path in (pairs / "MRI").iterdir():  # what another program would do
+        a, b = read_picture(path).grey, read_picture(pairs / "PET" / path.name).grey
+        write_png(fused / path.name, np.maximum(a, b), durable=False)
+    asked = ["observe", "-t", "pet-mri", "--subjects", "20", "--results", str(tmp_path / "r"), "--json"]
+    result = run(main, [*asked, "-m", "maximum", "--name", "theirs", "--fused", str(fused)])
+    assert result.exit_code == 0, result.output
+    methods = json.loads(result.stdout.splitlines()[0])["lesion/pet-mri"]["methods"]
+    assert methods["theirs"] == methods["maximum"]
+    assert set(methods["theirs"]) == {"cho", "cho colour", "dog", "dog colour"}
+
+
+def test_regions_hold_all_that_the_observer_reads() -> None:
+    """A channel is nothing beyond the region: areas from regions twice as wide are the same."""
+    task = task_plugin("lesion/ct-mri").factory()
+    ids = task.subjects(20)
+    pairs = [task.load(i) for i in ids]
+    study = Study(
+        shows=np.array([task.shows(i) for i in ids]), subjects=np.array([task.case(i) for i in ids]), widths=task.widths
+    )
+    areas = []
+    for half in (32, 64):
+        stack = []
+        for pair in pairs:
+            row, column = np.unravel_index(int(pair.truth["place"].argmax()), pair.a.shape)
+            stack.append(np.pad(pair.a, half)[row : row + 2 * half + 1, column : column + 2 * half + 1].astype(float))
+        areas.append(judge([np.stack(stack)], study).first.value)
+    assert areas[0] == pytest.approx(areas[1], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (["-m", "average", "-t", "phantom/ct-mri"], "nobody knows what can be found"),
+        (["-t", "ct-mri"], "name a method"),
+        (["-m", "average", "-t", "ct-mri", "--name", "x"], "go together"),
+        (["--name", "x", "--fused", ".", "-t", "all"], "one task"),
+    ],
+)
+def test_bad_input_is_told(asked: list[str], says: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["observe", *asked, "--results", str(tmp_path / "r")])
+    assert result.exit_code == 2 and says in result.output, result.output
+    assert not (tmp_path / "r" / "truth").exists()
+
+
+def test_a_missing_image_is_told(tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    write_png(tmp_path / "f" / "test-00000-none.png", np.zeros((256, 256), np.uint8), durable=False)
+    with pytest.raises(InputError, match="no image for 79 of 80"):
+        observe([], ["lesion/ct-mri"], tmp_path / "r", subjects=20, fused={"x": tmp_path / "f"})
+
+
+def test_digest_names_version_and_study() -> None:
+    task = create_task("lesion/ct-mri")
+    text = f"lesion/ct-mri 1 {STUDIES['ct-mri']} test-00000-none"
+    assert task.digest("test-00000-none") == hashlib.sha256(text.encode()).hexdigest()
