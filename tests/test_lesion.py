@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from fusionbench.bench import run
 from fusionbench.bench.observe import SIZE, observe
 from fusionbench.cli import main
 from fusionbench.datasets import ShowsFindings, create_task, phantom, task_plugin
@@ -17,6 +19,7 @@ from fusionbench.datasets.lesion import STUDIES
 from fusionbench.errors import InputError
 from fusionbench.observers.study import Study, judge
 from fusionbench.pairs import pixel_digest, read_picture, write_png
+from fusionbench.report import write_report
 from fusionbench.scores import Key
 
 TASKS = [f"lesion/{task}" for task in STUDIES]
@@ -107,17 +110,40 @@ def test_copies_show_their_own_finding_only_and_nothing_is_fused_twice(tmp_path:
     assert observe(["laplacian"], tasks, tmp_path, subjects=40).fused == 1
 
 
+def test_a_report_shows_the_truth(tmp_path: Path) -> None:
+    methods = ["average", "source-a", "maximum"]
+    observe(methods, ["lesion/pet-mri"], tmp_path, subjects=20)
+    run(methods, ["lesion/pet-mri"], tmp_path, metrics=("en", "mi"), limit=8)
+    paths = write_report(tmp_path, images="none")
+    written = {path.name: path for path in paths}
+    assert {"truth.md", "truth.csv", "truth-cho.pdf", "truth-cho-colour.png"} <= set(written)
+    rows = list(csv.DictReader(written["truth.csv"].read_text().splitlines()))
+    stored = json.loads(Key("lesion", "pet-mri", "average").truth(tmp_path).read_text())["observers"]
+    for row in rows:
+        if row["method"] == "average":
+            assert [float(row[k]) for k in ("joint", "joint_low", "joint_high")] == stored[row["observer"]]["joint"]
+    assert {"(level)", "(both sources, level)"} <= {row["method"] for row in rows}
+    text = (tmp_path / "leaderboard" / "README.md").read_text()
+    assert "Task truth: lesion/pet-mri" in text
+    assert text.count("| MRI alone (control) |") == 4
+    before = {path: path.read_bytes() for path in paths}
+    assert {path: path.read_bytes() for path in write_report(tmp_path, images="none")} == before
+    Key("lesion", "pet-mri", "average").truth(tmp_path).write_text("{")
+    with pytest.raises(InputError, match=r"average\.json: damaged"):
+        write_report(tmp_path, images="none")
+
+
 def test_exported_pairs_fused_elsewhere_are_judged_like_our_own(tmp_path: Path) -> None:
-    run = CliRunner().invoke
+    invoke = CliRunner().invoke
     pairs, fused = tmp_path / "pairs", tmp_path / "fused"
-    result = run(main, ["data", "export", "lesion/pet-mri", "--subjects", "20", "--out", str(pairs)])
+    result = invoke(main, ["data", "export", "lesion/pet-mri", "--subjects", "20", "--out", str(pairs)])
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in pairs.iterdir()) == ["MRI", "PET"]
     for path in (pairs / "MRI").iterdir():  # what another program would do
         a, b = read_picture(path).grey, read_picture(pairs / "PET" / path.name).grey
         write_png(fused / path.name, np.maximum(a, b), durable=False)
     asked = ["observe", "-t", "pet-mri", "--subjects", "20", "--results", str(tmp_path / "r"), "--json"]
-    result = run(main, [*asked, "-m", "maximum", "--name", "theirs", "--fused", str(fused)])
+    result = invoke(main, [*asked, "-m", "maximum", "--name", "theirs", "--fused", str(fused)])
     assert result.exit_code == 0, result.output
     methods = json.loads(result.stdout.splitlines()[0])["lesion/pet-mri"]["methods"]
     assert methods["theirs"] == methods["maximum"]
@@ -153,7 +179,8 @@ def test_regions_hold_all_that_the_observer_reads() -> None:
 )
 def test_bad_input_is_told(asked: list[str], says: str, tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["observe", *asked, "--results", str(tmp_path / "r")])
-    assert result.exit_code == 2 and says in result.output, result.output
+    assert result.exit_code == 2, result.output
+    assert says in result.output
     assert not (tmp_path / "r" / "truth").exists()
 
 

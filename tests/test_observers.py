@@ -96,6 +96,10 @@ def test_both_sources_are_never_below_the_better_one() -> None:
     assert low < share < high
     assert share == pytest.approx(0.5, abs=0.15)  # independent noise of equal power: half of the information each
     assert observers.efficiency(both, both)[0] == 1.0
+    certain = observers.Auc(1.0, 1.0, 1.0, np.ones(1000))
+    assert observers.efficiency(certain, both)[0] == np.inf
+    chance = observers.Auc(0.5, 0.5, 0.5, np.full(1000, 0.5))
+    assert np.isnan(observers.efficiency(both, chance)).all()
 
 
 def test_the_template_is_fishers() -> None:

@@ -168,7 +168,9 @@ def efficiency(fused: Auc, both: Auc) -> tuple[float, float, float]:
     bottom = detectability(np.append(both.draws, both.value))
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(bottom > 0, (top / bottom) ** 2, np.nan)
-    low, high = np.nanquantile(share[:-1], (0.025, 0.975)) if np.isfinite(share[:-1]).any() else (np.nan, np.nan)
+    known = share[:-1][~np.isnan(share[:-1])]
+    # No interpolation: a draw in which an area is 1 has an infinite d'.
+    low, high = np.quantile(known, (0.025, 0.975), method="inverted_cdf") if known.size else (np.nan, np.nan)
     return float(share[-1]), float(low), float(high)
 
 

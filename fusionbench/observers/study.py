@@ -118,7 +118,8 @@ def _share(right: NDArray[np.bool_], subjects: NDArray[np.str_], draws: int = 10
 
 
 def summary(found: Found, both: Found | None = None) -> dict[str, Interval]:
-    """Figures with 95 % intervals, to four digits: areas, joint, states, and each finding's efficiency against ``both``."""
+    """Figures with 95 % intervals, to four digits: areas, joint, states, and each finding's efficiency against ``both``,
+    left out where it is not defined."""
     figures = {
         "first": _triple(found.first),
         "second": _triple(found.second),
@@ -126,8 +127,8 @@ def summary(found: Found, both: Found | None = None) -> dict[str, Interval]:
         "states": _triple(found.states),
     }
     if both is not None:
-        figures["efficiency-first"] = _rounded(efficiency(found.first, both.first))
-        figures["efficiency-second"] = _rounded(efficiency(found.second, both.second))
+        shares = {"first": efficiency(found.first, both.first), "second": efficiency(found.second, both.second)}
+        figures |= {f"efficiency-{name}": _rounded(x) for name, x in shares.items() if np.isfinite(x).all()}
     return figures
 
 

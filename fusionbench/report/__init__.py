@@ -7,6 +7,7 @@
     OUT/DATASET/TASK/PROFILE.{md,csv,tex}
     OUT/DATASET/TASK/PROFILE-{statistics,pairwise,pair-ranks}.csv
     OUT/DATASET/overall/PROFILE.{md,csv} one board over all tasks
+    OUT/DATASET/TASK/truth.{md,csv}    what model observers found, where any were asked
     OUT/DATASET/TASK/conventions.csv   rankings under every two conventions of one metric
     OUT/DATASET/TASK/robustness.csv    scores and ranks against the strength of a degradation, where any were run
     OUT/tables.tex, OUT/references.bib a document of all LaTeX tables; methods, metrics and data that they cite
@@ -24,7 +25,19 @@ from matplotlib.figure import Figure
 
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
-from fusionbench.report import conventions, csvs, figures, latex, overall, page, references, sources, stability, tables
+from fusionbench.report import (
+    conventions,
+    csvs,
+    figures,
+    latex,
+    overall,
+    page,
+    references,
+    sources,
+    stability,
+    tables,
+    truth,
+)
 from fusionbench.report.boards import Board
 from fusionbench.report.choice import EVERYBODY, Only, make_boards, why_none
 from fusionbench.report.columns import COLUMNS, DEFAULT_COLUMNS
@@ -103,7 +116,8 @@ def write_report(
     tabled = [board for board in boards if not board.place.flaw] or boards  # degraded inputs make curves
     for board in _counted(tabled, "report: tables", notify):
         written += _write_tables(board, boards, out, columns, std)
-    written += _write_collections(tabled, out, columns, std)
+    seen, findings = truth.write(results, out)
+    written += [*_write_collections(tabled, out, columns, std, findings), *seen]
     drawn: list[tuple[Path, Callable[[], Figure | None]]] = []
     for board, shown in zip(steps, grids, strict=True):
         found = curves(board, boards)
@@ -183,7 +197,9 @@ def _of_task(board: Board, boards: Sequence[Board]) -> list[Board]:
     return [other for other in boards if other.place == board.place]
 
 
-def _write_collections(boards: Sequence[Board], out: Path, columns: Sequence[str], std: bool) -> list[Path]:
+def _write_collections(
+    boards: Sequence[Board], out: Path, columns: Sequence[str], std: bool, findings: Sequence[str]
+) -> list[Path]:
     main = _first_profiles(boards)
     over_all = [found for found in overall.overall(boards) if len(found.pool) > 1]
     profiles = {board.profile for board in main}
@@ -194,6 +210,7 @@ def _write_collections(boards: Sequence[Board], out: Path, columns: Sequence[str
                 "",
                 *(overall.markdown(found) for found in over_all if found.profile in profiles),
                 *(tables.markdown(board, columns, _of_task(board, boards), std=std) for board in main),
+                *findings,
             ]
         ),
         "tables.tex": latex.document(f"{b.dataset}/{b.task}/{b.profile}.tex" for b in boards),

@@ -1,0 +1,227 @@
+"""Task truth: what model observers found in fused images, as tables and as a picture that shows who fuses and who copies."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from fusionbench.errors import InputError
+from fusionbench.files import write_text
+from fusionbench.report.boards import acronym
+from fusionbench.report.figures import GREY, OKABE_ITO, STYLE, save
+
+SOURCES = "sources"
+FIGURES = ("first", "second", "joint", "states", "efficiency-first", "efficiency-second")
+Figures = Mapping[str, tuple[float, float, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """A task of known findings. ``methods``: method -> observer -> figure -> (value, low, high); ``bounds``: "KIND,
+    OBSERVER" -> the same of the sources; ``abouts``: method -> what its file says of it."""
+
+    dataset: str
+    task: str
+    subjects: int
+    modalities: tuple[str, str]
+    methods: Mapping[str, Mapping[str, Figures]]
+    bounds: Mapping[str, Figures]
+    abouts: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def observers(self) -> list[str]:
+        return list(dict.fromkeys(name for found in self.methods.values() for name in found))
+
+    def ordered(self, observer: str) -> list[str]:
+        """By joint area, best first."""
+        own = [method for method, found in self.methods.items() if observer in found]
+        return sorted(own, key=lambda method: (-self.methods[method][observer]["joint"][0], method))
+
+    def title(self, method: str) -> str:
+        """Sources by their modality, others as their fact sheets call them."""
+        alone = {"source-a": 0, "source-b": 1}
+        if method in alone:
+            return f"{self.modalities[alone[method]]} alone"
+        return str(self.abouts[method].get("method", {}).get("title") or method)
+
+    def control(self, method: str) -> bool:
+        return bool(self.abouts[method].get("method", {}).get("control"))
+
+
+def read_truth(results: Path) -> list[Judged]:
+    """All studies of a results folder, those on the most subjects where methods differ in that; [] where there is none.
+
+    Raises InputError naming a damaged file.
+    """
+    found = []
+    for folder in sorted(path for path in (results / "truth").glob("*/*") if path.is_dir()):
+        files = {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
+        sources = files.pop(SOURCES, None)
+        if sources is None or not files:
+            continue
+        subjects = int(sources["about"]["subjects"])
+        own = {method: content for method, content in files.items() if content["about"]["subjects"] == subjects}
+        modalities = sources["about"]["task"]["modalities"]
+        found.append(
+            Judged(
+                dataset=folder.parent.name,
+                task=folder.name,
+                subjects=subjects,
+                modalities=(str(modalities[0]), str(modalities[1])),
+                methods={method: content["observers"] for method, content in own.items()},
+                bounds=sources["observers"],
+                abouts={method: content["about"] for method, content in own.items()},
+            )
+        )
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content["observers"], dict) or not isinstance(content["about"]["subjects"], int):
+            raise ValueError("no observers in it")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged ({error}); delete it and run fusionbench observe again") from None
+    return dict(content)
+
+
+def markdown(judged: Judged) -> str:
+    """A table an observer, with its bounds."""
+    first, second = judged.modalities
+    heads = [f"{first}'s finding", f"{second}'s finding", "joint", "four states", f"efficiency {first}", second]
+    lines = [
+        f"## Task truth: {judged.dataset}/{judged.task}",
+        "",
+        f"{judged.subjects} subjects, {4 * judged.subjects} images a method; areas under the ROC curve with 95 % intervals "
+        "by subject, 0.5 is guessing. Joint: the smaller of the two. Four states: share named rightly, 0.25 is guessing. "
+        "Efficiency: share of the sources' information that survived. See docs/observers.md.",
+        "",
+    ]
+    for observer in judged.observers:
+        lines += [f"Observer `{observer}`", "", f"| | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
+        for kind, figures in judged.bounds.items():
+            name, _, who = kind.rpartition(", ")
+            if who == observer:
+                lines.append(f"| *{_bound(name, judged)}* | {_cells(figures)} |")
+        for method in judged.ordered(observer):
+            name = judged.title(method).replace("|", "\\|").replace("<", "&lt;") + " (control)" * judged.control(method)
+            lines.append(f"| {name} | {_cells(judged.methods[method][observer])} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _bound(name: str, judged: Judged) -> str:
+    first, second = judged.modalities
+    return (
+        name.replace("first source", f"{first} alone")
+        .replace("second source", f"{second} alone")
+        .replace("both sources", f"{first} and {second} side by side")
+    )
+
+
+def _cells(figures: Figures) -> str:
+    return " | ".join(
+        f"{figures[name][0]:.3f} [{figures[name][1]:.2f}, {figures[name][2]:.2f}]" if name in figures else ""
+        for name in FIGURES
+    )
+
+
+def csv_text(judged: Judged) -> str:
+    """A line an observer and method, bounds among them: each figure with the ends of its interval."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    ends = [f"{name}{end}" for name in FIGURES for end in ("", "_low", "_high")]
+    writer.writerow(["observer", "method", "subjects", *ends])
+    rows: list[tuple[str, str, Figures]] = []
+    for kind, figures in judged.bounds.items():
+        name, _, observer = kind.rpartition(", ")
+        rows.append((observer, f"({name})", figures))
+    for observer in judged.observers:
+        rows += [(observer, method, judged.methods[method][observer]) for method in judged.ordered(observer)]
+    for observer, method, figures in rows:
+        values = [value for name in FIGURES for value in figures.get(name, ("", "", ""))]
+        writer.writerow([observer, method, judged.subjects, *values])
+    return buffer.getvalue()
+
+
+def plane(judged: Judged, observer: str) -> Figure:
+    """Each method as a point: area for the first source's finding across, for the second's up; sources and bound drawn in.
+
+    A copy of a source lies on one of the lines of guessing; who fuses lies towards the upper right.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(3.46, 3.46), layout="constrained")
+        axis = figure.subplots()
+        axis.axhline(0.5, color=GREY, lw=0.6, ls=":")
+        axis.axvline(0.5, color=GREY, lw=0.6, ls=":")
+        base = observer.removesuffix(" colour")
+        shown = {"both sources": "both sources", "both sources, level": "both, level"}
+        for kind, text in shown.items():
+            figures = judged.bounds.get(f"{kind}, {base}")
+            if figures is not None:
+                axis.plot(
+                    figures["first"][0], figures["second"][0], "*", color=OKABE_ITO[4], ms=9, mec="black", mew=0.4
+                )
+                axis.annotate(text, (figures["first"][0], figures["second"][0]), (-4, -9), **_label(5.5))
+        order = judged.ordered(observer)
+        placed: list[tuple[float, float]] = []
+        for method in order:
+            found = judged.methods[method][observer]
+            (x, x0, x1), (y, y0, y1) = found["first"], found["second"]
+            control = judged.control(method)
+            color = GREY if control else OKABE_ITO[0]
+            axis.plot([x0, x1], [y, y], color=color, lw=0.5, alpha=0.4)
+            axis.plot([x, x], [y0, y1], color=color, lw=0.5, alpha=0.4)
+            axis.plot(x, y, "s" if control else "o", color=color, ms=3)
+            if all(
+                abs(x - px) > 0.045 or abs(y - py) > 0.016 for px, py in placed
+            ):  # labels that would collide are left out
+                axis.annotate(_short(judged, method), (x, y), (3, 2), **_label(5.0))
+                placed.append((x, y))
+        axis.set_xlabel(f"area, {judged.modalities[0]}'s finding")
+        axis.set_ylabel(f"area, {judged.modalities[1]}'s finding")
+        axis.set_xlim(0.44, 1.0)
+        axis.set_ylim(0.44, 1.0)
+        axis.set_aspect("equal")
+        axis.set_title(f"{judged.task}, observer {observer}", loc="left")
+    return figure
+
+
+def _label(size: float) -> dict[str, Any]:
+    return {"textcoords": "offset points", "fontsize": size, "color": "black"}
+
+
+def _short(judged: Judged, method: str) -> str:
+    title = judged.title(method)
+    return title if len(title) < 12 else acronym(title) or method
+
+
+def write(results: Path, out: Path) -> tuple[list[Path], list[str]]:
+    """Tables and figures of all studies below ``out``: (paths written, their Markdown)."""
+    written: list[Path] = []
+    texts = []
+    for judged in read_truth(results):
+        folder = out / judged.dataset / judged.task
+        text = markdown(judged)
+        write_text(folder / "truth.md", text)
+        write_text(folder / "truth.csv", csv_text(judged))
+        written += [folder / "truth.md", folder / "truth.csv"]
+        for observer in _drawn(judged.observers):
+            stem = out / "figures" / judged.dataset / judged.task / f"truth-{observer.replace(' ', '-')}"
+            written += save(plane(judged, observer), stem)
+        texts.append(text)
+    return written, texts
+
+
+def _drawn(observers: Sequence[str]) -> list[str]:
+    """The first observer, in grey and in colour."""
+    return [name for name in observers if name.removesuffix(" colour") == observers[0]]
