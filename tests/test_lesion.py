@@ -195,3 +195,53 @@ def test_digest_names_version_and_study() -> None:
     task = create_task("lesion/ct-mri")
     text = f"lesion/ct-mri 1 {STUDIES['ct-mri']} test-00000-none"
     assert task.digest("test-00000-none") == hashlib.sha256(text.encode()).hexdigest()
+
+
+# What docs/observers.md quotes: (task, file, observer, figure) -> value. Bounds stand in the file "sources".
+QUOTED = {
+    ("ct-mri", "source-a", "cho", "joint"): "0.455",
+    ("pet-mri", "source-a", "cho", "joint"): "0.505",
+    ("spect-mri", "source-a", "cho", "joint"): "0.547",
+    ("ct-mri", "guided-filter", "cho", "joint"): "0.451",
+    ("pet-mri", "guided-filter", "cho", "joint"): "0.497",
+    ("spect-mri", "guided-filter", "cho", "joint"): "0.547",
+    ("ct-mri", "guided-filter", "cho", "first"): "0.924",
+    ("ct-mri", "source-a", "cho", "first"): "0.922",
+    ("ct-mri", "sources", "both sources, cho", "joint"): "0.934",
+    ("ct-mri", "pca", "cho", "joint"): "0.706",
+    ("ct-mri", "average", "cho", "joint"): "0.681",
+    ("ct-mri", "laplacian", "cho", "joint"): "0.508",
+    ("ct-mri", "nsct", "cho", "joint"): "0.551",
+    ("pet-mri", "sources", "both sources, cho", "joint"): "0.657",
+    ("pet-mri", "swt", "cho", "joint"): "0.683",
+    ("pet-mri", "sources", "both sources, level, cho", "joint"): "0.958",
+    ("pet-mri", "source-a", "cho colour", "joint"): "0.844",
+    ("spect-mri", "source-a", "cho colour", "joint"): "0.852",
+    ("spect-mri", "ratio-pyramid", "cho", "joint"): "0.887",
+    ("spect-mri", "sources", "both sources, cho", "joint"): "0.928",
+    ("spect-mri", "nsct", "cho", "joint"): "0.837",
+    ("spect-mri", "laplacian", "cho", "joint"): "0.826",
+    ("spect-mri", "average", "cho", "joint"): "0.825",
+    ("spect-mri", "maximum", "cho", "joint"): "0.776",
+}
+
+
+def test_the_docs_quote_what_is_committed() -> None:
+    root = Path(__file__).resolve().parents[1]
+    text = (root / "docs" / "observers.md").read_text(encoding="utf-8")
+    for (task, name, observer, figure), quoted in QUOTED.items():
+        content = json.loads(Key("lesion", task, name).truth(root / "results").read_text(encoding="utf-8"))
+        value = content["observers"][observer][figure][0]
+        assert abs(value - float(quoted)) <= 0.00051, (task, name, observer, value)
+        assert quoted in text, quoted
+    best = {
+        task: max(
+            found["cho"]["joint"][0]
+            for path in (root / "results" / "truth" / "lesion" / task).glob("*.json")
+            if path.stem != "sources"
+            for found in [json.loads(path.read_text(encoding="utf-8"))["observers"]]
+        )
+        for task in STUDIES
+    }
+    assert best["pet-mri"] == pytest.approx(0.683, abs=6e-4)
+    assert best["ct-mri"] == pytest.approx(0.7055, abs=6e-4)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ import click
 from fusionbench.audit.profiling import profile, sample_pair, store
 from fusionbench.bench import Notify, run, score_folders
 from fusionbench.bench.ledger import Scoring
+from fusionbench.bench.observe import SOURCES, observe
 from fusionbench.bench.provenance import making
 from fusionbench.bench.work import Mask
 from fusionbench.cli.common import DIRECTORY, METHOD, progress_bar
@@ -43,7 +45,7 @@ from fusionbench.scores import Key, find_tables, read_table, write_json, write_t
 OF_A_RUN = ("versions", "commit", "device", "device_name", "makings")
 """What a score file says of the run that made it: all of this goes to made.json."""
 OF_A_PAIR = ("seconds", "made_by", "scored_by", "path")
-COMPARED = ("scores", "leaderboard")
+COMPARED = ("scores", "truth", "leaderboard")
 """Below RESULTS, what --verify compares."""
 
 BY_CASE = "by-case-test"
@@ -78,6 +80,7 @@ QUICK_SECONDS = 3.0
 )
 @click.option("--phantom/--no-phantom", default=True, show_default=True, help="Our methods on phantom pairs too.")
 @click.option("--robustness/--no-robustness", default=True, show_default=True, help="And on degraded phantom pairs.")
+@click.option("--truth/--no-truth", default=True, show_default=True, help="And what RESULTS holds of model observers.")
 @click.option("--costs/--no-costs", default=True, show_default=True, help="Measure methods that were not profiled yet.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first so many pairs of a task.")
 @click.option(
@@ -94,6 +97,7 @@ def main(
     by_case: bool,
     phantom: bool,
     robustness: bool,
+    truth: bool,
     costs: bool,
     limit: int | None,
     engine: str,
@@ -133,6 +137,8 @@ def main(
             _measure(methods, target, notify)
         if phantom and robustness:
             done += _robustness(methods, target, engine, notify)
+        if truth:
+            done += _observe(results, target, engine, notify)
         if done and not verify:
             write_json(results / "made.json", making("cpu"))
         settle(target, metrics)
@@ -218,6 +224,18 @@ def _robustness(methods: Sequence[str], results: Path, engine: str, notify: Noti
         run(chosen, [SAMPLE], results, metrics=wanted, limit=ROBUST_PAIRS, corrupt=flaws, engine=engine, notify=notify)
     )
     return sum(done)
+
+
+def _observe(held: Path, target: Path, engine: str, notify: Notify) -> int:
+    """Model observers on the methods and tasks of which ``held`` has results, on as many subjects."""
+    fused = 0
+    for folder in sorted((held / "truth").glob("*/*")):
+        abouts = {path.stem: json.loads(path.read_text("utf-8"))["about"] for path in sorted(folder.glob("*.json"))}
+        subjects = int(abouts.pop(SOURCES)["subjects"])
+        methods = [about["method"]["name"] for about in abouts.values() if about["subjects"] == subjects]
+        task = f"{folder.parent.name}/{folder.name}"
+        fused += observe(methods, [task], target, subjects=subjects, engine=engine, notify=notify).fused
+    return fused
 
 
 def settle(results: Path, metrics: Sequence[str]) -> None:

@@ -163,18 +163,12 @@ def plane(judged: Judged, observer: str) -> Figure:
         axis = figure.subplots()
         axis.axhline(0.5, color=GREY, lw=0.6, ls=":")
         axis.axvline(0.5, color=GREY, lw=0.6, ls=":")
-        base = observer.removesuffix(" colour")
-        shown = {"both sources": "both sources", "both sources, level": "both, level"}
-        for kind, text in shown.items():
-            figures = judged.bounds.get(f"{kind}, {base}")
-            if figures is not None:
-                axis.plot(
-                    figures["first"][0], figures["second"][0], "*", color=OKABE_ITO[4], ms=9, mec="black", mew=0.4
-                )
-                axis.annotate(text, (figures["first"][0], figures["second"][0]), (-4, -9), **_label(5.5))
-        order = judged.ordered(observer)
         placed: list[tuple[float, float]] = []
-        for method in order:
+        for name, (x, y) in _stars(judged, observer).items():
+            axis.plot(x, y, "*", color=OKABE_ITO[4], ms=9, mec="black", mew=0.4)
+            axis.annotate(name, (x, y), (0, -6), ha="center", va="top", **_label(5.5))
+            placed.append((x, y))
+        for method in judged.ordered(observer):
             found = judged.methods[method][observer]
             (x, x0, x1), (y, y0, y1) = found["first"], found["second"]
             control = judged.control(method)
@@ -194,6 +188,20 @@ def plane(judged: Judged, observer: str) -> Figure:
         axis.set_aspect("equal")
         axis.set_title(f"{judged.task}, observer {observer}", loc="left")
     return figure
+
+
+def _stars(judged: Judged, observer: str) -> dict[str, tuple[float, float]]:
+    """The upper bounds to draw: both sources; of a tracer with its level too, unless that is the same or hue is read."""
+    base = observer.removesuffix(" colour")
+    stars: dict[str, tuple[float, float]] = {}
+    for kind, text in (("both sources, level", "both sources (level)"), ("both sources", "both sources")):
+        figures = judged.bounds.get(f"{kind}, {base}")
+        if figures is None or (stars and base != observer):
+            continue
+        at = (figures["first"][0], figures["second"][0])
+        if all(abs(at[0] - x) + abs(at[1] - y) > 0.02 for x, y in stars.values()):
+            stars[text] = at
+    return stars
 
 
 def _label(size: float) -> dict[str, Any]:
