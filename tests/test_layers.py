@@ -54,13 +54,14 @@ INSIDE = {
     },
     "observers": {"channels": set(), "judge": set(), "study": {"channels", "judge"}, "__init__": {"channels", "judge"}},
     "stats": {
+        "agreement": set(),
         "ranks": set(),
         "conventions": set(),
         "patients": set(),
         "stability": set(),
         "claims": {"patients"},
         "significance": {"claims"},
-        "__init__": {"claims", "patients", "ranks", "significance", "stability"},
+        "__init__": {"agreement", "claims", "patients", "ranks", "significance", "stability"},
     },
     "scores": {
         "keys": set(),

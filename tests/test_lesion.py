@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from scipy.stats import kendalltau
 
 from fusionbench.bench import run
 from fusionbench.bench.observe import SIZE, observe
@@ -20,7 +21,7 @@ from fusionbench.errors import InputError
 from fusionbench.observers.study import Study, judge
 from fusionbench.pairs import pixel_digest, read_picture, write_png
 from fusionbench.report import write_report
-from fusionbench.scores import Key
+from fusionbench.scores import Key, read_table
 
 TASKS = [f"lesion/{task}" for task in STUDIES]
 # Of one pair a task: whoever changes a pixel of the study changes these, and bumps its VERSION.
@@ -131,6 +132,28 @@ def test_a_report_shows_the_truth(tmp_path: Path) -> None:
     Key("lesion", "pet-mri", "average").truth(tmp_path).write_text("{")
     with pytest.raises(InputError, match=r"average\.json: damaged"):
         write_report(tmp_path, images="none")
+
+
+def test_validate_compares_metrics_with_the_truth(tmp_path: Path) -> None:
+    methods = ["average", "source-a", "maximum", "laplacian", "dwt", "pca"]
+    asked = ["validate", "--results", str(tmp_path), "--csv", str(tmp_path / "v.csv")]
+    assert "judged nothing" in CliRunner().invoke(main, asked).output
+    observe(methods, ["lesion/ct-mri"], tmp_path, subjects=20)
+    result = CliRunner().invoke(main, asked)
+    assert result.exit_code == 2
+    assert "holds no scores" in result.output
+    run(methods, ["lesion/ct-mri"], tmp_path, metrics=("en", "mi", "psnr", "mse", "lesion-cnr"), limit=8)
+    result = CliRunner().invoke(main, asked)
+    assert result.exit_code == 0, result.output
+    rows = {row["metric"]: row for row in csv.DictReader((tmp_path / "v.csv").read_text().splitlines())}
+    assert set(rows) == {"mi", "psnr", "mse"}  # entropy describes, the lesion metric needs ground truth
+    frames = {m: read_table(tmp_path, Key("lesion", "ct-mri", m)).frame() for m in methods}
+    truth = [
+        json.loads(Key("lesion", "ct-mri", m).truth(tmp_path).read_text())["observers"]["cho"]["joint"][0]
+        for m in methods
+    ]
+    tau = kendalltau([-frames[m]["mse"].mean() for m in methods], truth).statistic  # lower is better
+    assert float(rows["mse"]["tau"]) == pytest.approx(tau, abs=1e-4)
 
 
 def test_exported_pairs_fused_elsewhere_are_judged_like_our_own(tmp_path: Path) -> None:

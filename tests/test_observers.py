@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from scipy.stats import norm
+from scipy.stats import kendalltau, norm
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import roc_auc_score
 
-from fusionbench import observers
+from fusionbench import observers, stats
 from fusionbench.errors import InputError
 
 SIZE = 41
@@ -229,3 +234,31 @@ def test_laguerre_gauss_is_orthonormal_and_bands_are_ordered() -> None:
 def test_bad_input_is_told(call, says) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(InputError, match=says):
         call()
+
+
+@given(st.integers(5, 30), st.integers(0, 2**32 - 1), st.integers(2, 30))
+@settings(max_examples=40, deadline=None)
+def test_agreement_is_scipys_tau(n: int, seed: int, levels: int) -> None:
+    rng = np.random.default_rng(seed)
+    metric, yardstick = (pd.Series(rng.integers(0, levels, n).astype(float)) for _ in range(2))
+    if metric.nunique() == 1 or yardstick.nunique() == 1:
+        with pytest.raises(InputError, match="no order"):
+            stats.agreement(metric, yardstick)
+        return
+    found = stats.agreement(metric, yardstick, draws=50)
+    assert found.tau == pytest.approx(kendalltau(metric, yardstick).statistic, abs=1e-12)
+    pairs = [(i, j) for i, j in itertools.combinations(range(n), 2) if yardstick[i] != yardstick[j]]
+    right = [0.5 + 0.5 * np.sign((metric[i] - metric[j]) * (yardstick[i] - yardstick[j])) for i, j in pairs]
+    assert found.right == pytest.approx(np.mean(right), abs=1e-12)
+
+
+def test_agreement_knows_its_uncertainty_and_its_limits() -> None:
+    names = [f"m{k}" for k in range(12)]
+    yardstick = pd.Series(np.arange(12.0), names)
+    same = stats.agreement(yardstick * 2 + 1, yardstick)
+    assert (same.tau, same.low, same.high, same.right) == (1.0, 1.0, 1.0, 1.0)
+    noise = stats.agreement(pd.Series(np.random.default_rng(1).permutation(12), names), yardstick)
+    assert noise.low < 0 < noise.high
+    assert stats.agreement(pd.Series([1.0, np.nan, *range(2, 12)], names), yardstick).methods == 11
+    with pytest.raises(InputError, match="4 methods"):
+        stats.agreement(yardstick[:4], yardstick)

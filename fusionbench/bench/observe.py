@@ -48,7 +48,7 @@ from fusionbench.pairs import Pair, list_pictures, read_picture, recolour, size_
 from fusionbench.scores import Key, fingerprint, write_json
 
 SIZE = 65
-"""Pixels of a region's side: four times the width of the widest channel and more."""
+"""Pixels of a region's side: about three times the width of the widest channel."""
 
 SOURCES = "sources"
 Floats = NDArray[np.float64]

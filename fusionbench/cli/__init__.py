@@ -31,6 +31,7 @@ COMMANDS = {
     "profile": ("profile", "Parameters, FLOPs, seconds a pair and peak memory of methods."),
     "report": ("report", "Leaderboard, figures and page from a results folder."),
     "observe": ("observe", "Can findings be made in the fused images? Model observers, known truth."),
+    "validate": ("validate", "Which metric orders methods as the model observers do?"),
     "claim": ("claim", "Is A better than B? By patient, on scores, a CSV or a line of a paper."),
     "sensitivity": ("sensitivity", "How much the ranking owes to the convention of each metric."),
     "check": ("check", "Recompute locked scores; fail when they drift."),

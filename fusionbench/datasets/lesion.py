@@ -21,10 +21,8 @@ import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from fusionbench.datasets import TASKS, TaskFacts, phantom
@@ -106,7 +104,8 @@ class _Lesion:
         return phantom.invert_table(color, _TRACERS[self.facts.task].table)
 
     def load(self, id: str) -> Pair:
-        """Truth: ``place``, 1 at the place's pixel; ``mri`` and ``other``, shapes of the findings, empty where absent."""
+        """Truth: as of ``phantom``, its ``lesion`` 1 in either finding; ``place``: 1 at the place's pixel; ``mri`` and
+        ``other``: shapes of the findings, empty where absent."""
         split, number, _ = _parse(self.facts.name, id)
         rng = np.random.Generator(np.random.PCG64(_seed(self.facts.task, id)))
         index = phantom.SLICES[split][number % len(phantom.SLICES[split])]
@@ -122,13 +121,14 @@ class _Lesion:
         ]
         a = phantom.mri(rng, heads[0], self._study.t2)
         if self.facts.task == "ct-mri":
-            b, color = phantom.ct(rng, heads[1], bled=True), None
+            b, color, uptake = phantom.ct(rng, heads[1], bled=True), None, None
         else:
-            color, _ = phantom.emission(rng, heads[1], _TRACERS[self.facts.task])
+            color, uptake = phantom.emission(rng, heads[1], _TRACERS[self.facts.task])
             b = grey(color)
-        place = np.zeros_like(head.lesion)
-        place[row, column] = 1
-        truth: dict[str, NDArray[Any]] = {"place": place}
+        truth = phantom.tissue_maps(head, uptake)
+        truth["lesion"] = (np.maximum(*shapes) > 0.5).astype(np.uint8)
+        truth["place"] = np.zeros_like(head.lesion)
+        truth["place"][row, column] = 1
         truth |= {name: shape.astype(np.float32) for name, shape in zip(("mri", "other"), shapes, strict=True)}
         return Pair(id=id, a=a, b=b, color=color, case=self.case(id), truth=truth)
 

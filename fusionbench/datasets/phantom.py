@@ -90,10 +90,7 @@ class _Phantom:
         head = make_head(rng, slices[number % len(slices)])
         a = mri(rng, head, t2=bool(rng.random() < self.t2_share))
         b, color, uptake = self._other(rng, head)
-        maps = {"gm": head.gm, "wm": head.wm, "csf": head.csf, "bone": head.bone + head.marrow}
-        if uptake is not None:
-            maps["tracer"] = uptake
-        truth: dict[str, NDArray[Any]] = {name: values.astype(np.float32) for name, values in maps.items()}
+        truth = tissue_maps(head, uptake)
         truth["lesion"] = head.lesion
         return Pair(id=id, a=a, b=b, color=color, case=self.case(id), truth=truth)
 
@@ -110,6 +107,14 @@ class _Phantom:
     def digest(self, id: str) -> str:
         _parse(self.facts.name, id)
         return hashlib.sha256(f"{self.facts.name} {VERSION} {id}".encode()).hexdigest()
+
+
+def tissue_maps(head: Head, uptake: Array | None) -> dict[str, NDArray[Any]]:
+    """Ground truth of a pair but for its lesions, float32: fractions of tissue, and the noise-free uptake as ``tracer``."""
+    maps = {"gm": head.gm, "wm": head.wm, "csf": head.csf, "bone": head.bone + head.marrow}
+    if uptake is not None:
+        maps["tracer"] = uptake
+    return {name: values.astype(np.float32) for name, values in maps.items()}
 
 
 def _parse(task: str, id: str) -> tuple[str, int]:

@@ -5,6 +5,7 @@ silence: each function says what an undefined score does. ``patients`` names who
 intervals but those of ``significance``, which count pairs.
 """
 
+from fusionbench.stats.agreement import Agreement, agreement
 from fusionbench.stats.claims import (
     ALPHA,
     Claim,
@@ -59,10 +60,12 @@ __all__ = [
     "ALPHA",
     "MIN_PATIENTS",
     "RESAMPLES",
+    "Agreement",
     "Bootstrap",
     "Claim",
     "Friedman",
     "Nemenyi",
+    "agreement",
     "bootstrap",
     "borda",
     "by_patient",

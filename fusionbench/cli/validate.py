@@ -1,0 +1,44 @@
+"""``validate``: which metric orders methods as the model observers do."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from fusionbench.cli.common import FILE, config_option, make_console, results_option
+from fusionbench.files import write_text
+from fusionbench.report.validation import csv_text, validate
+
+
+@click.command("validate")
+@results_option
+@click.option(
+    "--observer", default="cho", show_default=True, help="Whose truth; 'cho colour' for the coloured picture."
+)
+@click.option("--figure", default="joint", show_default=True, help="joint, states, first, second, efficiency-first ...")
+@click.option("--csv", "out", type=FILE, help="Write the table to a file too.")
+@config_option
+def validate_command(results: Path, observer: str, figure: str, out: Path | None) -> None:
+    """Compare every directed metric of a results folder with what model observers found there.
+
+    Kendall's tau over methods with its 95 % interval, and the share of pairs of methods that the metric orders rightly.
+
+    \b
+    fusionbench run -m all -t lesion/ct-mri --limit 100
+    fusionbench observe -m all -t ct-mri
+    fusionbench validate
+    """
+    found = validate(results, observer=observer, figure=figure)
+    if out is not None:
+        write_text(out, csv_text(found))
+    for task, items in itertools.groupby(found, key=lambda item: item.task):
+        table = Table("metric", "tau", "95 %", "ordered rightly", "methods", title=f"{task}: {figure}, {observer}")
+        for item in items:
+            a = item.agreement
+            table.add_row(
+                item.metric, f"{a.tau:+.2f}", f"{a.low:+.2f} to {a.high:+.2f}", f"{a.right:.0%}", str(a.methods)
+            )
+        make_console().print(table)
