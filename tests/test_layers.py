@@ -47,7 +47,7 @@ INSIDE = {
         "ledger": {"provenance", "work"},
         "plan": {"isolate", "ledger", "pools", "provenance", "work"},
         "images": {"ledger", "plan", "pools", "provenance", "work"},
-        "observe": {"ledger", "plan", "pools", "provenance", "work"},
+        "observe": {"images", "ledger", "plan", "pools", "provenance", "work"},
         "prior": {"ledger", "plan", "work"},
         "training": {"prior"},
         "__init__": {"images", "ledger", "plan"},

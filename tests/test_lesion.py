@@ -18,6 +18,7 @@ from fusionbench.cli import main
 from fusionbench.datasets import ShowsFindings, create_task, phantom, task_plugin
 from fusionbench.datasets.lesion import STUDIES
 from fusionbench.errors import InputError
+from fusionbench.methods import METHODS
 from fusionbench.observers.study import Study, judge
 from fusionbench.pairs import pixel_digest, read_picture, write_png
 from fusionbench.report import write_report
@@ -198,6 +199,8 @@ def test_regions_hold_all_that_the_observer_reads() -> None:
         (["-t", "ct-mri"], "name a method"),
         (["-m", "average", "-t", "ct-mri", "--name", "x"], "go together"),
         (["--name", "x", "--fused", ".", "-t", "all"], "one task"),
+        (["--name", "../x", "--fused", ".", "-t", "ct-mri"], "cannot be a file name"),
+        (["--name", "average", "--fused", ".", "-t", "ct-mri"], "is a method of the suite"),
     ],
 )
 def test_bad_input_is_told(asked: list[str], says: str, tmp_path: Path) -> None:
@@ -212,6 +215,34 @@ def test_a_missing_image_is_told(tmp_path: Path) -> None:
     write_png(tmp_path / "f" / "test-00000-none.png", np.zeros((256, 256), np.uint8), durable=False)
     with pytest.raises(InputError, match="no image for 79 of 80"):
         observe([], ["lesion/ct-mri"], tmp_path / "r", subjects=20, fused={"x": tmp_path / "f"})
+
+
+def test_changed_weights_are_used_at_once(tmp_path: Path) -> None:
+    """Nothing of an earlier call is kept in this process: a file that a method reads was changed, so all is fused anew."""
+    file, source = tmp_path / "level.txt", tmp_path / "flat.py"
+    source.write_text(
+        "import pathlib, torch\n"
+        "from fusionbench.methods import METHODS, MethodFacts\n"
+        "@METHODS.register(MethodFacts(name='flat-of-file', title='Flat', family='pixel'))\n"
+        "class Flat:\n"
+        "    def __init__(self, *, file: str = ''):\n"
+        "        self.file, self.level = file, 0.0\n"
+        "    def prepare(self, device):\n"
+        "        self.level = float(pathlib.Path(self.file).read_text())\n"
+        "    def supports(self, task):\n"
+        "        return ''\n"
+        "    def fuse(self, a, b, generator):\n"
+        "        return torch.full_like(a, self.level)\n"
+    )
+    METHODS.load(str(source))
+    levels = []
+    for text in ("0.2", "0.6"):
+        file.write_text(text)
+        out = observe([f"flat-of-file:file={file}"], ["lesion/ct-mri"], tmp_path / "r", subjects=20)
+        assert out.fused == 80
+        (region,) = {read_picture(p).grey[9, 9] for p in (tmp_path / "r" / "observed").glob("*/*/flat*/*/*.png")}
+        levels.append(int(region))
+    assert levels == [51, 153]
 
 
 def test_digest_names_version_and_study() -> None:

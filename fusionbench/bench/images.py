@@ -55,7 +55,7 @@ def score_folders(
     pair has no image, an image has another size than its pair, or a name cannot be a file name; nothing is written then.
     """
     for _, facts in folders:
-        _check_name(str(facts["name"]))
+        check_name(str(facts["name"]))
     scoring = Scoring(tuple(metrics), Mask.parse(mask), resolve_device(device))
     ref = TaskRef(task_name, tuple(Path(folder).absolute() for folder in data), split)
     task = ref.open()
@@ -102,7 +102,7 @@ def _reference(results: Path, key: Key, pair: str, image: Path, copy: bool) -> s
     return path.as_posix()
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
     """Raises InputError for a name that cannot be a file name, or is that of a method of the suite."""
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9 ._+@=,-]{0,78}[A-Za-z0-9._+@=,-])?", name):
         raise InputError(f"method name {name!r} cannot be a file name; use at most 80 letters, digits and . _ + @ -")

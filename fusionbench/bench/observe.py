@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.color import rgb2lab
 
+from fusionbench.bench.images import check_name
 from fusionbench.bench.ledger import Notify, locked, silent
 from fusionbench.bench.plan import resolve_device, task_sources
 from fusionbench.bench.pools import Engine, open_engine
@@ -86,11 +88,13 @@ def observe(
     """Judge methods on the first ``subjects`` subjects of tasks of known findings; only missing regions are fused.
 
     ``fused``: name -> folder of whole images that something else made of the pairs, named after them. Raises InputError for
-    a task without findings, fewer than 20 subjects, an unknown observer, a missing image.
+    a task without findings, fewer than 20 subjects, an unknown observer, a missing image, a name that cannot be a file name.
     """
     for name in observers:
         if name not in OBSERVERS:
             raise InputError(f"unknown observer {name!r}; known: {', '.join(OBSERVERS)}")
+    for name in fused or {}:
+        check_name(name)
     if subjects < 20:
         raise InputError(f"{subjects} subjects: an observer needs some to learn from; take at least 20")
     created = [create_method(spec) for spec in methods]
@@ -100,7 +104,7 @@ def observe(
     where = resolve_device(device)
     with locked(results), open_engine(engine, where) as workers:
         for ref, task in zip(refs, opened_tasks, strict=True):
-            job = _Job(ref, task, task.subjects(subjects), results, where, seed, workers, notify)
+            job = _Job(ref, task, task.subjects(subjects), results, where, seed, workers, notify, uuid.uuid4().hex)
             seen = _sources(job)
             bounds = {name: _bounds(seen, name) for name in observers}
             out.bounds[ref.name] = {
@@ -133,6 +137,7 @@ class _Job:
     seed: int
     workers: Engine
     notify: Notify
+    run: str  # as of a FuseUnit
 
     def making(self, *parts: Any) -> str:
         """Changes with the pairs and with whatever else made the regions."""
@@ -220,6 +225,7 @@ def _work(
             job.device,
             job.seed,
             plugins,
+            run=job.run,
         )
         for start in range(0, len(missing), size)
     ]
