@@ -33,13 +33,10 @@ from fusionbench.bench.work import (
     FuseUnit,
     Row,
     TaskRef,
-    batches,
     failed_row,
-    fuse_batch,
-    import_plugins,
+    fuse_all,
     opened,
     plugin_source,
-    prepared,
 )
 from fusionbench.datasets import ShowsFindings, task_plugin
 from fusionbench.errors import InputError
@@ -175,16 +172,12 @@ def _place(pair: Pair) -> tuple[int, int]:
 
 def observe_unit(unit: FuseUnit) -> Iterator[Row]:
     """Fuse pairs and write the region of each into ``unit.results``."""
-    import_plugins(unit.plugins)
-    task = opened(unit.task, unit.run)
-    method = prepared(unit.spec, unit.device, unit.run)
-    for pairs in batches((task.load(pair) for pair in unit.todo), method.batch):
-        for pair, result in zip(pairs, fuse_batch(method.method, pairs, unit), strict=True):
-            if isinstance(result, Exception):
-                yield failed_row(unit, pair, result)
-                continue
-            write_png(unit.results / f"{pair.id}.png", region(result[0], *_place(pair), SIZE), durable=False)
-            yield Row(unit.key, pair.id, {})
+    for pair, result in fuse_all(unit):
+        if isinstance(result, Exception):
+            yield failed_row(unit, pair, result)
+            continue
+        write_png(unit.results / f"{pair.id}.png", region(result[0], *_place(pair), SIZE), durable=False)
+        yield Row(unit.key, pair.id, {})
 
 
 def sources_unit(unit: FuseUnit) -> Iterator[Row]:

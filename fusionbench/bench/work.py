@@ -200,15 +200,20 @@ class Unit(Protocol):
 
 def fuse_unit(unit: FuseUnit) -> Iterator[Row]:
     """Fuse and write PNGs, row by row. A pair on which the method raises becomes a row with the reason."""
+    for pair, result in fuse_all(unit):
+        yield _fused_row(unit, pair, result)
+
+
+def fuse_all(unit: FuseUnit) -> Iterator[tuple[Pair, Result]]:
+    """Each pair of a unit with its result."""
     import_plugins(unit.plugins)
     task = opened(unit.task, unit.run)
     method = prepared(unit.spec, unit.device, unit.run)
-    for pairs in batches((task.load(pair) for pair in unit.todo), method.batch):
-        for pair, result in zip(pairs, fuse_batch(method.method, pairs, unit), strict=True):
-            yield _fused_row(unit, pair, result)
+    for pairs in _batches((task.load(pair) for pair in unit.todo), method.batch):
+        yield from zip(pairs, _fuse_batch(method.method, pairs, unit), strict=True)
 
 
-def batches(pairs: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
+def _batches(pairs: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
     """Runs of pairs of the same shape, ``size`` at most."""
     batch: list[Pair] = []
     for pair in pairs:
@@ -226,14 +231,14 @@ def batches(pairs: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
 Result = tuple[UInt8, float] | Exception
 
 
-def fuse_batch(method: Method, pairs: Sequence[Pair], unit: FuseUnit) -> list[Result]:
+def _fuse_batch(method: Method, pairs: Sequence[Pair], unit: FuseUnit) -> list[Result]:
     """A result a pair: (image, seconds) or what was raised. A batch that fails is tried again pair by pair."""
     try:
         return list(fuse_pairs(method, pairs, unit.device, unit.seed, unit.task.name))
     except Exception as error:  # any failure of a method costs that pair only, and is told with its reason
         if len(pairs) == 1:
             return [error]
-    return [fuse_batch(method, [pair], unit)[0] for pair in pairs]
+    return [_fuse_batch(method, [pair], unit)[0] for pair in pairs]
 
 
 def _fused_row(unit: FuseUnit, pair: Pair, result: Result) -> Row:

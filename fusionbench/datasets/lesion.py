@@ -76,12 +76,8 @@ class _Lesion:
     def __init__(
         self, *, data: Sequence[Path] = (), split: str = "test", count: int | None = None, study: Study | None = None
     ) -> None:
-        if split not in COUNTS:
-            raise InputError(f"{self.facts.name} has no split {split!r}; take one of: {', '.join(COUNTS)}")
-        if count is not None and not 1 <= count <= 99_999:
-            raise InputError(f"{self.facts.name}: count={count} must be between 1 and 99999")
         self._split = split
-        self._count = COUNTS[split] if count is None else count
+        self._count = phantom.checked_count(self.facts.name, split, count, COUNTS)
         self._study = STUDIES[self.facts.task] if study is None else study
 
     def ids(self) -> list[str]:

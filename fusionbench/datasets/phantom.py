@@ -19,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,15 @@ PET = Tracer(fwhm=6.0, counts=40.0, level=0.62, scalp=0.35, table=PET_TABLE)
 SPECT = Tracer(fwhm=11.0, counts=8.0, level=0.90, scalp=0.8, table=SPECT_TABLE)
 
 
+def checked_count(task: str, split: str, count: int | None, known: Mapping[str, int]) -> int:
+    """How many pairs or subjects a generated task has; ``known``: of each split unless told. Raises InputError."""
+    if split not in known:
+        raise InputError(f"{task} has no split {split!r}; take one of: {', '.join(known)}")
+    if count is not None and not 1 <= count <= 99_999:
+        raise InputError(f"{task}: count={count} must be between 1 and 99999")
+    return known[split] if count is None else count
+
+
 class _Phantom:
     """The task; ``count``: how many pairs the split has (24 for testing and 60 for training unless given)."""
 
@@ -73,12 +82,8 @@ class _Phantom:
     t2_share: float
 
     def __init__(self, *, data: Sequence[Path] = (), split: str = "test", count: int | None = None) -> None:
-        if split not in COUNTS:
-            raise InputError(f"{self.facts.name} has no split {split!r}; take one of: {', '.join(COUNTS)}")
-        if count is not None and not 1 <= count <= 99_999:
-            raise InputError(f"{self.facts.name}: count={count} must be between 1 and 99999")
         self._split = split
-        self._count = COUNTS[split] if count is None else count
+        self._count = checked_count(self.facts.name, split, count, COUNTS)
 
     def ids(self) -> list[str]:
         return [f"{self._split}-{number:05d}" for number in range(self._count)]

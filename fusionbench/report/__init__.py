@@ -129,8 +129,8 @@ def write_report(
     for stem, draw in _counted(drawn, "report: figures", notify):
         figure = draw()
         written += figures.save(figure, stem) if figure is not None else []
-    html = page.write(boards, results, data, pairs, images, lambda done, total: notify("report: page", done, total))
-    write_text(out / "index.html", html)
+    told = functools.partial(notify, "report: page")
+    write_text(out / "index.html", page.write(boards, results, data, pairs, images, told))
     return [*written, out / "index.html"]
 
 
