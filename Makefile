@@ -18,6 +18,8 @@ WORKERS ?= 2
 TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,https://download.pytorch.org/whl/cpu)
 # Methods that take seconds a pair are left out of the five-minute tour; `fusionbench run -m all` has them.
 METHODS := average maximum source-a source-b pca laplacian dwt dtcwt guided-filter cbf gtf mgff dmfnet
+# And can the findings be made in their images? A small study; docs/observers.md has the large one.
+FINDINGS := ct-mri --subjects 20
 
 .PHONY: bench test promises test-slow lint check benchmark audit clean
 .DELETE_ON_ERROR:
@@ -40,6 +42,7 @@ $(STAMP): $(VENV)/.torch pyproject.toml
 
 bench: $(CORE)
 	$(BIN)/fusionbench run $(addprefix -m ,$(METHODS)) -t all --dataset phantom --limit 6 --results $(BENCH)
+	$(BIN)/fusionbench observe $(addprefix -m ,$(METHODS)) -t $(FINDINGS) --observer cho --results $(BENCH) --engine local:2
 	$(BIN)/fusionbench report --results $(BENCH)
 	@echo "Open $(BENCH)/leaderboard/index.html"
 

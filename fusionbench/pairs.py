@@ -37,14 +37,16 @@ class Pair:
     """Two registered images of one slice.
 
     ``a``: (H, W) uint8, the structural image (MRI). ``b``: (H, W) uint8, the other modality's grey levels (luminance where
-    it is coloured). ``color``: (H, W, 3) uint8 RGB of the other modality, or None. ``truth``: ground truth of generated
-    pairs, name -> (H, W) array. ``case``: patient or subject, "" where unknown. ``lossy``: a source was a JPEG or WebP.
+    it is coloured). ``color``: (H, W, 3) uint8 RGB of the other modality, or None. ``table``: (256, 3) uint8 colours of
+    the levels that ``b`` holds, where it is not the luminance of ``color``. ``truth``: ground truth of generated pairs, name
+    -> (H, W) array. ``case``: patient or subject, "" where unknown. ``lossy``: a source was a JPEG or WebP.
     """
 
     id: str
     a: UInt8
     b: UInt8
     color: UInt8 | None = None
+    table: UInt8 | None = None
     case: str = ""
     lossy: bool = False
     truth: Mapping[str, NDArray[Any]] | None = None
@@ -60,6 +62,13 @@ class Pair:
                     f"pair {self.id}: the two images differ in size, {size_text(self.a)} and {size_text(image)}; "
                     "register and resample them to one grid first"
                 )
+
+    def show(self, fused: UInt8) -> UInt8 | None:
+        """A fused image (H, W) as people see it, (H, W, 3): through ``table``, or with the chroma of ``color``; None where
+        the sources are grey."""
+        if self.color is None:
+            return None
+        return recolour(fused, self.color) if self.table is None else self.table[fused]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -13,8 +13,10 @@ import pytest
 from click.testing import CliRunner
 from scipy.stats import kendalltau
 
+from fusionbench import stats
 from fusionbench.bench import run
-from fusionbench.bench.observe import SIZE, observe
+from fusionbench.bench.observe import observe
+from fusionbench.bench.regions import SIZE
 from fusionbench.cli import main
 from fusionbench.datasets import ShowsFindings, create_task, phantom, task_plugin
 from fusionbench.datasets.lesion import STUDIES
@@ -23,6 +25,7 @@ from fusionbench.methods import METHODS
 from fusionbench.observers.study import Study, judge
 from fusionbench.pairs import pixel_digest, read_picture, write_png
 from fusionbench.report import write_report
+from fusionbench.report.validation import Validated, read_means, read_ratings, recommend
 from fusionbench.scores import Key, read_table
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -72,17 +75,6 @@ def test_train_and_test_share_no_slice_and_four_states_are_balanced() -> None:
     assert np.array([task.shows(i) for i in ids]).mean(0).tolist() == [0.5, 0.5]
     assert len({task.case(i) for i in ids}) == 30
     assert len({task.digest(i) for i in ids}) == 120
-
-
-def test_the_level_is_what_went_into_the_colour_table() -> None:
-    levels = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
-    for anchors in (phantom.PET_TABLE, phantom.SPECT_TABLE):
-        table = phantom.color_table(anchors)
-        back = phantom.invert_table(table[levels], anchors)
-        assert np.array_equal(table[back], table[levels])
-        assert np.abs(back.astype(int) - levels).max() <= 1  # two levels may share a colour after rounding
-    with pytest.raises(InputError, match="colours that its table has not"):
-        phantom.invert_table(np.full((2, 2, 3), 7, np.uint8), phantom.PET_TABLE)
 
 
 def test_copies_show_their_own_finding_only_and_nothing_is_fused_twice(tmp_path: Path) -> None:
@@ -144,7 +136,7 @@ def test_validate_compares_metrics_with_the_truth(tmp_path: Path) -> None:
     shutil.copytree(RESULTS / "truth" / "lesion" / "ct-mri", tmp_path / "truth" / "lesion" / "ct-mri")
     result = CliRunner().invoke(main, asked)
     assert result.exit_code == 2
-    assert "holds no scores" in result.output
+    assert "no metric was scored" in result.output
     run(methods, ["lesion/ct-mri"], tmp_path, metrics=("en", "mi", "psnr", "mse", "lesion-cnr"), limit=8)
     result = CliRunner().invoke(main, asked)
     assert result.exit_code == 0, result.output
@@ -157,6 +149,54 @@ def test_validate_compares_metrics_with_the_truth(tmp_path: Path) -> None:
     ]
     tau = kendalltau([-frames[m]["mse"].mean() for m in methods], truth).statistic  # lower is better
     assert float(rows["mse"]["tau"]) == pytest.approx(tau, abs=1e-4)
+
+
+def test_what_people_say_is_a_yardstick_too(tmp_path: Path) -> None:
+    """Raters who use the scale differently but agree in order; mse orders the methods as they do, psnr likewise."""
+    methods = ["average", "dwt", "source-a", "laplacian", "pca"]
+    run(methods, ["phantom/ct-mri"], tmp_path, metrics=["mse", "psnr@255", "en"], limit=2)
+    means = read_means(tmp_path)[Key("phantom", "ct-mri")]["mse"].sort_values()
+    lines = ["image,rater,score"]
+    for rater, (low, step) in {"kind": (80, 3), "strict": (5, 0.5)}.items():
+        for place, method in enumerate(reversed(means.index)):
+            lines += [f"fused/phantom/ct-mri/{method}/test-{n:05d}.png,{rater},{low + step * place}" for n in range(2)]
+    ratings = tmp_path / "opinions.csv"
+    ratings.write_text("\n".join(lines) + "\n")
+    result = CliRunner().invoke(
+        main, ["validate", "--results", str(tmp_path), "--ratings", str(ratings), "--csv", str(tmp_path / "v.csv")]
+    )
+    assert result.exit_code == 0, result.output
+    rows = list(csv.DictReader((tmp_path / "v.csv").read_text().splitlines()))
+    assert {row["metric"]: float(row["tau"]) for row in rows} == {"mse": 1.0, "psnr@255": 1.0}
+    assert "opinions.csv" in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("image,score\na/b/c/d,1\n", "no column rater"),
+        ("image,rater,score\nc/d,x,1\n", "line 2"),
+        ("image,rater,score\na/b/c/d,x,1\na/b/c/e,x,good\n", "line 3"),
+        ("", "not a readable CSV"),
+    ],
+)
+def test_bad_ratings_are_told(text: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text(text)
+    with pytest.raises(InputError, match=says):
+        read_ratings(tmp_path / "r.csv")
+
+
+def test_the_rule_takes_the_best_of_each_family_and_no_metric_that_knows_nothing() -> None:
+    def said(task: str, metric: str, family: str, low: float) -> Validated:
+        return Validated(task, metric, family, stats.Agreement(low + 0.1, low, low + 0.2, 0.7, 20))
+
+    low = {
+        "a": ("x", 0.3, 0.4), "b": ("x", 0.5, 0.2), "c": ("y", 0.1, 0.1), "dd": ("y", 0.1, 0.5), "e": ("z", 0.6, -0.1),
+        "f": ("w", 0.2, 0.15),
+    }  # fmt: skip
+    found = [said(task, m, f, ends[n]) for m, (f, *ends) in low.items() for n, task in enumerate(("one", "two"))]
+    assert recommend(found, ["one", "two"]) == [("a", 0.3), ("f", 0.15), ("c", 0.1)]
+    assert recommend([item for item in found if item.metric != "f"], ["one", "two"]) == []  # two families are too few
 
 
 def test_exported_pairs_fused_elsewhere_are_judged_like_our_own(tmp_path: Path) -> None:

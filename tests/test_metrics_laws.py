@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image as Picture
 from scipy import ndimage
 
+from fusionbench.datasets import create_task
 from fusionbench.errors import InputError
 from fusionbench.metrics import (
     METRICS,
@@ -184,6 +185,8 @@ def degraded(f: UInt8) -> dict[str, UInt8]:
     }
 
 
+_SMOOTH = "the worse-off source is the smoother one of these two, and smoothing nears it"
+_FAINT = "the worse-off source is the fainter one of these two, and losing contrast nears it"
 _SIGNED = "it falls with gradient strength beyond the sources', whatever causes it: "
 # (degradation, metric) -> why the definition does not see the degradation, or rewards it. Nothing else is exempt.
 BLIND = {
@@ -203,6 +206,15 @@ BLIND = {
     ("blur", "ce@rms"): "as ce",
     ("blur", "qte"): "exchanged marginals: spreading the joint histogram adds cells that weigh too much",
     ("blur", "qte@1.85"): "exchanged marginals: spreading the joint histogram adds cells that weigh too much",
+    ("contrast", "cc@worst"): "as cc",
+    ("contrast", "ms-ssim@worst"): _FAINT,
+    ("contrast", "ssim@worst"): _FAINT,
+    ("blur", "cc@worst"): _SMOOTH,
+    ("blur", "ms-ssim@worst"): _SMOOTH,
+    ("blur", "psnr@worst"): _SMOOTH,
+    ("blur", "ssim@worst"): _SMOOTH,
+    ("blur", "vif@worst"): _SMOOTH,
+    ("jpeg", "ms-ssim@worst"): "blocks of quality 10 resemble the coarse scales of the worse-off source, by 0.001",
     ("noise", "nabf@tang"): "the first source stands for the fused image: noise in F hides its gradients",
     ("noise", "psnr"): "the peak is max(F), which noise raises to 255",
     ("jpeg", "psnr"): "the peak is max(F), which overshoot raises",
@@ -449,3 +461,49 @@ def test_coloured_images_are_not_taken_for_many_grey_ones(count: int) -> None:
         InputError, match=r"shape \(64, 48, 3\), which is that of a coloured image; give its grey levels"
     ):
         evaluate(images[0], images[1], images[2], "en")
+
+
+WORST = [name for name in METRICS.names() if name.endswith("@worst")]
+
+
+def test_the_worst_source_is_the_smaller_of_two(scores: dict[str, NDArray[np.float64]]) -> None:
+    """By the metric that it is built on, each source standing for both; and never above the mean over the sources."""
+    a, b, f = images(1)
+    means = {
+        "cc": "cc", "ssim": "ssim@strict", "ms-ssim": "ms-ssim", "uqi": "uqi", "vif": "vif@strict", "qabf": "qabf@strict",
+        "fsim": "fsim", "fmi": "fmi@pixel", "psnr": "psnr@255",
+    }  # fmt: skip
+    assert {name.partition("@")[0] for name in WORST} == {*means, "mi", "scd"}
+    small = {name: base for name, base in means.items() if base in SMALL}
+    alone = [evaluate(f, source, source, list(small.values())) for source in (a, b)]
+    for name, base in small.items():
+        expected = np.minimum(alone[0][base], alone[1][base])
+        assert scores[f"{name}@worst"] == pytest.approx(expected, rel=1e-12), name
+        assert (scores[f"{name}@worst"] <= scores[base] + 1e-12).all(), name
+
+
+def test_closed_forms_of_the_worst_source() -> None:
+    """A copy of A has of B what A has of B. Two binary sources, independent: it has nothing."""
+    a = np.zeros((1, 192, 192), np.uint8)
+    a[:, :, 96:] = 200
+    b = a.transpose(0, 2, 1).copy()
+    copy = evaluate(a, a, b, ["cc@worst", "mi@worst", "scd@worst", "psnr@worst"])
+    assert copy["cc@worst"] == pytest.approx([0.0], abs=1e-12)
+    assert copy["mi@worst"] == pytest.approx([0.0], abs=1e-12)
+    assert copy["scd@worst"] == pytest.approx([0.0], abs=1e-12)
+    assert copy["psnr@worst"] == pytest.approx([10 * np.log10(255**2 / (200**2 / 2))])
+    # The sum of both holds either: H(A) = 1 bit, I(A; F) = H(F) - H(F | A) = 1.5 - 1 bits; r = 1 / sqrt 2.
+    both = evaluate((a // 2 + b // 2), a, b, ["cc@worst", "mi@worst", "scd@worst"])
+    assert both["cc@worst"] == pytest.approx([np.sqrt(0.5)])
+    assert both["mi@worst"] == pytest.approx([0.5])
+    assert both["scd@worst"] == pytest.approx([np.sqrt(0.5)])
+
+
+def test_no_copy_wins_by_the_worst_source() -> None:
+    """On anatomy: by each of them the average or the maximum is above a copy of either source."""
+    pair = create_task("phantom/ct-mri").load("test-00000")
+    average = ((pair.a.astype(int) + pair.b) // 2).astype(np.uint8)
+    sources = prepare(pair.a, pair.b)
+    a, b, mean, high = (sources.score(f, WORST) for f in (pair.a, pair.b, average, np.maximum(pair.a, pair.b)))
+    for name in WORST:
+        assert max(mean[name], high[name]) > max(a[name], b[name]), name

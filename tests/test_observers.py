@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 from fusionbench import observers, stats
 from fusionbench.errors import InputError
+from fusionbench.observers import pixels
 
 SIZE = 41
 Floats = NDArray[np.float64]
@@ -192,13 +193,24 @@ def test_internal_noise_costs_and_search_costs() -> None:
         for n in (0.0, 1.0)
     )
     assert noisy < plain
-    places = np.concatenate(
-        [features[:, None, :], rng.permutation(features[~present])[rng.integers(0, 600, (1200, 9))]], 1
-    )
-    template, offset = observers.judge.hotelling(features, present)
-    best, where = observers.scan(lambda k: places[:, k], 10, template, offset)
-    assert roc_auc_score(present, best) < plain
-    assert (where[present] == 0).mean() > 3 * 0.1
+    # A finding that could be anywhere in 13 x 13 places: it is found less often, and mostly where it is.
+    channels = observers.laguerre_gauss(SIZE - 12, 8.0)
+    searched = np.ones((1200, 13, 13), np.bool_)
+    images = images + present[:, None, None] * blob(height=0.5)
+    best, where = observers.search([images], channels, present, folds, searched)
+    known = observers.linear_responses(observers.read(images[:, 6:-6, 6:-6], channels), present, folds)
+    assert roc_auc_score(present, best) < roc_auc_score(present, known)
+    near = np.hypot(*where.T) <= 2
+    assert near[present].mean() > 0.5 > 0.2 > near[~present].mean()
+    # Where only the place itself is searched, the answer is that of the known place.
+    only = np.zeros_like(searched)
+    only[:, 6, 6] = True
+    best, where = observers.search([images], channels, present, folds, only)
+    assert np.allclose(best, known)
+    assert not where.any()
+    # Stacks side by side, one of them empty, are the one that is not.
+    twice, _ = observers.search([images, np.zeros_like(images)], channels, present, folds, only)
+    assert np.allclose(twice, known)
 
 
 def test_laguerre_gauss_is_orthonormal_and_bands_are_ordered() -> None:
@@ -228,7 +240,12 @@ def test_laguerre_gauss_is_orthonormal_and_bands_are_ordered() -> None:
             lambda: observers.linear_responses(np.zeros((4, 1)), np.array([1, 1, 0, 0], bool), np.array([0, 0, 1, 1])),
             "no image of one of the states",
         ),
-        (lambda: observers.scan(lambda k: np.zeros((1, 1)), 0, np.zeros(1)), "at least one place"),
+        (
+            lambda: observers.search(
+                [np.zeros((4, 9, 9))], np.zeros((1, 9, 9)), np.ones(4, bool), np.zeros(4, int), np.ones((4, 3, 3), bool)
+            ),
+            "no places",
+        ),
     ],
 )
 def test_bad_input_is_told(call, says) -> None:  # type: ignore[no-untyped-def]
@@ -262,3 +279,47 @@ def test_agreement_knows_its_uncertainty_and_its_limits() -> None:
     assert stats.agreement(pd.Series([1.0, np.nan, *range(2, 12)], names), yardstick).methods == 11
     with pytest.raises(InputError, match="4 methods"):
         stats.agreement(yardstick[:4], yardstick)
+
+
+def test_pixels_are_labelled_by_what_the_image_shows() -> None:
+    """Dice against a plain count of pixels, near 1 where classes differ in level and near the prior where nothing shows."""
+    rng = np.random.default_rng(4)
+    m, size = 40, 65
+    labels = np.zeros((m, size, size), np.uint8)
+    for k in range(6):
+        labels[:, 10 * k : 10 * k + 10] = k
+    subjects, halves = np.repeat(np.arange(10), 4).astype(str), np.repeat(np.arange(10) % 2, 4)
+    clear = labels * 40.0 + rng.normal(0, 2, labels.shape)
+    found = pixels.classify([clear], labels, subjects, halves)
+    assert list(found) == list(pixels.CLASSES)
+    assert all(dice.low > 0.9 for dice in found.values())
+    blind = pixels.classify([rng.normal(100, 2, labels.shape)], labels, subjects, halves)
+    assert all(dice.high < 0.5 for dice in blind.values())
+    # Both sources side by side are as good as the one that shows it all.
+    both = pixels.classify([clear, rng.normal(100, 2, labels.shape)], labels, subjects, halves)
+    assert all(both[name].value > 0.9 for name in found)
+    with pytest.raises(InputError, match="do not belong"):
+        pixels.classify([clear[:, 1:]], labels, subjects, halves)
+
+
+def test_no_half_labels_itself() -> None:
+    """Labels that are the subject's own mark cannot be learnt: each half is labelled by a classifier of the other."""
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 6, (24, 17, 17)).astype(np.uint8)
+    images = np.repeat(np.arange(24.0), 17 * 17).reshape(24, 17, 17) * 10
+    subjects, halves = np.arange(24).astype(str), np.arange(24) % 2
+    labels[:] = rng.integers(1, 6, 24)[:, None, None]
+    found = pixels.classify([images], labels, subjects, halves)
+    assert np.mean([dice.value for dice in found.values() if np.isfinite(dice.value)]) < 0.6
+
+
+def test_a_share_is_a_ratio_of_sums_with_its_interval() -> None:
+    part, whole = np.array([1.0, 2.0, 3.0, 4.0]), np.array([2.0, 2.0, 6.0, 6.0])
+    found = observers.judge.share(part, whole, np.array(["a", "a", "b", "b"]))
+    assert found.value == pytest.approx(10 / 16)
+    assert (found.low, found.high) == pytest.approx((7 / 12, 3 / 4))
+
+
+def test_label_maps_put_the_finding_over_the_tissue() -> None:
+    truth = {"gm": np.array([[0.9, 0.9, 0.1]]), "bone": np.array([[0.0, 0.0, 0.8]]), "lesion": np.array([[0, 1, 0]])}
+    assert pixels.label_map(truth, (1, 3)).tolist() == [[2, 5, 4]]

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from fusionbench.datasets import TASKS, create_task, phantom
+from fusionbench.datasets import TASKS, create_task, levels, phantom
 from fusionbench.datasets import _anatomy as anatomy
 from fusionbench.errors import InputError
 from fusionbench.pairs import grey, pixel_digest
@@ -204,8 +204,8 @@ def test_counts_scatter_like_poisson(tracer):
 
 
 def test_colour_tables_pass_through_their_anchors():
-    for anchors in (phantom.PET_TABLE, phantom.SPECT_TABLE):
-        table = phantom.color_table(anchors)
+    for anchors in levels.TABLES.values():
+        table = levels.color_table(anchors)
         assert table.shape == (256, 3)
         assert table.dtype == np.uint8
         assert tuple(table[0]) == anchors[0] == (0, 0, 0)

@@ -20,11 +20,10 @@ from numpy.typing import NDArray
 from skimage.color import rgb2lab
 
 from fusionbench import observers
-from fusionbench.datasets import phantom, task_plugin
+from fusionbench.datasets import task_plugin
 from fusionbench.datasets.lesion import STATES, STUDIES, Study
 
 SIZE = 65
-TABLES = {"pet-mri": phantom.PET_TABLE, "spect-mri": phantom.SPECT_TABLE}
 Floats = NDArray[np.float64]
 
 
@@ -38,7 +37,7 @@ def subject(number: int, task: str, study: Study) -> list[dict[str, NDArray[np.f
         seen = {"mri": mri.astype(float), "luma": other.astype(float)}
         if pair.color is not None:
             color = observers.region(pair.color, int(row), int(column), SIZE)
-            seen |= {"level": phantom.invert_table(color, TABLES[task]).astype(float), "colour": rgb2lab(color)}
+            seen |= {"level": made.level(color).astype(float), "colour": rgb2lab(color)}
         out.append(seen)
     return out
 

@@ -227,14 +227,30 @@ def _robustness(methods: Sequence[str], results: Path, engine: str, notify: Noti
 
 
 def _observe(held: Path, target: Path, engine: str, notify: Notify) -> int:
-    """Model observers on the methods and tasks of which ``held`` has results, on as many subjects."""
+    """Model observers on the methods and tasks of which ``held`` has results, the same ones on as many subjects."""
     fused = 0
     for folder in sorted((held / "truth").glob("*/*")):
-        abouts = {path.stem: json.loads(path.read_text("utf-8"))["about"] for path in sorted(folder.glob("*.json"))}
-        subjects = int(abouts.pop(SOURCES)["subjects"])
-        methods = [about["method"]["name"] for about in abouts.values() if about["subjects"] == subjects]
-        task = f"{folder.parent.name}/{folder.name}"
-        fused += observe(methods, [task], target, subjects=subjects, engine=engine, notify=notify).fused
+        place = Key(folder.parent.name, folder.name)
+        groups: dict[tuple[int, tuple[str, ...]], list[str]] = {}
+        for path in sorted(folder.glob("*.json")):
+            content = json.loads(path.read_text("utf-8"))
+            if path.stem != SOURCES:
+                readers = tuple(name for name in content["observers"] if not name.endswith(" colour"))
+                groups.setdefault((content["about"]["subjects"], readers), []).append(
+                    content["about"]["method"]["name"]
+                )
+        for (subjects, readers), methods in sorted(groups.items()):
+            out = observe(
+                methods,
+                [f"{place.base}/{place.task}"],
+                target,
+                subjects=subjects,
+                channel=place.channel,
+                observers=readers,
+                engine=engine,
+                notify=notify,
+            )
+            fused += out.fused
     return fused
 
 

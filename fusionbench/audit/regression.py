@@ -90,12 +90,13 @@ def recompute(
     *,
     data: Sequence[Path] = (),
     split: str = "test",
+    channel: str = "luma",
     corrupt: Sequence[str] = (),
 ) -> list[Locked]:
     """Fuse and score the first ``limit`` pairs of some tasks from scratch on the CPU.
 
-    ``data``, ``split``, ``corrupt``: as of :func:`fusionbench.bench.run`. Raises InputError when a method fails, or has a
-    setting that a lock file cannot name.
+    ``data``, ``split``, ``channel``, ``corrupt``: as of :func:`fusionbench.bench.run`. Raises InputError when a method
+    fails, or has a setting that a lock file cannot name.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = results or Path(temporary)
@@ -106,6 +107,7 @@ def recompute(
             metrics=metrics,
             data=data,
             split=split,
+            channel=channel,
             corrupt=corrupt,
             device="cpu",
             limit=limit,
@@ -169,6 +171,7 @@ def recompute_locked(
             results,
             data=data,
             split=place.split,
+            channel=place.channel,
             corrupt=[place.flaw] if place.flaw else [],
         )
     return now

@@ -69,7 +69,8 @@ def reproduce(
         else:
             spec = str(about.get("spec") or about["method"]["name"])
             seed = int(about.get("seed", 0))
-            run([spec], [name], again, seed=seed, corrupt=[key.flaw] if key.flaw else [], engine=engine, **options)
+            flaws = [key.flaw] if key.flaw else []
+            run([spec], [name], again, seed=seed, corrupt=flaws, channel=key.channel, engine=engine, **options)
         after = read_table(again, key)
         same = key.csv(results).read_bytes() == key.csv(again).read_bytes()
     return _compare(before, after, same)

@@ -67,6 +67,7 @@ def run(
     force: bool = False,
     mask: str = "none",
     corrupt: Sequence[str] = (),
+    channel: str = "luma",
     engine: str = "serial",
     isolate: Limits | None = None,
     notify: Notify = silent,
@@ -76,14 +77,15 @@ def run(
     ``methods``: specs such as ``"laplacian:levels=5"``; ``tasks``: full names such as ``"phantom/pet-mri"``; ``metrics``:
     ids; ``limit``: the first so many pairs of a task; ``force``: redo everything; ``mask``: "none", "foreground" or an image
     file; ``corrupt``: degradations such as ``"noise:sigma=0.05"``, each a run of its own: one source is degraded before
-    fusing, and scores are against the clean pair (see ``datasets.degraded``); ``engine``: where the work is done (see
+    fusing, and scores are against the clean pair (see ``datasets.degraded``); ``channel``: what is fused and scored of a
+    coloured source, "luma" or "level" (see ``datasets.levels``); ``engine``: where the work is done (see
     ``bench.pools``): the numbers do not depend on it; ``isolate``: methods work in processes of their own, under these
     limits (see ``bench.isolate``). ``notify`` is called with (stage, done, total). Raises InputError for bad names, settings
     or data, before anything is written, and when another run is at work in ``results``.
     """
     places = tuple(Path(folder).absolute() for folder in data)
     flaws = [parse_degradation(text).label for text in corrupt] or [""]
-    refs = [TaskRef(name, places, split, flaw) for flaw in dict.fromkeys(flaws) for name in tasks]
+    refs = [TaskRef(name, places, split, flaw, channel) for flaw in dict.fromkeys(flaws) for name in tasks]
     scoring = Scoring(tuple(metrics), Mask.parse(mask), resolve_device(device))
     created = [create_method(spec) for spec in methods]
     asked = _Asked(results, created, {c.spec: c.sources() for c in created}, scoring, seed, force, isolate, notify)
@@ -382,4 +384,5 @@ def task_about(ref: TaskRef) -> dict[str, Any]:
     task = dataclasses.asdict(task_plugin(ref.name).facts) | {"dataset": key.dataset, "task": key.task}
     own = {"data": {"folders": _folders(ref)}} if task_plugin(ref.name).facts.named else {}
     flaw = {"corruption": plain(degradation_about(parse_degradation(ref.corrupt)))} if ref.corrupt else {}
-    return {"task": plain(task), "split": ref.split} | own | flaw
+    channel = {"channel": ref.channel} if ref.channel != "luma" else {}
+    return {"task": plain(task), "split": ref.split} | channel | own | flaw

@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 
 from fusionbench.datasets import Task, create_task
 from fusionbench.datasets.degraded import DegradedTask, parse_degradation
+from fusionbench.datasets.levels import CHANNELS, ByLevel
 from fusionbench.errors import InputError
 from fusionbench.methods import Created, Method, create_method
 from fusionbench.methods.external import FromFile, load_method
 from fusionbench.metrics import prepare
-from fusionbench.pairs import Pair, pixel_digest, read_picture, recolour, to_uint8, write_png
+from fusionbench.pairs import Pair, pixel_digest, read_picture, to_uint8, write_png
 from fusionbench.registry import import_module
 from fusionbench.scores import Key, Record
 
@@ -40,18 +41,27 @@ class ContractError(InputError):
 
 @dataclasses.dataclass(frozen=True)
 class TaskRef:
-    """A task as the user named it; ``corrupt``: how one source is degraded before fusing (see ``corrupt``), "" for clean."""
+    """A task as the user named it. ``corrupt``: how one source is degraded before fusing (see ``datasets.degraded``), "" for
+    clean; ``channel``: what is fused of a coloured source, "luma" or "level" (see ``datasets.levels``)."""
 
     name: str
     data: tuple[Path, ...] = ()
     split: str = "test"
     corrupt: str = ""
+    channel: str = "luma"
 
     def __post_init__(self) -> None:
+        if self.channel not in CHANNELS:
+            raise InputError(f"unknown channel {self.channel!r}; take one of: {', '.join(CHANNELS)}")
+        if self.corrupt and self.channel != "luma":
+            raise InputError("degraded pairs are fused by luminance; leave out --channel or --corrupt")
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.split):  # it becomes the name of a folder
             raise InputError(f"split {self.split!r}: give a name of letters, digits and . _ -, such as test or train")
 
     def open(self) -> Task:
+        task: Task
+        if self.channel == "level":
+            return ByLevel(self.name, data=self.data, split=self.split)
         task = create_task(self.name, data=self.data, split=self.split)
         return DegradedTask(task, parse_degradation(self.corrupt)) if self.corrupt else task
 
@@ -61,9 +71,9 @@ class TaskRef:
         return dataclasses.replace(self, corrupt="")
 
     def key(self, method: str) -> Key:
-        """Where results are kept; a split other than "test" is a dataset of its own, and so are a degraded one and each of
-        the user's: ``folders:mine`` is kept as ``folders-mine``."""
-        return Key.of(self.name, split=self.split, flaw=self.corrupt, method=method)
+        """Where results are kept; a split other than "test" is a dataset of its own, and so are a degraded one, another
+        channel and each of the user's: ``folders:mine`` is kept as ``folders-mine``."""
+        return Key.of(self.name, split=self.split, channel=self.channel, flaw=self.corrupt, method=method)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,17 +210,19 @@ class Unit(Protocol):
 
 def fuse_unit(unit: FuseUnit) -> Iterator[Row]:
     """Fuse and write PNGs, row by row. A pair on which the method raises becomes a row with the reason."""
-    for pair, result in fuse_all(unit):
-        yield _fused_row(unit, pair, result)
-
-
-def fuse_all(unit: FuseUnit) -> Iterator[tuple[Pair, Result]]:
-    """Each pair of a unit with its result."""
     import_plugins(unit.plugins)
     task = opened(unit.task, unit.run)
     method = prepared(unit.spec, unit.device, unit.run)
-    for pairs in _batches((task.load(pair) for pair in unit.todo), method.batch):
-        yield from zip(pairs, _fuse_batch(method.method, pairs, unit), strict=True)
+    for pair, result in fuse_loaded(method, map(task.load, unit.todo), unit.device, unit.seed, unit.task.name):
+        yield _fused_row(unit, pair, result)
+
+
+def fuse_loaded(
+    method: Created, pairs: Iterable[Pair], device: str, seed: int, task: str
+) -> Iterator[tuple[Pair, Result]]:
+    """Each pair with its result, by a prepared method."""
+    for batch in _batches(pairs, method.batch):
+        yield from zip(batch, _fuse_batch(method.method, batch, device, seed, task), strict=True)
 
 
 def _batches(pairs: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
@@ -231,38 +243,44 @@ def _batches(pairs: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
 Result = tuple[UInt8, float] | Exception
 
 
-def _fuse_batch(method: Method, pairs: Sequence[Pair], unit: FuseUnit) -> list[Result]:
+def _fuse_batch(method: Method, pairs: Sequence[Pair], device: str, seed: int, task: str) -> list[Result]:
     """A result a pair: (image, seconds) or what was raised. A batch that fails is tried again pair by pair."""
     try:
-        return list(fuse_pairs(method, pairs, unit.device, unit.seed, unit.task.name))
+        return list(fuse_pairs(method, pairs, device, seed, task))
     except Exception as error:  # any failure of a method costs that pair only, and is told with its reason
         if len(pairs) == 1:
             return [error]
-    return [_fuse_batch(method, [pair], unit)[0] for pair in pairs]
+    return [_fuse_batch(method, [pair], device, seed, task)[0] for pair in pairs]
 
 
 def _fused_row(unit: FuseUnit, pair: Pair, result: Result) -> Row:
     if isinstance(result, Exception):
-        return failed_row(unit, pair, result)
+        return _failed_row(unit, pair, result)
     digest, made = unit.todo[pair.id]
     record: Record = {"case": pair.case, "pair": digest, "fused": made}
     fused, seconds = result
     path = unit.key.image(unit.results, pair.id)
     record["image"] = write_png(path, fused, durable=False)  # its digest tells when it is damaged
-    if pair.color is not None:
-        write_png(unit.key.picture(unit.results, pair.id), recolour(fused, pair.color), durable=False)
+    shown = pair.show(fused)
+    if shown is not None:
+        write_png(unit.key.picture(unit.results, pair.id), shown, durable=False)
     return Row(unit.key, pair.id, record | {"seconds": round(seconds, 6)})
 
 
-def failed_row(unit: FuseUnit, pair: Pair, error: Exception) -> Row:
+def _failed_row(unit: FuseUnit, pair: Pair, error: Exception) -> Row:
     """What a worker sends back for a pair on which a method raised."""
     digest, made = unit.todo[pair.id]
     if isinstance(error, ContractError):
         return Row(unit.key, pair.id, {}, broken=str(error))
-    reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    reason = failure(error)
     refused = str(error) if isinstance(error, InputError) else ""
     record: Record = {"case": pair.case, "pair": digest, "fused": made, "error": reason}
     return Row(unit.key, pair.id, record, refused=refused, trace="".join(traceback.format_exception(error)))
+
+
+def failure(error: Exception) -> str:
+    """What a method raised, in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def score_unit(unit: ScoreUnit) -> Iterator[Row]:

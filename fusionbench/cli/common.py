@@ -16,6 +16,7 @@ from rich.console import Console
 
 from fusionbench.datasets import resolve_tasks
 from fusionbench.datasets.folders import looks_exchanged
+from fusionbench.datasets.levels import CHANNELS
 from fusionbench.errors import InputError
 from fusionbench.methods.external import load_method
 from fusionbench.metrics import select
@@ -159,6 +160,13 @@ metric_options = options(
     click.option(
         "--mask", default="none", show_default=True, help="Where to score: none, foreground, or an image file."
     ),
+)
+channel_option = click.option(
+    "--channel",
+    type=click.Choice(CHANNELS),
+    default="luma",
+    show_default=True,
+    help="What is fused of PET and SPECT: luminance of the colours, as papers do, or the level that they stand for.",
 )
 debug_option = click.option("--debug", is_flag=True, help="Print the traceback of every failure.")
 work_options = options(

@@ -9,10 +9,11 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from fusionbench.bench.observe import Observed, observe
+from fusionbench.bench.observe import READERS, Observed, observe
 from fusionbench.cli.common import (
     DIRECTORY,
     METHOD,
+    channel_option,
     chosen_tasks,
     config_option,
     make_console,
@@ -23,7 +24,7 @@ from fusionbench.cli.common import (
 )
 from fusionbench.cli.run import chosen_methods
 from fusionbench.errors import InputError
-from fusionbench.observers.study import OBSERVERS, Interval
+from fusionbench.observers.study import Interval
 from fusionbench.scores import Key
 
 FIGURES = {
@@ -42,12 +43,13 @@ FIGURES = {
 @options(
     click.option("--dataset", default="lesion", show_default=True, help="A data set of known findings."),
     click.option("--split", default="test", show_default=True, help="test or train."),
+    channel_option,
     click.option("--subjects", type=click.IntRange(min=20), default=100, show_default=True, help="Four images each."),
 )
 @click.option(
     "--observer",
     multiple=True,
-    type=click.Choice(list(OBSERVERS)),
+    type=click.Choice(READERS),
     default=("cho", "dog"),
     show_default=True,
     help="Who reads; repeatable.",
@@ -74,6 +76,7 @@ def observe_command(
     task: Sequence[str],
     dataset: str,
     split: str,
+    channel: str,
     subjects: int,
     observer: Sequence[str],
     name: str | None,
@@ -108,6 +111,7 @@ def observe_command(
             results,
             subjects=subjects,
             split=split,
+            channel=channel,
             observers=observer,
             fused=None if fused is None or name is None else {name: fused},
             device=device,
@@ -149,11 +153,13 @@ def _task_of(key: Key) -> str:
 def _table(
     title: str, rows: Mapping[str, Mapping[str, Interval]], bounds: Mapping[str, Mapping[str, Interval]]
 ) -> Table:
-    table = Table("", *FIGURES.values(), title=title, title_justify="left", pad_edge=False)
+    heads = dict.fromkeys(name for figures in rows.values() for name in figures)
+    table = Table("", *(FIGURES.get(name, name) for name in heads), title=title, title_justify="left", pad_edge=False)
     for kind, figures in bounds.items():
-        table.add_row(kind, *(_cell(figures.get(name)) for name in FIGURES), style="dim")
-    for method in sorted(rows, key=lambda name: -rows[name]["joint"][0]):
-        table.add_row(method, *(_cell(rows[method].get(name)) for name in FIGURES))
+        table.add_row(kind, *(_cell(figures.get(name)) for name in heads), style="dim")
+    leading = "joint" if "joint" in heads else "dice-finding"
+    for method in sorted(rows, key=lambda name: -rows[name][leading][0]):
+        table.add_row(method, *(_cell(rows[method].get(name)) for name in heads))
     return table
 
 

@@ -24,7 +24,7 @@ from fusionbench.cli.common import (
     progress_bar,
     results_option,
 )
-from fusionbench.report import COLUMNS, DEFAULT_COLUMNS, IMAGES, Cell, Sheet, write_report
+from fusionbench.report import COLUMNS, DEFAULT_COLUMNS, IMAGES, Cell, Sheet, truth, write_report
 from fusionbench.report.choice import EVERYBODY, Only, make_boards
 from fusionbench.report.figures import Box
 from fusionbench.report.tables import sheet
@@ -130,12 +130,13 @@ def print_leaderboard(
     keys = [key for key in find_tables(results) if tasks is None or (key.dataset, key.task) in tasks]
     tables = [read_table(results, key) for key in keys]
     facts = read_metric_facts(results)
-    boards = make_boards(tables, facts, methods=methods, metrics=metrics, beside=beside, only=only)
+    seen = truth.findings(results)
+    boards = make_boards(tables, facts, methods=methods, metrics=metrics, beside=beside, only=only, findings=seen)
     console = make_console()
     wanted = {name.lower() for name in profiles} or {DEFAULT_PROFILE}
     full = {(board.dataset, board.task) for board in boards if board.profile in wanted}
     shown = [board for board in boards if board.profile in wanted or (board.dataset, board.task) not in full]
-    sheets = [sheet(board, ("rank",), tests=False, std=std, styled=console.is_terminal) for board in shown]
+    sheets = [sheet(board, ("findings", "rank"), tests=False, std=std, styled=console.is_terminal) for board in shown]
     for item in sheets:
         _print_sheet(console, item)
     # What holds for every table is said once, below the last.

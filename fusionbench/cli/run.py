@@ -20,6 +20,7 @@ from fusionbench.cli.common import (
     DIRECTORY,
     FILE,
     METHOD,
+    channel_option,
     chosen_metrics,
     chosen_tasks,
     config_option,
@@ -38,7 +39,7 @@ from fusionbench.methods import METHODS, Method, create_method, unavailable
 from fusionbench.methods.external import load_method
 from fusionbench.methods.published import published_facts
 from fusionbench.metrics import PROFILES, select
-from fusionbench.pairs import Pair, read_picture, recolour, size_text, write_png
+from fusionbench.pairs import Pair, read_picture, size_text, write_png
 from fusionbench.scores import FROM_IMAGES, Column, read_table
 
 
@@ -57,6 +58,7 @@ from fusionbench.scores import FROM_IMAGES, Column, read_table
     help="Degrade one source before fusing, and score against the clean pair; repeatable: noise:sigma=0.05, shift:px=2, "
     "rotate:deg=2, jpeg:q=75, blur:sigma=1, bias:strength=0.3, undersample:accel=4; ,input=a|b chooses the source.",
 )
+@channel_option
 @click.option(
     "--engine",
     default="serial",
@@ -90,6 +92,7 @@ def run_command(
     force: bool,
     seed: int,
     corrupt: Sequence[str],
+    channel: str,
     engine: str,
     isolate: str | None,
     debug: bool,
@@ -121,6 +124,7 @@ def run_command(
             force=force,
             mask=mask,
             corrupt=corrupt,
+            channel=channel,
             engine=engine,
             isolate=None if isolate is None else parse_limits(isolate),
             notify=notify,
@@ -281,7 +285,8 @@ def _fuse_pictures(mri: Path, other: Path, output: Path, spec: str, device: str,
         raise
     except Exception as error:  # whatever a method raises is a failed result, told in one line
         raise click.ClickException(f"{spec} failed: {type(error).__name__}: {' '.join(str(error).split())}") from error
-    write_png(output, fused if pair.color is None else recolour(fused, pair.color))
+    shown = pair.show(fused)
+    write_png(output, fused if shown is None else shown)
     click.echo(f"{output}: {spec}, {seconds:.2f} s")
 
 

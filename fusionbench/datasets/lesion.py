@@ -27,6 +27,7 @@ from scipy import ndimage
 
 from fusionbench.datasets import TASKS, TaskFacts, phantom
 from fusionbench.datasets._anatomy import Array, Head, atlas, make_head, smoothstep
+from fusionbench.datasets.levels import levels_of
 from fusionbench.errors import InputError
 from fusionbench.pairs import Pair, UInt8, grey
 
@@ -97,7 +98,7 @@ class _Lesion:
         return state in ("mri", "both"), state in ("other", "both")
 
     def level(self, color: UInt8) -> UInt8:
-        return phantom.invert_table(color, _TRACERS[self.facts.task].table)
+        return levels_of(color, _TRACERS[self.facts.task].table)[0]
 
     def load(self, id: str) -> Pair:
         """Truth: as of ``phantom``, its ``lesion`` 1 in either finding; ``place``: 1 at the place's pixel; ``mri`` and

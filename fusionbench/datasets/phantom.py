@@ -7,8 +7,8 @@ Every pair is a new subject: a slice of the ICBM 152 atlas, deformed, given a sk
 * CT: Hounsfield units, the scanner's blur and noise, a brain window; in some pairs the head rest below.
 * PET: uptake grey : white : fluid = 4 : 1 : 0, a smooth variation between regions, lesions; resolution 6 mm (FWHM) and
   Poisson counts. SPECT: the same with 11 mm and fewer counts. A part of the blur lies before the counting (the detector)
-  and a part after it (the reconstruction filter), which gives the noise its grain. Shown through ``PET_TABLE`` and
-  ``SPECT_TABLE``, which run through the colours of the Whole Brain Atlas of Harvard Medical School.
+  and a part after it (the reconstruction filter), which gives the noise its grain. Shown through the colour
+  tables of ``levels``.
 
 A pair's name is its split and a number of five digits (``test-00017``), and fixes every pixel: the generator is seeded by a
 hash of task and name. Any number works, so that a run may be of any size; pairs of train and test share no atlas slice.
@@ -29,6 +29,7 @@ from scipy import ndimage
 
 from fusionbench.datasets import TASKS, TaskFacts
 from fusionbench.datasets._anatomy import SIZE, Array, Head, make_head, smooth_field, smoothstep
+from fusionbench.datasets.levels import PET_TABLE, SPECT_TABLE, Anchors, color_table
 from fusionbench.errors import InputError
 from fusionbench.pairs import Pair, UInt8, grey, to_uint8
 
@@ -40,11 +41,6 @@ SLICES = {"test": tuple(range(1, 30, 3)), "train": tuple(i for i in range(30) if
 
 _ID = re.compile(r"(test|train)-([0-9]{5,9})")
 _FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))  # of a Gaussian, in standard deviations
-
-# Colour tables: RGB at equal steps from 0 to full scale, linear between them.
-PET_TABLE = ((0, 0, 0), (0, 0, 128), (0, 85, 255), (128, 170, 128), (255, 255, 0), (255, 128, 0), (255, 0, 0),
-             (255, 0, 128), (255, 0, 255))  # fmt: skip
-SPECT_TABLE = ((0, 0, 0), (41, 71, 73), (83, 0, 144), (190, 90, 121), (255, 114, 0), (255, 222, 255))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +55,7 @@ class Tracer:
     counts: float
     level: float
     scalp: float
-    table: tuple[tuple[int, int, int], ...]
+    table: Anchors
 
 
 PET = Tracer(fwhm=6.0, counts=40.0, level=0.62, scalp=0.35, table=PET_TABLE)
@@ -227,32 +223,6 @@ def scan(rng: np.random.Generator, activity: Array, tracer: Tracer, mm: float) -
     expected = blur(activity, 0.8 * tracer.fwhm, mm) * (tracer.counts / 4.0)
     counts = rng.poisson(np.clip(expected, 0.0, None) + 0.01 * tracer.counts).astype(np.float64)
     return blur(counts, 0.6 * tracer.fwhm, mm) / tracer.counts
-
-
-def invert_table(color: UInt8, anchors: tuple[tuple[int, int, int], ...]) -> UInt8:
-    """(..., 3) uint8 RGB, every pixel a colour of the table -> (...) its level, the lowest where levels share a colour.
-
-    Raises InputError for a colour that the table has not.
-    """
-    codes, first = np.unique(_packed(color_table(anchors)), return_index=True)
-    wanted = _packed(color)
-    at = np.searchsorted(codes, wanted).clip(max=len(codes) - 1)
-    if not np.array_equal(codes[at], wanted):
-        raise InputError("the picture has colours that its table has not; its levels cannot be told")
-    levels: UInt8 = first[at].astype(np.uint8)
-    return levels
-
-
-def _packed(color: UInt8) -> NDArray[np.int64]:
-    codes: NDArray[np.int64] = color.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
-    return codes
-
-
-def color_table(anchors: tuple[tuple[int, int, int], ...]) -> UInt8:
-    """(256, 3) uint8: anchors at equal steps, linear between them."""
-    at = np.linspace(0.0, 255.0, len(anchors))
-    channels = [np.interp(np.arange(256.0), at, [anchor[c] for anchor in anchors]) for c in range(3)]
-    return to_uint8(np.stack(channels, axis=-1) / 255.0)
 
 
 def _facts(task: str, title: str, modality: str) -> TaskFacts:

@@ -142,6 +142,12 @@ def cc(t: Triple) -> torch.Tensor:
 )
 def scd(t: Triple) -> torch.Tensor:
     """(N,) sum of two correlations."""
+    first, second = scd_terms(t)
+    return first + second
+
+
+def scd_terms(t: Triple) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N,) correlation of each source with what the fused image has beyond the other."""
     fused = covariance(t, t.f, t.f)
     between = covariance(t, t.a, t.b)
     scores = []
@@ -149,7 +155,7 @@ def scd(t: Triple) -> torch.Tensor:
         c_one, c_other = covariance(t, one, t.f), covariance(t, other, t.f)
         v_one, v_other = covariance(t, one, one), covariance(t, other, other)
         scores.append(correlation(c_one - between, v_one, fused + v_other - 2 * c_other))
-    return scores[0] + scores[1]
+    return scores[0], scores[1]
 
 
 _MSE = MetricFacts(

@@ -1,5 +1,4 @@
-"""VIF in the wavelet domain: the vector Gaussian scale mixture of Sheikh and Bovik on a steerable pyramid "
-"("vifvec")."""
+"""VIF in the wavelet domain: the vector Gaussian scale mixture of Sheikh and Bovik on a steerable pyramid (``vifvec``)."""
 
 from __future__ import annotations
 
@@ -7,10 +6,11 @@ import functools
 import importlib.resources
 import math
 
+import numpy as np
 import torch
 
 from fusionbench.metrics import METRICS, MetricFacts, variant
-from fusionbench.metrics._ops import unit
+from fusionbench.metrics._ops import blur, pad, unit
 from fusionbench.metrics._triple import Image, Triple
 
 LEVELS = 4
@@ -22,8 +22,7 @@ _TINY = 1e-15
 
 @functools.cache
 def _taps() -> dict[str, torch.Tensor]:
-    """The filters of matlabPyrTools' sp5Filters (Simoncelli and Freeman, ICIP 1995, doi "
-    "10.1109/ICIP.1995.537667): "hi0",
+    """The filters of matlabPyrTools' sp5Filters (Simoncelli and Freeman, ICIP 1995, doi 10.1109/ICIP.1995.537667): "hi0",
     "lo0", "lo" and the six oriented "b0" to "b5"."""
     text = (importlib.resources.files("fusionbench.metrics") / "data" / "sp5.txt").read_text("ascii")
     found = {}
@@ -33,13 +32,11 @@ def _taps() -> dict[str, torch.Tensor]:
     return found
 
 
-def _filtered(x: torch.Tensor, taps: torch.Tensor, step: int = 1, start: int = 0) -> torch.Tensor:
-    """(N, h, w) correlated with the taps, borders reflected about the outermost pixel; every ``step``-th from "
-    "``start``."""
+def _filtered(x: torch.Tensor, taps: torch.Tensor, step: int = 1) -> torch.Tensor:
+    """(N, h, w) correlated with the taps, borders reflected about the outermost pixel; every ``step``-th."""
     half = taps.shape[0] // 2
     wide = torch.nn.functional.pad(x[:, None], (half, half, half, half), mode="reflect")
-    whole = torch.nn.functional.conv2d(wide, taps.to(x.device)[None, None])[:, 0]
-    return whole[:, start::step, start::step]
+    return torch.nn.functional.conv2d(wide, taps.to(x.device)[None, None], stride=step)[:, 0]
 
 
 def _bands(x: torch.Tensor) -> list[torch.Tensor]:
@@ -52,6 +49,10 @@ def _bands(x: torch.Tensor) -> list[torch.Tensor]:
         if level < LEVELS - 1:
             low = _filtered(low, taps["lo"], 2)
     return found
+
+
+def _bands_of(image: Image) -> list[torch.Tensor]:
+    return image.memo("sp5 bands", lambda: _bands(image.x))
 
 
 def _whole_blocks(x: torch.Tensor) -> torch.Tensor:
@@ -74,19 +75,29 @@ def _source_field(band: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return (energy / BLOCK**2).reshape(shape), torch.where(held, values, 0.0)
 
 
-def _channel(band: torch.Tensor, other: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _sums(t: Triple, values: torch.Tensor, size: int) -> torch.Tensor:
+    """Sums over windows of ``size`` around the centres of blocks, borders reflected."""
+    wide = pad(values, size // 2, "reflect")[:, BLOCK // 2 :, BLOCK // 2 :].contiguous()
+    return blur(wide, np.ones(size), BLOCK, compiled=t.windows)
+
+
+def _moments(t: Triple, image: Image, n: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Means, and sums of squares about them, of the n-th band in such windows; remembered."""
+
+    def compute() -> tuple[torch.Tensor, torch.Tensor]:
+        x = _whole_blocks(_bands_of(image)[n])
+        mean = _sums(t, x, size) / size**2
+        return mean, (_sums(t, x * x, size) - size**2 * mean**2).clamp(min=0)
+
+    return image.memo(("sp5 moments", n), compute)
+
+
+def _channel(t: Triple, source: Image, fused: Image, n: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Gain and noise from a source's band to the fused image's, in windows of ``size`` around the blocks' centres."""
-    x, y = _whole_blocks(band), _whole_blocks(other)
-    window = torch.ones(size, size, dtype=torch.float64)
-
-    def sums(values: torch.Tensor) -> torch.Tensor:
-        return _filtered(values, window, BLOCK, BLOCK // 2)
-
+    x, y = (_whole_blocks(_bands_of(image)[n]) for image in (source, fused))
+    (mean_x, square_x), (mean_y, square_y) = (_moments(t, image, n, size) for image in (source, fused))
     n = size * size
-    mean_x, mean_y = sums(x) / n, sums(y) / n
-    cross = sums(x * y) - n * mean_x * mean_y
-    square_x = (sums(x * x) - n * mean_x**2).clamp(min=0)
-    square_y = (sums(y * y) - n * mean_y**2).clamp(min=0)
+    cross = _sums(t, x * y, size) - n * mean_x * mean_y
     gain = cross / (square_x + _TINY)
     noise = (square_y - gain * cross) / n
     flat = square_x < _TINY
@@ -99,13 +110,11 @@ def _channel(band: torch.Tensor, other: torch.Tensor, size: int) -> tuple[torch.
 
 def _vifvec(t: Triple, source: Image, fused: Image) -> torch.Tensor:
     """(N,) information of the source that the fused image holds over what the source holds."""
-    x = source.memo("sp5 bands", lambda: _bands(source.x))
-    y = fused.memo("sp5 bands", lambda: _bands(fused.x))
-    fields = source.memo("sp5 fields", lambda: [_source_field(band) for band in x])
+    fields = source.memo("sp5 fields", lambda: [_source_field(band) for band in _bands_of(source)])
     held = kept = torch.zeros(len(source.x), dtype=torch.float64, device=source.x.device)
-    for n, (band, other, (energy, values)) in enumerate(zip(x, y, fields, strict=True)):
+    for n, (energy, values) in enumerate(fields):
         size = 2 ** (LEVELS - n // 2) + 1
-        gain, noise = _channel(band, other, size)
+        gain, noise = _channel(t, source, fused, n, size)
         edge = math.ceil((size - 1) // 2 / BLOCK)
         inner = [m[:, edge : m.shape[1] - edge, edge : m.shape[2] - edge] for m in (gain, noise, energy)]
         g, v, s = (m[..., None] for m in inner)
@@ -127,17 +136,14 @@ _VIFVEC = MetricFacts(
     doi="10.1109/TIP.2005.859378",
     origin="vifvec.m of LIVE, as the evaluation code of MATR and several thesis toolboxes calls it",
     formula="For each source, the information that the fused image holds of it over what the source holds, both "
-    "under a model of "
-    "vectors of wavelet coefficients and visual noise; summed over the two sources.",
-    convention="Steerable pyramid of four levels with the filters sp5, orientations 1 and 4 of six, blocks of 3 "
-    "x 3, noise variance "
-    "0.4, levels 0..255, source as reference.",
+    "under a model of vectors of wavelet coefficients and visual noise; summed over the two sources.",
+    convention="Steerable pyramid of four levels with the filters sp5, orientations 1 and 4 of six, blocks of 3 x 3, noise "
+    "variance 0.4, levels 0..255, source as reference.",
     traps=(
         "It is not vif, which works on pixels (VIFp): the two differ by tens of per cent and share the name.",
         "A copy of one source scores 1 for it.",
-        "Piecewise constant images have blocks without variance in some direction, whose covariance the tool "
-        "cannot invert; such "
-        "directions are left out here.",
+        "Piecewise constant images have blocks without variance in some direction, whose covariance the tool cannot "
+        "invert; such directions are left out here.",
     ),
     degenerate="NaN where a source has no detail in any band.",
     min_size=72,
@@ -162,9 +168,8 @@ def vif_wavelet(t: Triple) -> torch.Tensor:
         convention="As vif@wavelet, the images divided by 255 first; the noise variance stays 0.4 and so is "
         "65,025 times larger.",
         traps=(
-            "With so much noise hardly any information is left to either image, and the ratio follows contrast: "
-            "an image with its "
-            "contrast raised scores above 1.",
+            "With so much noise hardly any information is left to either image, and the ratio follows contrast: an "
+            "image with its contrast raised scores above 1.",
         ),
     )
 )

@@ -13,7 +13,7 @@ from fusionbench.observers.judge import (
     efficiency,
     fold_of,
     linear_responses,
-    scan,
+    search,
     state_accuracy,
 )
 
@@ -31,6 +31,6 @@ __all__ = [
     "region",
     "ring_means",
     "rings",
-    "scan",
+    "search",
     "state_accuracy",
 ]

@@ -7,14 +7,16 @@ over folds of the Mann-Whitney statistic within the fold, since responses of dif
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
+from scipy.signal import fftconvolve
 from scipy.stats import norm
 
 from fusionbench.errors import InputError
+from fusionbench.observers.channels import read
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -110,7 +112,7 @@ def boosted_responses(features: Floats, present: Flags, folds: Integers, *, seed
 
 @dataclasses.dataclass(frozen=True)
 class Auc:
-    """An area under the ROC curve with its 95 % interval, and the bootstrap draws that the interval is of."""
+    """An area under the ROC curve, or a share, with its 95 % interval, and the bootstrap draws that the interval is of."""
 
     value: float
     low: float
@@ -147,8 +149,7 @@ def area(
         won += ((weights[:, one] @ better) * weights[:, none]).sum(1)
         pairs += weights[:, one].sum(1) * weights[:, none].sum(1)
     values = won / pairs
-    low, high = np.quantile(values[1:], (0.025, 0.975))
-    return Auc(float(values[0]), float(low), float(high), values[1:])
+    return interval(float(values[0]), values[1:])
 
 
 def detectability(auc: float | Floats) -> Floats:
@@ -192,16 +193,50 @@ def state_accuracy(features: Floats, states: Integers, folds: Integers) -> Flags
     return right
 
 
-def scan(
-    features: Callable[[int], Floats], places: int, template: Floats, offset: float = 0.0
+def search(
+    regions: Sequence[Floats], channels: Floats, present: Flags, folds: Integers, searched: Flags
 ) -> tuple[Floats, Integers]:
-    """The observer who does not know the place: (M,) largest response over the places, and (M,) where it is.
+    """The observer who does not know the place: (M,) largest response over the places searched, and (M, 2) how many rows and
+    columns from the middle it lies.
 
-    ``features(k)``: (M, C), what the channels see of the M images at place k. Gifford, King, Pretorius, Wells, IEEE TMI
-    24, 2005, doi 10.1109/TMI.2004.839362.
+    ``regions``: stacks (M, H, W) or (M, H, W, K), read side by side, the place of the finding in the middle; ``channels``
+    (C, h, w), smaller than the regions; ``searched`` (M, H - h + 1, W - w + 1): where in each image. The template is that
+    of the known place, from the other folds. Gifford, King, Pretorius, Wells, IEEE TMI 24, 2005,
+    doi 10.1109/TMI.2004.839362. Raises InputError where sizes do not fit.
     """
-    if places < 1:
-        raise InputError("a search needs at least one place")
-    responses = np.stack([features(k) @ template - offset for k in range(places)], 1)
-    where = responses.argmax(1)
-    return responses[np.arange(len(where)), where], where
+    planes = np.concatenate([part[..., None] if part.ndim == 3 else part for part in regions], -1)
+    size = channels.shape[1]
+    reach = (planes.shape[1] - size) // 2
+    if reach < 0 or searched.shape != (len(planes), 2 * reach + 1, 2 * reach + 1) or not searched.any((1, 2)).all():
+        raise InputError(f"regions of {planes.shape[1:3]} pixels leave no places for channels of {channels.shape[1:]}")
+    known = read(planes[:, reach : reach + size, reach : reach + size], channels)
+    _checked(known, present, folds)
+    best, where = np.empty(len(planes)), np.empty((len(planes), 2), np.int64)
+    for fold in np.unique(folds):
+        judged = np.flatnonzero(folds == fold)
+        template, offset = hotelling(known[folds != fold], present[folds != fold])
+        weights = np.einsum("kc,chw->khw", template.reshape(planes.shape[3], -1), channels)[:, ::-1, ::-1]
+        maps = sum(
+            fftconvolve(planes[judged, :, :, k], weights[k][None], mode="valid", axes=(1, 2))
+            for k in range(len(weights))
+        )
+        flat = np.where(searched[judged], maps - offset, -np.inf).reshape(len(judged), -1)
+        at = flat.argmax(1)
+        best[judged] = flat[np.arange(len(judged)), at]
+        where[judged] = np.stack(np.unravel_index(at, searched.shape[1:]), 1) - reach
+    return best, where
+
+
+def share(part: Floats, whole: Floats, subjects: NDArray[np.generic], *, draws: int = _DRAWS) -> Auc:
+    """Sum of ``part`` over sum of ``whole``, (M,) each, with the 95 % interval by bootstrap of subjects."""
+    _, index = np.unique(subjects, return_inverse=True)
+    parts, wholes = np.bincount(index, part), np.bincount(index, whole)
+    n = len(parts)
+    counts = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=draws)
+    return interval(float(part.sum() / whole.sum()), (counts @ parts) / (counts @ wholes))
+
+
+def interval(value: float, draws: Floats) -> Auc:
+    """A value with the 95 % interval of its bootstrap draws."""
+    low, high = np.quantile(draws, (0.025, 0.975))
+    return Auc(value, float(low), float(high), draws)

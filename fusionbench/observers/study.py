@@ -17,9 +17,13 @@ from fusionbench.observers.judge import (
     boosted_responses,
     efficiency,
     fold_of,
+    interval,
     linear_responses,
+    search,
+    share,
     state_accuracy,
 )
+from fusionbench.observers.pixels import MOST_SUBJECTS, classify
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float, float]
@@ -59,27 +63,72 @@ class Found:
     states: Auc
 
 
-def _channels(regions: Sequence[Floats], width: float) -> Floats:
-    return np.hstack([read(part, laguerre_gauss(part.shape[1], width)) for part in regions])
+WINDOW = 65
+"""Pixels around the known place that an observer reads: about three times the width of the widest channel."""
+
+RADIUS = 8
+"""Pixels within which a search looks, around a point that lies at random within as many pixels of the place."""
 
 
-def _bands(regions: Sequence[Floats], width: float) -> Floats:
-    return np.hstack([read(part, difference_of_gaussians(part.shape[1], first=0.015)) for part in regions])
+def _middle(part: Floats) -> Floats:
+    edge = max(0, (part.shape[1] - WINDOW) // 2)
+    return part[:, edge : part.shape[1] - edge, edge : part.shape[2] - edge]
 
 
-def _rings(regions: Sequence[Floats], width: float) -> Floats:
-    return np.hstack([_channels(regions, width), *(ring_means(part) for part in regions)])
+def _channels(part: Floats, width: float) -> Floats:
+    return read(part, laguerre_gauss(part.shape[1], width))
 
 
-_Read = Callable[[Sequence[Floats], float], Floats]
+def _bands(part: Floats, width: float) -> Floats:
+    return read(part, difference_of_gaussians(part.shape[1], first=0.015))
+
+
+def _rings(part: Floats, width: float) -> Floats:
+    return np.hstack([_channels(part, width), ring_means(part)])
+
+
+_Read = Callable[[Floats, float], Floats]
 _Respond = Callable[[Floats, NDArray[np.bool_], NDArray[np.int64]], Floats]
-OBSERVERS: Mapping[str, tuple[_Read, _Respond]] = {
-    "cho": (_channels, linear_responses),
-    "dog": (_bands, functools.partial(linear_responses, internal_noise=INTERNAL_NOISE)),
-    "trees": (_rings, boosted_responses),
+_Seen = tuple[Floats, Floats]  # features (M, C), responses (M,)
+
+
+def _known_place(reading: _Read, respond: _Respond, regions: Sequence[Floats], study: Study, k: int) -> _Seen:
+    seen = np.hstack([reading(_middle(part), study.widths[k]) for part in regions])
+    return seen, respond(seen, study.shows[:, k], study.folds)
+
+
+def _search(regions: Sequence[Floats], study: Study, k: int) -> _Seen:
+    reach = 2 * RADIUS
+    size = WINDOW + 2 * reach
+    if any(part.shape[1] != size for part in regions):
+        raise InputError(f"a search reads regions of {size} pixels; observe again")
+    channels = laguerre_gauss(WINDOW, study.widths[k])
+    best, _ = search(regions, channels, study.shows[:, k], study.folds, _searched(len(study.subjects), reach))
+    return best[:, None], best
+
+
+def _searched(count: int, reach: int) -> NDArray[np.bool_]:
+    """(count, 2 reach + 1, 2 reach + 1): a disk in each image, its centre at random within RADIUS of the place; the first
+    images have the same disks whatever the count."""
+    drawn = np.random.default_rng(0).random((count, 2))
+    far, angle = RADIUS * np.sqrt(drawn[:, 0]), 2 * np.pi * drawn[:, 1]
+    axis = np.arange(-reach, reach + 1)
+    rows = axis[None, :, None] - (far * np.sin(angle))[:, None, None]
+    columns = axis[None, None, :] - (far * np.cos(angle))[:, None, None]
+    inside: NDArray[np.bool_] = np.hypot(rows, columns) <= RADIUS
+    return inside
+
+
+_noisy = functools.partial(linear_responses, internal_noise=INTERNAL_NOISE)
+OBSERVERS: Mapping[str, Callable[[Sequence[Floats], Study, int], _Seen]] = {
+    "cho": functools.partial(_known_place, _channels, linear_responses),
+    "dog": functools.partial(_known_place, _bands, _noisy),
+    "trees": functools.partial(_known_place, _rings, boosted_responses),
+    "search": _search,
 }
 """``cho``: channelised Hotelling, Laguerre-Gauss; ``dog``: the same on bands of human vision, with internal noise;
-``trees``: gradient-boosted trees on channels and ring means, who can read a display that is not monotonic."""
+``trees``: gradient-boosted trees on channels and ring means, who can read a display that is not monotonic; ``search``: the
+first, who does not know the place and takes the largest response of a disk in which it lies."""
 
 
 def judge(regions: Sequence[Floats], study: Study, observer: str = "cho") -> Found:
@@ -89,32 +138,29 @@ def judge(regions: Sequence[Floats], study: Study, observer: str = "cho") -> Fou
     """
     if observer not in OBSERVERS:
         raise InputError(f"unknown observer {observer!r}; known: {', '.join(OBSERVERS)}")
-    reading, respond = OBSERVERS[observer]
     areas, features = [], []
     for k in range(2):
-        seen, present = reading(regions, study.widths[k]), study.shows[:, k]
-        areas.append(area(respond(seen, present, study.folds), present, study.folds, study.subjects))
+        seen, responses = OBSERVERS[observer](regions, study, k)
+        areas.append(area(responses, study.shows[:, k], study.folds, study.subjects))
         features.append(seen)
-        if observer == "dog" or study.widths[0] == study.widths[1]:
-            features = features[:1]
+    if np.array_equal(features[0], features[1]):
+        features = features[:1]
     joint = np.minimum(areas[0].draws, areas[1].draws)
     right = state_accuracy(np.hstack(features), study.states, study.folds)
-    smaller = min(areas[0].value, areas[1].value)
-    return Found(first=areas[0], second=areas[1], joint=_interval(smaller, joint), states=_share(right, study.subjects))
+    return Found(
+        first=areas[0],
+        second=areas[1],
+        joint=interval(min(areas[0].value, areas[1].value), joint),
+        states=share(right.astype(np.float64), np.ones(len(right)), study.subjects),
+    )
 
 
-def _interval(value: float, draws: Floats) -> Auc:
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return Auc(value, float(low), float(high), draws)
-
-
-def _share(right: NDArray[np.bool_], subjects: NDArray[np.str_], draws: int = 1000) -> Auc:
-    """Share of images that are right, with its interval by bootstrap of subjects."""
-    _, index = np.unique(subjects, return_inverse=True)
-    images, hits = np.bincount(index), np.bincount(index, right)
-    n = len(images)
-    counts = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=draws)
-    return _interval(float(right.mean()), (counts @ hits) / (counts @ images))
+def label(regions: Sequence[Floats], labels: NDArray[np.uint8], study: Study) -> dict[str, Interval]:
+    """Dice of a pixel classifier for each class (``pixels.classify``), of the first subjects, as ``dice-CLASS``."""
+    few = len(np.unique(study.subjects)) > MOST_SUBJECTS
+    own = np.isin(study.subjects, np.unique(study.subjects)[:MOST_SUBJECTS]) if few else np.ones(len(labels), np.bool_)
+    found = classify([part[own] for part in regions], labels[own], study.subjects[own], study.folds[own] % 2)
+    return {f"dice-{name}": _triple(dice) for name, dice in found.items()}
 
 
 def summary(found: Found, both: Found | None = None) -> dict[str, Interval]:

@@ -68,7 +68,7 @@ def leaderboards(
     Raises InputError when the folder holds no scores, for a name that is not in it, and when nothing is left to be shown.
     """
     boards = _boards(results, methods, metrics, profiles, only)
-    return [tables.sheet(board, ("rank",), tests=False, std=std) for board in boards]
+    return [tables.sheet(board, ("findings", "rank"), tests=False, std=std) for board in boards]
 
 
 def write_report(
@@ -165,7 +165,15 @@ def _boards(
 ) -> list[Board]:
     """The boards of a results folder, at least one. Raises InputError when there is none."""
     scored, facts = read_results(results), read_metric_facts(results)
-    found = make_boards(scored, facts, methods=methods, metrics=metrics, profiles=profiles, only=only)
+    found = make_boards(
+        scored,
+        facts,
+        methods=methods,
+        metrics=metrics,
+        profiles=profiles,
+        only=only,
+        findings=truth.findings(results),
+    )
     if not found:
         raise InputError(f"{results}: {why_none(scored, facts, profiles)}")
     return found

@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import math
 import re
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,7 +34,8 @@ class Board:
     ``place``: data set and task. ``order``: contenders, best first; ``controls``: likewise by the rank they would have;
     ``apart``: method -> why it is not ranked. ``pairs``: the common pairs; ``total``: all pairs of the task. ``means``,
     ``stds`` (n - 1), ``ranks`` and ``undefined`` (NaN counts) are over the common pairs. ``scores``: metric -> frame of
-    common pairs x ranked methods.
+    common pairs x ranked methods. ``findings``: method -> joint area of a model observer on pairs with known truth, made by
+    the same generator; {} where nothing was observed.
     """
 
     place: Key
@@ -57,6 +59,7 @@ class Board:
     borda: pd.Series
     wins: pd.Series
     notes: list[str]
+    findings: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def dataset(self) -> str:
@@ -206,6 +209,7 @@ def make_board(
     core: list[str],
     facts: Mapping[str, Mapping[str, Any]],
     tables: Mapping[str, Table],
+    findings: Mapping[str, float] = types.MappingProxyType({}),
 ) -> Board:
     pairs, total, apart, notes = _common_pairs(tables, core)
     ranked = [method for method in tables if method not in apart]
@@ -252,6 +256,7 @@ def make_board(
         borda=stats.borda({m: scores[m][contenders] for m in core}, better),
         wins=stats.share_of_wins(full.loc[contenders, core], better),
         notes=notes,
+        findings=findings,
     )
     notes.extend(_warnings(board))
     return board

@@ -46,13 +46,14 @@ def make_boards(
     beside: Sequence[str] = (),
     profiles: Sequence[str] = (),
     only: Only = EVERYBODY,
+    findings: Mapping[Key, Mapping[str, float]] | None = None,
 ) -> list[Board]:
     """All boards of some tables: a task under each profile whose core metrics it has, the default profile first.
 
     A board shows its profile's metrics, and beside them those that were asked for singly. ``facts``: what
     ``scores.read_metric_facts`` returns. ``methods``, ``profiles`` narrow the choice; ``metrics``: show these alone, the
     mean rank stays on the core; ``beside``: show these columns too; ``only``: which methods are ranked at
-    all. Names are taken in upper or lower case.
+    all; ``findings``: place -> what ``truth.findings`` returns. Names are taken in upper or lower case.
     Raises InputError for a name that is nowhere in the results.
     """
     known = {t.key.method for t in tables} | {t.name for t in tables}
@@ -80,7 +81,8 @@ def make_boards(
                 inside = [m if Column.parse(m).mask else str(Column.parse(m).inside(mask)) for m in metrics]
                 shown = [m for m in inside if m in present]
             if shown:
-                boards.append(make_board(place, name, title, shown, core, facts["metrics"], own))
+                told = (findings or {}).get(place, {})
+                boards.append(make_board(place, name, title, shown, core, facts["metrics"], own, told))
     return boards
 
 

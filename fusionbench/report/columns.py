@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fusionbench.report.boards import Board
@@ -24,7 +24,8 @@ class Beside:
     ``value``: what it holds of a ranked method: a number, a text, an interval, or None where there is nothing; ``show``: how
     that is printed. ``ranking``: it comes of the ranking, hence differs from profile to profile. ``tests``: it needs the
     statistics, which take time. On the page: ``text`` is sorted as such; ``falling``: the first click puts the largest
-    first; ``extra``: shown when it is asked for; ``wide``: likewise, on narrow screens.
+    first; ``extra``: shown when it is asked for; ``wide``: likewise, on narrow screens. ``needed=False``: left out of tables
+    where no method has it.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Beside:
     falling: bool = False
     extra: bool = False
     wide: bool = False
+    needed: bool = True
 
     def page(self, name: str) -> dict[str, Any]:
         """What the page must know of it."""
@@ -88,6 +90,9 @@ BESIDE = {
     "rank": Beside("Mean rank", lambda board, method: float(board.mean_rank[method]), ranking=True),
     "interval": Beside("95 % interval", _interval, ranking=True, tests=True, wide=True),
     "first": Beside("P(first)", _first, ranking=True, tests=True, falling=True, wide=True),
+    "findings": Beside(
+        "Both findings", lambda board, method: board.findings.get(method), falling=True, extra=True, needed=False
+    ),
     "borda": Beside(
         "Borda",
         lambda board, method: float(board.borda[method]) if method in board.order else None,
@@ -118,7 +123,12 @@ BESIDE = {
     "memory": Beside("Peak memory", _cost("peak_memory"), lambda v: quantity(v, "B"), extra=True),
 }
 COLUMNS = tuple(BESIDE)
-DEFAULT_COLUMNS = ("year", "exposed", "rank")
+DEFAULT_COLUMNS = ("year", "exposed", "findings", "rank")
+
+
+def filled(board: Board, columns: Sequence[str]) -> list[str]:
+    """The columns without those that may be left out and are empty."""
+    return [c for c in columns if BESIDE[c].needed or any(BESIDE[c].value(board, m) is not None for m in board.ranked)]
 
 
 def shown(board: Board, name: str, method: str, tests: bool = True) -> str:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fusionbench.files import write_bytes
-from fusionbench.pairs import Pair, recolour
+from fusionbench.pairs import Pair
 from fusionbench.report.boards import Board, acronym
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -110,7 +110,8 @@ def grid(board: Board, shown: Sequence[Shown], zoom: Box | None = None) -> Figur
             ]
             for method in methods:
                 image = item.fused[method]
-                coloured = recolour(image, item.pair.color) if item.pair.color is not None else image
+                seen = item.pair.show(image)
+                coloured = image if seen is None else seen
                 pictures.append((shortened(board, method, 20), coloured))
             for n, (title, picture) in enumerate(pictures):
                 axis = axes[row * rows_each + n // wide, n % wide]

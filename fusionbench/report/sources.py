@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionbench.datasets import Task, create_task
+from fusionbench.datasets.levels import ByLevel
 from fusionbench.errors import InputError
 from fusionbench.pairs import pixel_digest, read_picture
 from fusionbench.report.boards import Board
@@ -35,7 +36,11 @@ def available(board: Board, data: Sequence[Path]) -> Task | str:
         return "degraded inputs are not stored"
     name = next(iter(board.tables.values())).task_name
     try:
-        task = create_task(name, data=data, split=board.place.split)
+        task: Task = (
+            ByLevel(name, data=data, split=board.place.split)
+            if board.place.channel == "level"
+            else create_task(name, data=data, split=board.place.split)
+        )
         known = set(task.ids())
     except InputError as error:
         return str(error)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 from fusionbench.report.boards import Board
-from fusionbench.report.columns import BESIDE, DEFAULT_COLUMNS, shown
+from fusionbench.report.columns import BESIDE, DEFAULT_COLUMNS, filled, shown
 from fusionbench.report.verdicts import count, summary, verdict
 
 
@@ -70,6 +70,7 @@ def sheet(
     ``tests=False`` leaves out the marks that need statistics (and is quicker); ``std``: standard deviations beside the
     means; ``styled``: whether the output can show bold and underlined cells, which the legend then explains.
     """
+    columns = filled(board, columns)
     headings = [BESIDE[name].title for name in columns] + [metric_heading(board, m) for m in board.metrics]
     places = {metric: board.placing(metric) for metric in board.metrics}
     tied = board.tests.tied if tests and len(board.order) > 1 else {}
@@ -164,6 +165,8 @@ def _legend(board: Board, columns: Sequence[str], lines: Sequence[Line], styled:
     if "rank" in columns:
         core = ", ".join(board.column(m).short for m in board.core)
         text += f" Mean rank over {core}: each metric ranks the methods' means, 1 = best, ties averaged."
+    if "findings" in columns:
+        text += " Both findings: area under the ROC curve of a model observer for the finding that suffers; 0.5 is guessing."
     styles = {"best": "best bold", "second": "second underlined"}
     used = [words for place, words in styles.items() if styled and any(cell.place == place for cell in cells)]
     if used:

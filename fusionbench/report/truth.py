@@ -17,16 +17,18 @@ from fusionbench.errors import InputError
 from fusionbench.files import write_text
 from fusionbench.report.boards import acronym
 from fusionbench.report.figures import GREY, OKABE_ITO, STYLE, save
+from fusionbench.scores import Key
 
 SOURCES = "sources"
-FIGURES = ("first", "second", "joint", "states", "efficiency-first", "efficiency-second")
+AREAS = ("first", "second", "joint", "states", "efficiency-first", "efficiency-second")
+DICE = tuple(f"dice-{name}" for name in ("fluid", "grey", "white", "bone", "finding"))
 Figures = Mapping[str, tuple[float, float, float]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """A task of known findings. ``methods``: method -> observer -> figure -> (value, low, high); ``bounds``: "KIND,
-    OBSERVER" -> the same of the sources; ``abouts``: method -> what its file says of it."""
+    """A task of known findings. ``subjects``: of the sources and most methods; ``methods``: method -> observer -> figure ->
+    (value, low, high); ``bounds``: "KIND, OBSERVER" -> the same of the sources; ``abouts``: method -> what its file says."""
 
     dataset: str
     task: str
@@ -41,9 +43,18 @@ class Judged:
         return list(dict.fromkeys(name for found in self.methods.values() for name in found))
 
     def ordered(self, observer: str) -> list[str]:
-        """By joint area, best first."""
-        own = [method for method, found in self.methods.items() if observer in found]
-        return sorted(own, key=lambda method: (-self.methods[method][observer]["joint"][0], method))
+        """By joint area (Dice of the finding), best first."""
+        own = {method: found[observer] for method, found in self.methods.items() if observer in found}
+        return sorted(own, key=lambda method: (-own[method].get("joint", own[method].get(DICE[-1], (0.0,)))[0], method))
+
+    def figures(self, observer: str) -> tuple[str, ...]:
+        """What the observer tells."""
+        return DICE if any(DICE[-1] in found.get(observer, {}) for found in self.methods.values()) else AREAS
+
+    def few(self, method: str) -> str:
+        """ " (50 subjects)" for a method that was judged on fewer than the others, else ""."""
+        own = self.abouts[method]["subjects"]
+        return "" if own == self.subjects else f" ({own} subjects)"
 
     def title(self, method: str) -> str:
         """Sources by their modality, others as their fact sheets call them."""
@@ -57,7 +68,7 @@ class Judged:
 
 
 def read_truth(results: Path) -> list[Judged]:
-    """All studies of a results folder, those on the most subjects where methods differ in that; [] where there is none.
+    """All studies of a results folder; [] where there is none.
 
     Raises InputError naming a damaged file.
     """
@@ -68,7 +79,6 @@ def read_truth(results: Path) -> list[Judged]:
         if sources is None or not files:
             continue
         subjects = int(sources["about"]["subjects"])
-        own = {method: content for method, content in files.items() if content["about"]["subjects"] == subjects}
         modalities = sources["about"]["task"]["modalities"]
         found.append(
             Judged(
@@ -76,11 +86,22 @@ def read_truth(results: Path) -> list[Judged]:
                 task=folder.name,
                 subjects=subjects,
                 modalities=(str(modalities[0]), str(modalities[1])),
-                methods={method: content["observers"] for method, content in own.items()},
+                methods={method: content["observers"] for method, content in files.items()},
                 bounds=sources["observers"],
-                abouts={method: content["about"] for method, content in own.items()},
+                abouts={method: content["about"] for method, content in files.items()},
             )
         )
+    return found
+
+
+def findings(results: Path) -> dict[Key, dict[str, float]]:
+    """Where generated pairs were fused -> method -> joint area of ``cho`` on pairs of the same task with known findings."""
+    found: dict[Key, dict[str, float]] = {}
+    for judged in read_truth(results):
+        place = Key(judged.dataset, judged.task)
+        own = {method: of["cho"]["joint"][0] for method, of in judged.methods.items() if "cho" in of}
+        for dataset in {place.base, "phantom"}:
+            found[Key.of(f"{dataset}/{judged.task}", split=place.split, channel=place.channel)] = own
     return found
 
 
@@ -97,24 +118,26 @@ def _read(path: Path) -> dict[str, Any]:
 def markdown(judged: Judged) -> str:
     """A table an observer, with its bounds."""
     first, second = judged.modalities
-    heads = [f"{first}'s finding", f"{second}'s finding", "joint", "four states", f"efficiency {first}", second]
+    areas = [f"{first}'s finding", f"{second}'s finding", "joint", "four states", f"efficiency {first}", second]
     lines = [
         f"## Task truth: {judged.dataset}/{judged.task}",
         "",
-        f"{judged.subjects} subjects, {4 * judged.subjects} images a method; areas under the ROC curve with 95 % intervals "
-        "by subject, 0.5 is guessing. Joint: the smaller of the two. Four states: share named rightly, 0.25 is guessing. "
-        "Efficiency: share of the sources' information that survived. See docs/observers.md.",
+        f"{judged.subjects} subjects, {4 * judged.subjects} images a method, unless told; areas under the ROC curve with "
+        "95 % intervals by subject, 0.5 is guessing. Joint: the smaller of the two. Four states: share named rightly, 0.25 "
+        "is guessing. Efficiency: share of the sources' information that survived. See docs/observers.md.",
         "",
     ]
     for observer in judged.observers:
+        heads = areas if judged.figures(observer) == AREAS else [name.replace("-", ", ") for name in DICE]
         lines += [f"Observer `{observer}`", "", f"| | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
         for kind, figures in judged.bounds.items():
             name, _, who = kind.rpartition(", ")
             if who == observer:
-                lines.append(f"| *{_bound(name, judged)}* | {_cells(figures)} |")
+                lines.append(f"| *{_bound(name, judged)}* | {_cells(figures, judged.figures(observer))} |")
         for method in judged.ordered(observer):
             name = judged.title(method).replace("|", "\\|").replace("<", "&lt;") + " (control)" * judged.control(method)
-            lines.append(f"| {name} | {_cells(judged.methods[method][observer])} |")
+            cells = _cells(judged.methods[method][observer], judged.figures(observer))
+            lines.append(f"| {name}{judged.few(method)} | {cells} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -128,10 +151,10 @@ def _bound(name: str, judged: Judged) -> str:
     )
 
 
-def _cells(figures: Figures) -> str:
+def _cells(figures: Figures, names: Sequence[str]) -> str:
     return " | ".join(
         f"{figures[name][0]:.3f} [{figures[name][1]:.2f}, {figures[name][2]:.2f}]" if name in figures else ""
-        for name in FIGURES
+        for name in names
     )
 
 
@@ -139,7 +162,8 @@ def csv_text(judged: Judged) -> str:
     """A line an observer and method, bounds among them: each figure with the ends of its interval."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    ends = [f"{name}{end}" for name in FIGURES for end in ("", "_low", "_high")]
+    told = [name for name in (*AREAS, *DICE) if any(name in judged.figures(observer) for observer in judged.observers)]
+    ends = [f"{name}{end}" for name in told for end in ("", "_low", "_high")]
     writer.writerow(["observer", "method", "subjects", *ends])
     rows: list[tuple[str, str, Figures]] = []
     for kind, figures in judged.bounds.items():
@@ -148,8 +172,9 @@ def csv_text(judged: Judged) -> str:
     for observer in judged.observers:
         rows += [(observer, method, judged.methods[method][observer]) for method in judged.ordered(observer)]
     for observer, method, figures in rows:
-        values = [value for name in FIGURES for value in figures.get(name, ("", "", ""))]
-        writer.writerow([observer, method, judged.subjects, *values])
+        values = [value for name in told for value in figures.get(name, ("", "", ""))]
+        subjects = judged.abouts[method]["subjects"] if method in judged.abouts else judged.subjects
+        writer.writerow([observer, method, subjects, *values])
     return buffer.getvalue()
 
 

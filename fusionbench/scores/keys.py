@@ -1,5 +1,5 @@
-"""What results are called: Key writes, parses and places ``dataset@split+flaw/task/method@settings``; Column knows what
-``name@convention+mask`` means. Nobody else takes these names apart.
+"""What results are called: Key writes, parses and places ``dataset@split~channel+flaw/task/method@settings``; Column knows
+what ``name@convention+mask`` means. Nobody else takes these names apart.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from fusionbench.errors import InputError
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Key:
-    """Which table, and where it and its images are: ``dataset[@split][+flaw]/task/method[@settings]``.
+    """Which table, and where it and its images are: ``dataset[@split][~channel][+flaw]/task/method[@settings]``.
 
-    ``phantom/ct-mri/laplacian@levels=5``, ``harvard@train/pet-mri/pca``, ``phantom+noise,sigma=0.05/pet-mri/dwt``. A split
-    other than the published test split is a data set of its own, and so are degraded inputs: their scores cannot mix.
+    ``phantom/ct-mri/laplacian@levels=5``, ``harvard@train/pet-mri/pca``, ``phantom~level/pet-mri/dwt``,
+    ``phantom+noise,sigma=0.05/pet-mri/dwt``. A split other than the published test split is a data set of its own, and so
+    are other channels and degraded inputs: their scores cannot mix.
     ``method`` is "" where a data set and task are meant.
     """
 
@@ -28,10 +29,11 @@ class Key:
     method: str = ""
 
     @classmethod
-    def of(cls, task_name: str, *, split: str = "test", flaw: str = "", method: str = "") -> Key:
+    def of(cls, task_name: str, *, split: str = "test", channel: str = "luma", flaw: str = "", method: str = "") -> Key:
         """Of a task as a command names it: ``folders:mine/pet-mri`` is kept as ``folders-mine``."""
         dataset, _, task = task_name.replace(":", "-").partition("/")
         dataset += "" if split == "test" else f"@{split}"
+        dataset += "" if channel == "luma" else f"~{channel}"
         return cls(dataset + (f"+{flaw}" if flaw else ""), task, method)
 
     @classmethod
@@ -55,12 +57,21 @@ class Key:
 
     @property
     def base(self) -> str:
-        """The data set without split and degradation."""
-        return self.clean.dataset.partition("@")[0]
+        """The data set without split, channel and degradation."""
+        return self._pairs.partition("@")[0]
 
     @property
     def split(self) -> str:
-        return self.clean.dataset.partition("@")[2] or "test"
+        return self._pairs.partition("@")[2] or "test"
+
+    @property
+    def channel(self) -> str:
+        """What is fused of a coloured source: "luma" or "level"."""
+        return self.clean.dataset.partition("~")[2] or "luma"
+
+    @property
+    def _pairs(self) -> str:
+        return self.clean.dataset.partition("~")[0]
 
     @property
     def method_name(self) -> str:
