@@ -11,9 +11,13 @@ from types import ModuleType
 import click.testing
 import pytest
 
-from fusionbench.report import write_report
-from fusionbench.scores import Key, read_table, write_table
+from fusionbench.report import overall, write_report
+from fusionbench.report.boards import Board
+from fusionbench.report.choice import make_boards
+from fusionbench.scores import Key, find_tables, read_metric_facts, read_table, write_table
 from tests.conftest import save, slices, tree
+
+RESULTS = Path(__file__).parents[1] / "results"
 
 pytestmark = pytest.mark.xdist_group("leaderboard")  # one worker makes the leaderboard, once
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "leaderboard.py"
@@ -115,3 +119,37 @@ def test_no_picture_of_the_atlas_is_written(made: Path, tmp_path: Path) -> None:
     grids, embedded = pictures(tmp_path)
     assert len(grids) == 12  # of three tasks in two splits, each as PNG and PDF
     assert embedded > 10
+
+
+def _committed(*ours: str) -> list[Board]:
+    """Boards of the released images, the controls and some of our own methods, under profile dmfnet."""
+    keys = [key for key in find_tables(RESULTS) if key.dataset == "harvard"]
+    tables = [read_table(RESULTS, key) for key in keys]
+    kept = [t for t in tables if t.control or t.about["method"].get("foreign") or t.key.method in ours]
+    return make_boards(kept, read_metric_facts(RESULTS), profiles=["dmfnet"])
+
+
+def test_the_docs_quote_what_the_scores_say() -> None:
+    """Every rank, share and count of docs/leaderboard.md under "What the table shows", task by task and over all."""
+    text = " ".join((RESULTS.parent / "docs" / "leaderboard.md").read_text(encoding="utf-8").split())
+    for board in _committed():
+        first, among = board.order[0], [m for m in board.tests.among_best if m != board.order[0]]
+        maximum = f"{board.mean_rank['maximum']:.2f}"
+        (row,) = re.findall(rf"\| {board.task_title} \| ([^|]*)\| ([^|]*)\| (\d+) \| ([^|]*)\|", text)
+        assert row[0].strip() == f"{board.name(first)} {board.mean_rank[first]:.2f}, of {len(board.order)}"
+        assert int(row[2]) == board.tests.number
+        assert row[3].startswith(maximum), maximum
+        if board.tests.undecidable:
+            assert "not decidable (smallest possible p 0.25)" in row[1]
+        else:
+            assert all(board.name(m) in row[1] for m in among), among
+            assert row[1].count(",") == len(among) - 1 + row[1].count(", equivalent to it")
+    (found,) = overall.overall(_committed("dmfnet"))
+    means = {found.name(m): f"{found.mean[m]:.2f}" for m in found.pool}
+    assert f"CDDFuse is first at {means['CDDFuse']} and DM-FNet second at {means['DM-FNet (compact)']}" in text
+    assert f"Both are ahead of Diff-IF ({means['Diff-IF']})" in text
+    assert not isinstance(found.tests.places, str)
+    share = {found.name(m): f"{100 * float(str(found.tests.places.at[m, 1])):.0f} %" for m in found.pool}
+    assert f"{share['DM-FNet (compact)']} put DM-FNet first and {share['CDDFuse']} CDDFuse" in text
+    assert f"one pool with the {len(found.pool) - 1} published methods" in text
+    assert f"({found.tests.number} persons" in text
