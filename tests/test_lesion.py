@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from fusionbench.errors import InputError
 from fusionbench.methods import METHODS
 from fusionbench.observers.study import Study, judge
 from fusionbench.pairs import pixel_digest, read_picture, write_png
-from fusionbench.report import write_report
+from fusionbench.report import leaderboards, write_report
 from fusionbench.report.validation import Validated, read_means, read_ratings, recommend
 from fusionbench.scores import Key, read_table
 
@@ -121,6 +122,17 @@ def test_a_report_shows_the_truth(tmp_path: Path) -> None:
     assert {"(level)", "(both sources, level)"} <= {row["method"] for row in rows}
     text = (tmp_path / "leaderboard" / "README.md").read_text()
     assert "Task truth: lesion/pet-mri" in text
+    # The joint area stands in the leaderboard too, there and on phantom pairs; nowhere else is there an empty column.
+    joint = f"{stored['cho']['joint'][0]:.2f}"
+    (row,) = re.findall(r"\| \*Average\* \(control\) \|[^\n]*", text)
+    assert f"| {joint} |" in row
+    run(["average"], ["phantom/pet-mri", "phantom/ct-mri"], tmp_path, metrics=("en", "mi"), limit=2)
+    sheets = {sheet.title: sheet.headings for sheet in leaderboards(tmp_path)}
+    assert {title.partition(" · profile")[0] for title, heads in sheets.items() if "Both findings" in heads} == {
+        "PET–MRI · lesion",
+        "PET–MRI · phantom",
+    }
+    shutil.rmtree(tmp_path / "scores" / "phantom")
     assert text.count("| MRI alone (control) |") == 4
     before = {path: path.read_bytes() for path in paths}
     assert {path: path.read_bytes() for path in write_report(tmp_path, images="none")} == before
