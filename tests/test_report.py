@@ -43,7 +43,7 @@ from fusionbench.report import (
 )
 from fusionbench.report.boards import Board, acronym
 from fusionbench.report.choice import make_boards
-from fusionbench.report.columns import BESIDE, COLUMNS, Beside
+from fusionbench.report.columns import BESIDE, COLUMNS, Beside, filled
 from fusionbench.report.curves import csv_text as curves_csv
 from fusionbench.report.curves import curves
 from fusionbench.scores import (
@@ -227,7 +227,8 @@ def test_markdown_renders_as_one_whole_table(three: Path) -> None:
     found = board(three)
     html = MarkdownIt("commonmark").enable("table").render(tables.markdown(found, COLUMNS))
     assert html.count("<tr>") == 1 + len(found.ranked)
-    assert html.count("<td") == len(found.ranked) * (2 + len(COLUMNS) + len(found.metrics))
+    assert html.count("<td") == len(found.ranked) * (2 + len(filled(found, COLUMNS)) + len(found.metrics))
+    assert len(filled(found, COLUMNS)) == len(COLUMNS) - 1  # nobody observed anything here
     assert '<td style="text-align:left">a|b *c* &lt;i&gt; `d` [e](f) _g_</td>' in html
 
 

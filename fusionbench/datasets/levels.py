@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from fusionbench.datasets import Task, check_pair, create_task, task_plugin
 from fusionbench.errors import InputError
@@ -46,6 +45,8 @@ def color_table(anchors: Anchors) -> UInt8:
 def levels_of(color: UInt8, anchors: Anchors) -> tuple[UInt8, NDArray[np.float64]]:
     """(..., 3) uint8 RGB -> (...) the level of the table's nearest colour, the lowest where levels share one, and (...) how
     far that colour is, in levels of RGB."""
+    from scipy.spatial import KDTree  # commands that only name the channels need not wait for it
+
     table, first = np.unique(color_table(anchors), axis=0, return_index=True)
     seen, back = np.unique(color.reshape(-1, 3), axis=0, return_inverse=True)
     apart, nearest = KDTree(table.astype(np.float64)).query(seen.astype(np.float64))

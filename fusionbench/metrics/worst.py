@@ -21,8 +21,6 @@ from fusionbench.metrics.phase import fsim
 from fusionbench.metrics.statistics import cc, covariance, decibel, scd_terms, squared_error
 from fusionbench.metrics.structure import ms_ssim, ssim_strict, uqi
 
-_Metric = Callable[[Triple], torch.Tensor]
-
 
 def _alone(t: Triple, source: Image) -> Triple:
     """The same fused image with one source twice: a mean over the sources is then what is said of this one."""
@@ -30,7 +28,7 @@ def _alone(t: Triple, source: Image) -> Triple:
     return Triple(pairs, t.f)
 
 
-def _smaller(of: _Metric, t: Triple) -> torch.Tensor:
+def _smaller(of: Callable[[Triple], torch.Tensor], t: Triple) -> torch.Tensor:
     return torch.minimum(of(_alone(t, t.a)), of(_alone(t, t.b)))
 
 
