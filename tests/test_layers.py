@@ -56,7 +56,7 @@ INSIDE = {
     "observers": {
         "channels": set(),
         "judge": {"channels"},
-        "pixels": {"judge"},
+        "pixels": {"channels", "judge"},
         "study": {"channels", "judge", "pixels"},
         "__init__": {"channels", "judge"},
     },

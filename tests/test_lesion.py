@@ -17,17 +17,18 @@ from scipy.stats import kendalltau
 from fusionbench import stats
 from fusionbench.bench import run
 from fusionbench.bench.observe import observe
-from fusionbench.bench.regions import SIZE
 from fusionbench.cli import main
 from fusionbench.datasets import ShowsFindings, create_task, phantom, task_plugin
 from fusionbench.datasets.lesion import STUDIES
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS
-from fusionbench.observers.study import Study, judge
+from fusionbench.metrics import PROFILES
+from fusionbench.observers.study import REGION, Study, judge
 from fusionbench.pairs import pixel_digest, read_picture, write_png
 from fusionbench.report import leaderboards, write_report
 from fusionbench.report.validation import Validated, read_means, read_ratings, recommend
 from fusionbench.scores import Key, read_table
+from tools.validation import CHECK, DECIDE, compared
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 TASKS = [f"lesion/{task}" for task in STUDIES]
@@ -102,7 +103,7 @@ def test_copies_show_their_own_finding_only_and_nothing_is_fused_twice(tmp_path:
     assert json.loads(key.truth(tmp_path).read_text())["about"]["subjects"] == 40
     regions = sorted(key.regions(tmp_path).glob("*/*.png"))
     assert len(regions) == 160
-    assert read_picture(regions[0]).grey.shape == (SIZE, SIZE)
+    assert read_picture(regions[0]).grey.shape == (REGION, REGION)
     regions[3].unlink()  # as after a kill
     assert observe(["laplacian"], tasks, tmp_path, subjects=40).fused == 1
 
@@ -410,3 +411,26 @@ def test_copies_are_at_chance_in_the_finding_that_they_do_not_show() -> None:
         slack = 0.03 if subjects >= 400 else 0.06
         for name, figure in (("source-a", "second"), ("source-b", "first")):
             assert abs(truth_of(task, name)["cho"][figure][0] - 0.5) <= slack, (task, name, subjects)
+
+
+def test_the_docs_quote_the_validation_and_the_rule() -> None:
+    """The table, the counts and the verdict of "What came of it", from committed scores; the profile is the rule's."""
+    text = (RESULTS.parent / "docs" / "observers.md").read_text(encoding="utf-8")
+    section = text.partition("### What came of it")[2].partition("\n## ")[0].replace("−", "-")
+    own = {(item.task, item.metric): item.agreement for item in compared("methods")}
+    tasks = (*DECIDE, CHECK)
+    rows = re.findall(r"\| `([^`]+)` \|([^|]+)\|([^|]+)\|([^|]+)\|", section)
+    assert len(rows) == 10
+    for metric, *cells in rows:
+        for task, cell in zip(tasks, cells, strict=True):
+            a = own[task, metric]
+            assert cell.strip() == f"{a.tau:+.2f} [{a.low:+.2f}, {a.high:+.2f}]", (task, metric)
+    metrics = {metric for _, metric in own}
+    agree = {m for m in metrics if all(own[task, m].low > 0 for task in DECIDE)}
+    oppose = {m for m in metrics if all(own[task, m].high < 0 for task in DECIDE)}
+    assert f"Of {len(metrics)} metrics {len(agree)} agree" in section
+    assert f"{len(oppose)} metrics oppose" in section
+    assert {"qabf", "vif"} <= oppose
+    chosen = [metric for metric, _ in recommend(compared("methods"), DECIDE)]
+    assert chosen == list(PROFILES["recommended"].core if "recommended" in PROFILES else [])
+    assert ("no profile is recommended" in section) == (not chosen)

@@ -12,6 +12,7 @@ observers read nothing else, so what they find is the same to the last bit as fr
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import uuid
@@ -239,9 +240,10 @@ def _write(site: Site, key: Key, about: Mapping[str, Any], found: Mapping[str, F
     """Keep what was found; bounds on more subjects than these stay, as slow methods may be judged on fewer."""
     path = key.truth(site.results)
     if key.method == SOURCES and path.exists():
-        held = json.loads(path.read_text(encoding="utf-8"))["about"]
-        if held["subjects"] > about["subjects"] and held["task"] == about["task"]:
-            return
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # a damaged file is written anew
+            held = json.loads(path.read_text(encoding="utf-8"))["about"]
+            if held["subjects"] > about["subjects"] and held["task"] == about["task"]:
+                return
     write_json(
         path,
         {

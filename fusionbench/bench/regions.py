@@ -36,11 +36,9 @@ from fusionbench.errors import InputError
 from fusionbench.methods import Created
 from fusionbench.observers import region
 from fusionbench.observers.pixels import label_map
+from fusionbench.observers.study import REGION
 from fusionbench.pairs import Pair, list_pictures, read_picture, size_text, write_png
 from fusionbench.scores import Key, fingerprint
-
-SIZE = 97
-"""Pixels of a region's side: what a known place needs (65, about three times the widest channel) and a search around it."""
 
 SOURCES = "sources"
 CHUNK = 16  # pairs in memory at once
@@ -94,7 +92,7 @@ class Site:
 
     def making(self, *parts: Any) -> str:
         """Changes with the pairs and with whatever else made the regions."""
-        return fingerprint(self.task.digest(self.ids[0]), SIZE, self.ref.channel, task_sources(self.ref), *parts)
+        return fingerprint(self.task.digest(self.ids[0]), REGION, self.ref.channel, task_sources(self.ref), *parts)
 
     def missing(self, folder: Path, ending: str = ".png") -> list[str]:
         there = {path.name for path in folder.glob("*.png")} if folder.is_dir() else set()
@@ -127,7 +125,7 @@ def region_unit(unit: RegionUnit) -> Iterator[Row]:
                     broken = str(result) if isinstance(result, ContractError) else failure(result)
                     yield Row(job.key, pair.id, {}, broken=broken)
                 else:
-                    cut = region(result[0], *place_of(pair), SIZE)
+                    cut = region(result[0], *place_of(pair), REGION)
                     write_png(job.folder / f"{pair.id}.png", cut, durable=False)
                     yield Row(job.key, pair.id, {})
 
@@ -137,7 +135,7 @@ def _sources_rows(job: RegionJob, pairs: Sequence[Pair]) -> Iterator[Row]:
         images = {"labels": label_map(pair.truth or {}, pair.a.shape), "color": pair.color, "b": pair.b, "a": pair.a}
         for name, image in images.items():
             if image is not None:
-                write_png(job.folder / f"{pair.id}-{name}.png", region(image, *place_of(pair), SIZE), durable=False)
+                write_png(job.folder / f"{pair.id}-{name}.png", region(image, *place_of(pair), REGION), durable=False)
         yield Row(job.key, pair.id, {})
 
 
@@ -220,6 +218,6 @@ def cut_given(site: Site, key: Key, images: Path) -> Path:
         pair, image = site.task.load(name), read_picture(pictures[name]).grey
         if image.shape != pair.a.shape:
             raise InputError(f"{pictures[name]}: is {size_text(image)}, its pair is {size_text(pair.a)}")
-        write_png(folder / f"{name}.png", region(image, *place_of(pair), SIZE), durable=False)
+        write_png(folder / f"{name}.png", region(image, *place_of(pair), REGION), durable=False)
         site.notify(f"{site.ref.name}: {key.method}", done, len(site.ids))
     return folder

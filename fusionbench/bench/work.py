@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fusionbench.datasets import Task, create_task
+from fusionbench.datasets import Task
 from fusionbench.datasets.degraded import DegradedTask, parse_degradation
-from fusionbench.datasets.levels import CHANNELS, ByLevel
+from fusionbench.datasets.levels import CHANNELS, open_task
 from fusionbench.errors import InputError
 from fusionbench.methods import Created, Method, create_method
 from fusionbench.methods.external import FromFile, load_method
@@ -59,10 +59,7 @@ class TaskRef:
             raise InputError(f"split {self.split!r}: give a name of letters, digits and . _ -, such as test or train")
 
     def open(self) -> Task:
-        task: Task
-        if self.channel == "level":
-            return ByLevel(self.name, data=self.data, split=self.split)
-        task = create_task(self.name, data=self.data, split=self.split)
+        task = open_task(self.name, self.channel, data=self.data, split=self.split)
         return DegradedTask(task, parse_degradation(self.corrupt)) if self.corrupt else task
 
     @property

@@ -64,6 +64,11 @@ def table_of(task_name: str) -> Anchors:
     return TABLES[modality]
 
 
+def open_task(name: str, channel: str, *, data: Sequence[Path] = (), split: str = "test") -> Task:
+    """A task whose second image is fused by one of CHANNELS. Raises InputError as :func:`create_task` and ByLevel do."""
+    return (ByLevel if channel == "level" else create_task)(name, data=data, split=split)
+
+
 class ByLevel:
     """A task whose second image is its level; people see fused images through the same table. Ids are the task's own."""
 

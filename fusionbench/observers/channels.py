@@ -13,6 +13,15 @@ from fusionbench.errors import InputError
 Floats = NDArray[np.float64]
 T = TypeVar("T", bound=np.generic)
 
+WINDOW = 65
+"""Pixels around a known place that an observer reads: about three times the width of the widest channel."""
+
+
+def middle(stack: NDArray[T]) -> NDArray[T]:
+    """The central WINDOW x WINDOW pixels of regions (M, H, W) or (M, H, W, K); all of smaller ones."""
+    edge = max(0, (stack.shape[1] - WINDOW) // 2)
+    return stack[:, edge : stack.shape[1] - edge, edge : stack.shape[2] - edge]
+
 
 def _radius(size: int) -> Floats:
     """(size, size) distance from the central pixel, in pixels."""

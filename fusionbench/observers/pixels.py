@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionbench.errors import InputError
+from fusionbench.observers.channels import middle
 from fusionbench.observers.judge import Auc, share
 
 Floats = NDArray[np.float64]
@@ -21,7 +22,6 @@ Labels = NDArray[np.uint8]
 CLASSES = ("fluid", "grey", "white", "bone", "finding")
 """Labels 1 to 5; 0 is everything else."""
 _MAPS = ("csf", "gm", "wm", "bone")
-WINDOW = 65
 SAMPLED = 60  # training pixels an image, and as many of its finding
 MOST_SUBJECTS = 50
 """More are not read: fifty tell Dice to about 0.01, and thousands of images would take minutes a method."""
@@ -52,7 +52,7 @@ def classify(
     if any(part.shape != labels.shape for part in regions):
         raise InputError(f"labels of shape {labels.shape} do not belong to regions of shape {regions[0].shape}")
     features = _features(regions)
-    truth = _middle(labels).reshape(len(labels), -1)
+    truth = middle(labels).reshape(len(labels), -1)
     counts = np.zeros((len(labels), len(CLASSES), 2))
     for half in (0, 1):
         train, judged = np.flatnonzero(halves != half), np.flatnonzero(halves == half)
@@ -69,11 +69,6 @@ def classify(
     return {name: share(counts[:, k, 0], counts[:, k, 1], subjects) for k, name in enumerate(CLASSES)}
 
 
-def _middle(stack: NDArray[Any]) -> NDArray[Any]:
-    edge = max(0, (stack.shape[1] - WINDOW) // 2)
-    return stack[:, edge : stack.shape[1] - edge, edge : stack.shape[2] - edge]
-
-
 def _features(regions: Sequence[Floats]) -> NDArray[np.float32]:
     """(M, pixels, features) of the central window: intensity, edges and texture at scales of 1 to 8 pixels."""
     from skimage.feature import multiscale_basic_features
@@ -84,7 +79,7 @@ def _features(regions: Sequence[Floats]) -> NDArray[np.float32]:
             multiscale_basic_features(part.astype(np.float32) / 255, sigma_min=1, sigma_max=8)  # type: ignore[no-untyped-call]
             for part in parts
         ]
-        images.append(_middle(np.concatenate(seen, -1)[None]).reshape(-1, seen[0].shape[2] * len(seen)))
+        images.append(middle(np.concatenate(seen, -1)[None]).reshape(-1, seen[0].shape[2] * len(seen)))
     return np.stack(images).astype(np.float32)
 
 

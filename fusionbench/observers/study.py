@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionbench.errors import InputError
-from fusionbench.observers.channels import difference_of_gaussians, laguerre_gauss, read, ring_means
+from fusionbench.observers.channels import WINDOW, difference_of_gaussians, laguerre_gauss, middle, read, ring_means
 from fusionbench.observers.judge import (
     Auc,
     area,
@@ -63,16 +63,11 @@ class Found:
     states: Auc
 
 
-WINDOW = 65
-"""Pixels around the known place that an observer reads: about three times the width of the widest channel."""
-
 RADIUS = 8
 """Pixels within which a search looks, around a point that lies at random within as many pixels of the place."""
 
-
-def _middle(part: Floats) -> Floats:
-    edge = max(0, (part.shape[1] - WINDOW) // 2)
-    return part[:, edge : part.shape[1] - edge, edge : part.shape[2] - edge]
+REGION = WINDOW + 4 * RADIUS
+"""Pixels of a region's side: what a known place needs, and a search around it."""
 
 
 def _channels(part: Floats, width: float) -> Floats:
@@ -93,17 +88,15 @@ _Seen = tuple[Floats, Floats]  # features (M, C), responses (M,)
 
 
 def _known_place(reading: _Read, respond: _Respond, regions: Sequence[Floats], study: Study, k: int) -> _Seen:
-    seen = np.hstack([reading(_middle(part), study.widths[k]) for part in regions])
+    seen = np.hstack([reading(middle(part), study.widths[k]) for part in regions])
     return seen, respond(seen, study.shows[:, k], study.folds)
 
 
 def _search(regions: Sequence[Floats], study: Study, k: int) -> _Seen:
-    reach = 2 * RADIUS
-    size = WINDOW + 2 * reach
-    if any(part.shape[1] != size for part in regions):
-        raise InputError(f"a search reads regions of {size} pixels; observe again")
+    if any(part.shape[1] != REGION for part in regions):
+        raise InputError(f"a search reads regions of {REGION} pixels; observe again")
     channels = laguerre_gauss(WINDOW, study.widths[k])
-    best, _ = search(regions, channels, study.shows[:, k], study.folds, _searched(len(study.subjects), reach))
+    best, _ = search(regions, channels, study.shows[:, k], study.folds, _searched(len(study.subjects), 2 * RADIUS))
     return best[:, None], best
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionbench.datasets import Task, create_task
-from fusionbench.datasets.levels import ByLevel
+from fusionbench.datasets import Task
+from fusionbench.datasets.levels import open_task
 from fusionbench.errors import InputError
 from fusionbench.pairs import pixel_digest, read_picture
 from fusionbench.report.boards import Board
@@ -36,11 +36,7 @@ def available(board: Board, data: Sequence[Path]) -> Task | str:
         return "degraded inputs are not stored"
     name = next(iter(board.tables.values())).task_name
     try:
-        task: Task = (
-            ByLevel(name, data=data, split=board.place.split)
-            if board.place.channel == "level"
-            else create_task(name, data=data, split=board.place.split)
-        )
+        task = open_task(name, board.place.channel, data=data, split=board.place.split)
         known = set(task.ids())
     except InputError as error:
         return str(error)

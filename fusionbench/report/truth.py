@@ -21,7 +21,8 @@ from fusionbench.scores import Key
 
 SOURCES = "sources"
 AREAS = ("first", "second", "joint", "states", "efficiency-first", "efficiency-second")
-DICE = tuple(f"dice-{name}" for name in ("fluid", "grey", "white", "bone", "finding"))
+LABELLED = "dice-finding"
+"""What a labelling observer is judged by first; it has no areas."""
 Figures = Mapping[str, tuple[float, float, float]]
 
 
@@ -45,11 +46,12 @@ class Judged:
     def ordered(self, observer: str) -> list[str]:
         """By joint area (Dice of the finding), best first."""
         own = {method: found[observer] for method, found in self.methods.items() if observer in found}
-        return sorted(own, key=lambda method: (-own[method].get("joint", own[method].get(DICE[-1], (0.0,)))[0], method))
+        return sorted(own, key=lambda method: (-own[method].get("joint", own[method].get(LABELLED, (0.0,)))[0], method))
 
     def figures(self, observer: str) -> tuple[str, ...]:
         """What the observer tells."""
-        return DICE if any(DICE[-1] in found.get(observer, {}) for found in self.methods.values()) else AREAS
+        told = dict.fromkeys(name for found in self.methods.values() for name in found.get(observer, {}))
+        return tuple(told) if LABELLED in told else AREAS
 
     def few(self, method: str) -> str:
         """ " (50 subjects)" for a method that was judged on fewer than the others, else ""."""
@@ -128,7 +130,11 @@ def markdown(judged: Judged) -> str:
         "",
     ]
     for observer in judged.observers:
-        heads = areas if judged.figures(observer) == AREAS else [name.replace("-", ", ") for name in DICE]
+        heads = (
+            areas
+            if judged.figures(observer) == AREAS
+            else [name.replace("-", ", ") for name in judged.figures(observer)]
+        )
         lines += [f"Observer `{observer}`", "", f"| | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
         for kind, figures in judged.bounds.items():
             name, _, who = kind.rpartition(", ")
@@ -162,7 +168,7 @@ def csv_text(judged: Judged) -> str:
     """A line an observer and method, bounds among them: each figure with the ends of its interval."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    told = [name for name in (*AREAS, *DICE) if any(name in judged.figures(observer) for observer in judged.observers)]
+    told = list(dict.fromkeys(name for observer in judged.observers for name in judged.figures(observer)))
     ends = [f"{name}{end}" for name in told for end in ("", "_low", "_high")]
     writer.writerow(["observer", "method", "subjects", *ends])
     rows: list[tuple[str, str, Figures]] = []
@@ -211,7 +217,9 @@ def plane(judged: Judged, observer: str) -> Figure:
         axis.set_xlim(0.44, 1.0)
         axis.set_ylim(0.44, 1.0)
         axis.set_aspect("equal")
-        axis.set_title(f"{judged.task}, observer {observer}", loc="left")
+        channel = Key(judged.dataset, judged.task).channel
+        by = "" if channel == "luma" else f" by {channel}"
+        axis.set_title(f"{judged.task}{by}, observer {observer}", loc="left")
     return figure
 
 
