@@ -1,6 +1,6 @@
 """How often boards of equal methods show a "better", and how often a true difference is found: for docs/inference.md.
 
-    python tools/false_alarms.py [--boards 1000]
+    python tools/false_alarms.py [--boards 1000] [--patients 3 10 15] [--effect 0 1.5 2.5]
 
 A board: 10 methods, 24 pairs of 3, 10 or 15 patients, scores of one metric whose slices of one patient correlate by 0.8. Two
 tests on ranks within pairs: that of version 0.1.0 (Wilcoxon over the 24 pairs, Holm over the 45 comparisons), and sign flips
@@ -39,10 +39,12 @@ def calls(scores: pd.DataFrame, patients: list[str]) -> tuple[pd.Series, pd.Seri
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--boards", type=int, default=1000)
+    parser.add_argument("--patients", type=int, nargs="+", default=[3, 10, 15])
+    parser.add_argument("--effect", type=float, nargs="+", default=[0.0, 1.5, 2.5])
     options = parser.parse_args()
     print("| patients | true effect | by pairs (0.1.0) | by patient |\n|--:|--:|--:|--:|")
-    for patients in (3, 10, 15):
-        for effect in (0.0, 1.5, 2.5):
+    for patients in options.patients:
+        for effect in options.effect:
             random = np.random.default_rng(patients)
             found = np.zeros(2)
             for _ in range(options.boards):
