@@ -117,7 +117,7 @@ def test_the_overall_verdict_names_exposure_and_conflict(tmp_path: Path) -> None
         add(tmp_path, "a", {"gain": (3.0,) * 6, "loss": (1.0,) * 6}, task=task, **own)
         add(tmp_path, "b", {"gain": (2.0,) * 6, "loss": (2.0,) * 6}, task=task)
     said = overall.verdict(of(tmp_path))
-    assert "A has seen in training 2 of 6 in CT–MRI and 2 of 6 in PET–MRI." in said
+    assert "A has seen in training 2 of 6 patients in CT–MRI and 2 of 6 patients in PET–MRI." in said
     assert "A was made for G, by which this board ranks." in said
 
 

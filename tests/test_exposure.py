@@ -137,7 +137,7 @@ def test_boards_filter_by_exposure_and_origin(mixed: Path) -> None:
 
 def test_the_verdict_names_exposure_and_conflict(mixed: Path) -> None:
     said = verdicts.verdict(board(mixed))
-    assert "SEEN has seen 2 of the 8 patients in training." in said
+    assert "SEEN has seen in training 2 of 8 patients." in said
     assert "SEEN was made for G, by which this board ranks." in said
     assert any(text.startswith("Exposure: 2 of 4 ranked methods have seen") for text in verdicts.summary(board(mixed)))
     few = board(mixed, methods=["foreign", "classic"])

@@ -1,10 +1,11 @@
 """Score released outputs of published methods under many conventions: the evidence behind docs/metrics/which.md.
 
-    python tools/score_published.py SHARED [--pairs 24] [--journal runs/published.jsonl]
+    python tools/score_published.py SHARED [--pairs 24] [--journal runs/published.jsonl] [--add ID ...]
 
 SHARED holds ``harvard`` (TASK/test/MODALITY/ID.png) and ``published`` (METHOD/TASK/ID.png). Writes the means to
 docs/metrics/published.csv, from which tools/make_metric_docs.py makes the page; no image is written. What is scored goes to
-the journal, line by line: a stopped run goes on where it was, and a new id costs that id only.
+the journal, line by line: a stopped run goes on where it was, and a new id costs that id only. ``--add`` scores these ids
+alone and appends them to the table that is there, which needs no journal of the rest.
 """
 
 from __future__ import annotations
@@ -64,8 +65,12 @@ def read_journal(path: Path) -> Scores:
     return found
 
 
-def score(shared: Path, task: str, count: int, ids: list[str], known: Scores, journal: Path) -> None:
-    """Add what is missing for the first ``count`` test pairs of a task to ``known`` and to the journal."""
+def score(
+    shared: Path, task: str, count: int, ids: list[str], known: Scores, journal: Path, *, alone: bool = False
+) -> None:
+    """Add what is missing for the first ``count`` test pairs of a task to ``known`` and to the journal; ``alone``: of the
+    given ids only, nothing of colours or inside the foreground."""
+    foreground, color = ([], []) if alone else (FOREGROUND, COLOR)
     test = shared / "harvard" / task / "test"
     for stem, path in list(list_pictures(test / "MRI").items())[:count]:
         a, b = read_picture(path).grey, read_picture(test / TASKS[task] / path.name)
@@ -75,8 +80,8 @@ def score(shared: Path, task: str, count: int, ids: list[str], known: Scores, jo
             for method, grey, rgb in fused_images(shared, task, stem, a, b):
                 have = known.setdefault((task, stem, method), {})
                 wanted = [i for i in ids if i not in have]
-                colored = [i for i in COLOR if i not in have and b.color is not None]
-                masked = [i for i in FOREGROUND if str(Column.parse(i).inside("foreground")) not in have]
+                colored = [i for i in color if i not in have and b.color is not None]
+                masked = [i for i in foreground if str(Column.parse(i).inside("foreground")) not in have]
                 if colored and rgb is None:  # a grey image gets the colours of the functional source, as our own do
                     rgb = recolour(grey, b.color)
                 new = _values(plain, grey, wanted + colored, rgb if colored else None)
@@ -95,12 +100,17 @@ def _values(
     return {name: float(value[0]) for name, value in sources.score(grey, ids, fused_rgb=rgb).items()}
 
 
-def write_table(known: Scores) -> None:
-    """Means a task over the pairs that all its methods have; nothing where a score is undefined or missing on any."""
+def write_table(known: Scores, kept: list[dict[str, str]] | None = None) -> None:
+    """Means a task over the pairs that all its methods have; nothing where a score is undefined or missing on any.
+
+    ``kept``: lines of the table that is there; the new columns are put behind theirs.
+    """
+    of_line = {(row["task"], row["method"], row["pairs"]): row for row in kept or []}
+    before = list(kept[0])[3:] if kept else []
     names = list(dict.fromkeys(name for scores in known.values() for name in scores))
     with TABLE.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["task", "method", "pairs", *names])
+        writer.writerow(["task", "method", "pairs", *before, *names])
         for task in TASKS:
             methods = sorted({m for t, _, m in known if t == task})
             every = {p for t, p, _ in known if t == task}
@@ -108,7 +118,8 @@ def write_table(known: Scores) -> None:
             for method in methods:
                 rows = [known[task, pair, method] for pair in pairs]
                 means = [float(np.mean([row.get(name, np.nan) for row in rows])) for name in names]
-                writer.writerow([task, method, len(pairs), *("" if np.isnan(v) else f"{v:.6g}" for v in means)])
+                held = [of_line[task, method, str(len(pairs))][name] for name in before]
+                writer.writerow([task, method, len(pairs), *held, *("" if np.isnan(v) else f"{v:.6g}" for v in means)])
 
 
 def main() -> None:
@@ -116,9 +127,17 @@ def main() -> None:
     parser.add_argument("shared", type=Path)
     parser.add_argument("--pairs", type=int, default=24)
     parser.add_argument("--journal", type=Path, default=Path("runs/published.jsonl"))
+    parser.add_argument("--add", nargs="+", default=[], metavar="ID")
     options = parser.parse_args()
     options.journal.parent.mkdir(parents=True, exist_ok=True)
     known = read_journal(options.journal)
+    if options.add:
+        with TABLE.open(encoding="utf-8") as file:
+            kept = [{k: v for k, v in row.items() if k not in options.add} for row in csv.DictReader(file)]
+        for task in TASKS:
+            score(options.shared, task, options.pairs, options.add, known, options.journal, alone=True)
+        write_table(known, kept)
+        return
     for ids in (IDS, [*IDS, *SLOW]):  # what is quick first: the table is whole after the first round
         for task in TASKS:
             score(options.shared, task, options.pairs, [i for i in ids if i in METRICS], known, options.journal)

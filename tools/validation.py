@@ -43,7 +43,18 @@ SETS = {
 }
 
 
-def compared(kind: str) -> list[Validated]:
+YARDSTICKS = {
+    "joint area, `cho`": ("cho", "joint"),
+    "efficiency, the smaller of the two": ("cho", "efficiency"),
+    "four states named rightly": ("cho", "states"),
+    "joint area, `dog` (bands of the eye, a reader's noise)": ("dog", "joint"),
+    "joint area, `search` (place unknown)": ("search", "joint"),
+    "Dice of the findings, `pixels`": ("pixels", "dice-finding"),
+}
+SHOWN = ("cc", "ms-ssim", "ssim", "mi", "vif", "qabf")
+
+
+def compared(kind: str, observer: str = "cho", figure: str = "joint") -> list[Validated]:
     """Every metric on every task, over the methods or over the graded images."""
     facts = {name: dataclasses.asdict(METRICS[name].facts) for name in METRICS}
     means = kept_means(RESULTS / "validation")
@@ -52,7 +63,7 @@ def compared(kind: str) -> list[Validated]:
         for place, frame in means.items()
     }
     held = {place: frame for place, frame in graded.items() if len(frame) > 4}
-    return validate(RESULTS, facts=facts, means=held) if held else []
+    return validate(RESULTS, facts=facts, means=held, observer=observer, figure=figure) if held else []
 
 
 def page(found: Mapping[str, Sequence[Validated]]) -> str:
@@ -87,9 +98,29 @@ def page(found: Mapping[str, Sequence[Validated]]) -> str:
         cells = [_cell(by_task[task].get(metric)) for task in (*DECIDE, CHECK)]
         end = f"{ends[metric]:+.2f}" if metric in ends else ""
         lines.append(f"| `{metric}` | {' | '.join(cells)} | {end} |")
+    lines += ["", "## Other yardsticks", "", *_yardsticks()]
     if found["graded"]:
         lines += ["", "## Graded images", "", *_graded(found["graded"])]
     return "\n".join([*lines, ""])
+
+
+def _yardsticks() -> list[str]:
+    """How far the answer depends on what is asked of the images."""
+    lines = [
+        "The same comparison by other things that the observers found; the rule uses the first alone. So many metrics "
+        "agree / oppose beyond chance; then tau of some.",
+        "",
+        f"| task | yardstick | agree / oppose | {' | '.join(f'`{m}`' for m in SHOWN)} |",
+        "|---|---|---:|" + "---:|" * len(SHOWN),
+    ]
+    rows: dict[str, list[str]] = {}
+    for name, (observer, figure) in YARDSTICKS.items():
+        for task, items in itertools.groupby(compared("methods", observer, figure), lambda item: item.task):
+            own = {item.metric: item.agreement for item in items}
+            agree, oppose = sum(a.low > 0 for a in own.values()), sum(a.high < 0 for a in own.values())
+            taus = [f"{own[m].tau:+.2f}" if m in own else "" for m in SHOWN]
+            rows.setdefault(task, []).append(f"| {task} | {name} | {agree} / {oppose} | {' | '.join(taus)} |")
+    return [*lines, *(row for task in (*DECIDE, CHECK) for row in rows.get(task, []))]
 
 
 def _verdict(chosen: Sequence[tuple[str, float]], by_task: Mapping[str, Mapping[str, Validated]]) -> list[str]:

@@ -1,4 +1,5 @@
-"""The page docs/metrics/which.md from docs/metrics/published.csv (written by tools/score_published.py): no image is read."""
+"""The page docs/metrics/which.md from docs/metrics/published.csv (written by tools/score_published.py) and from
+docs/metrics/validation.csv (tools/validation.py): no image is read."""
 
 from __future__ import annotations
 
@@ -10,14 +11,20 @@ from pathlib import Path
 from scipy import stats
 
 from fusionbench.metrics import METRICS, PROFILES
+from fusionbench.report.verdicts import and_
 from fusionbench.scores import Column
 from fusionbench.stats.conventions import Comparison, compare_means
 
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "metrics" / "published.csv"
-CONTROLS = ("average", "maximum", "MRI alone", "other alone")
-# What the page recommends: a question each, so that no two answer the same one.
+VALIDATION = TABLE.with_name("validation.csv")
+DECIDE = {"CT-MRI": "lesion/ct-mri", "PET-MRI": "lesion/pet-mri"}
+OBSERVED = DECIDE | {"SPECT-MRI": "lesion/spect-mri"}
+COPIES = ("MRI alone", "other alone")
+CONTROLS = ("average", "maximum", *COPIES)
+# What the page advises: a question each, so that no two answer the same one.
 ADVICE = {
-    "qabf@petrovic": "Are the sources' edges kept? With `labf` (lost) and `nabf` (invented) the shares add up to 1.",
+    "ms-ssim": "Is structure at several scales that of the sources?",
+    "cc@worst": "Do grey levels follow both sources, and the one less followed too?",
     "viff": "Is what either source shows at a place still visible there?",
     "ssim@strict": "Are local structures those of the sources? Inside the foreground too.",
 }
@@ -67,7 +74,8 @@ def _cell(means: Means, column: str) -> str:
     if column not in columns_of(means):
         return "-"
     name, beaten, of = best_control(means, column)
-    return f"{beaten} of {of} ({name})"
+    text = f"{beaten} of {of} ({name})"
+    return f"**{text}**" if beaten == of else text
 
 
 def controls_table(results: Mapping[str, Means], columns: Sequence[str]) -> list[str]:
@@ -75,42 +83,84 @@ def controls_table(results: Mapping[str, Means], columns: Sequence[str]) -> list
     return lines + [f"| `{c}` | {' | '.join(_cell(means, c) for means in results.values())} |" for c in columns]
 
 
-def _leads(results: Mapping[str, Means], column: str) -> bool:
-    """A control beats every published method in some task."""
+def _leaders(results: Mapping[str, Means], column: str) -> list[str]:
+    """The controls that beat every published method in some task."""
     held = [best_control(m, column) for m in results.values() if column in columns_of(m)]
-    return any(beaten == of for _, beaten, of in held)
+    return list(dict.fromkeys(name for name, beaten, of in held if beaten == of))
+
+
+def read_agreement() -> dict[str, dict[str, tuple[float, float, float]]]:
+    """Task of ``lesion`` -> metric -> Kendall's tau with what an observer finds, and the ends of its interval."""
+    found: dict[str, dict[str, tuple[float, float, float]]] = {}
+    with VALIDATION.open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            own = found.setdefault(row["task"], {})
+            own[row["metric"]] = (float(row["tau"]), float(row["tau_low"]), float(row["tau_high"]))
+    return found
+
+
+def _tau(agreement: Mapping[str, tuple[float, float, float]], metric: str) -> str:
+    if metric not in agreement:
+        return "-"
+    return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*agreement[metric]).replace("-", "\N{MINUS SIGN}")
+
+
+def _opposing(agreement: Mapping[str, Mapping[str, tuple[float, float, float]]]) -> list[str]:
+    """The metrics whose interval lies below 0 in a task that decides."""
+    return list(dict.fromkeys(m for task in DECIDE.values() for m, (_, _, high) in agreement[task].items() if high < 0))
+
+
+def _check_advice(results: Mapping[str, Means], opposing: Sequence[str]) -> None:
+    copied = [c for c in ADVICE if any(name in COPIES for name in _leaders(results, c))]
+    if wrong := [*copied, *(c for c in ADVICE if c in opposing)]:
+        raise ValueError(
+            f"the page advises {wrong}, on which a copy of a source beats every published method or which opposes the "
+            "observer; change ADVICE"
+        )
 
 
 def _advice(results: Mapping[str, Means]) -> list[str]:
     columns = list(dict.fromkeys(c for means in results.values() for c in columns_of(means)))
     directed = [c for c in columns if METRICS[Column.parse(c).metric].facts.direction != "describes"]
-    led = [c for c in directed if _leads(results, c)]
-    failed = [c for c in ADVICE if c in led]
-    if failed:
-        raise ValueError(
-            f"the page recommends {failed}, on which a control beats every published method; change ADVICE"
-        )
+    led = [c for c in directed if _leaders(results, c)]
+    agreement = read_agreement()
+    opposing = _opposing(agreement)
+    _check_advice(results, opposing)
     moves = ", ".join(f"{rho(means, 'viff', 'sd'):.2f} in {task}" for task, means in results.items())
+    taus = {c: [_tau(agreement[place], c) for place in OBSERVED.values()] for c in ADVICE}
+    agree = [c for c in ADVICE if all(agreement[place][c][1] > 0 for place in OBSERVED.values())]
+    mixed = [c for c in ADVICE if _leaders(results, c)]
+    averaged = f"; on {and_([f'`{c}`' for c in mixed])} the plain average does" if mixed else ""
+    known = [c for c in ("qabf", "qabf@petrovic", "vif", "mi", "fmi@pixel", "ssim", "qcb", "qcv") if c in opposing]
     return [
         "## The short answer",
         "",
-        "Report these, each under its id, with the four controls in the same table:",
+        "**Ask an observer first**: `fusionbench observe` tells whether findings of known truth can be made in the fused "
+        "images ([observers](../observers.md)). No metric replaces it: by a rule written down before the comparison was "
+        "made, [no profile is recommended](validation.md).",
         "",
-        "| id | question |",
-        "| --- | --- |",
-        *(f"| `{name}` | {question} |" for name, question in ADVICE.items()),
-        "| `ciede2000`, `tracer-correlation` | PET, SPECT: are colour and order of intensities still the tracer's? |",
-        "| `lesion-recovery`, `tissue-edge-recall` | Phantom pairs, where the truth is known. |",
+        "Then report these, each under its id, with the four controls in the same table. Tau: agreement with the observer "
+        "over 22 methods, with its 95 % interval.",
         "",
-        f"Why these: on none of the {len(ADVICE)} does a control (a plain average, a maximum, a copy of one source) beat "
-        "every published method in any task below. "
-        f"That happens for {len(led)} of the {len(directed)} directed columns scored: "
-        + ", ".join(f"`{c}`" for c in led)
-        + ". Such a number may describe an image; it cannot show that one method fuses better than another. Report it for "
-        "comparison with older tables only, and say which control leads. `psnr@meandb` only seems to escape: a copy of a "
-        "source has an infinite value under it. Even the recommended ones put a control ahead of many published methods "
-        f"(next table): keep the controls in sight. `viff` moves with `sd` (Spearman {moves}): contrast stretching raises "
-        "it too.",
+        f"| id | question | {' | '.join(f'tau, {task}' for task in OBSERVED)} |",
+        "| --- | --- |" + " --: |" * len(OBSERVED),
+        *(f"| `{name}` | {question} | {' | '.join(taus[name])} |" for name, question in ADVICE.items()),
+        "| `ciede2000`, `tracer-correlation` | Are colour and order of intensities still the tracer's? | | | |",
+        "| `lesion-recovery`, `tissue-edge-recall` | Phantom pairs, where the truth is known. | | | |",
+        "",
+        f"Why these: {and_([f'`{c}`' for c in agree])} {'agrees' if len(agree) == 1 else 'agree'} with the observer beyond "
+        "chance in all three tasks; the others ask different questions and at least do not oppose it. On none does a copy of "
+        f"a source beat every published method{averaged}. None is a yardstick to train by.",
+        "",
+        f"Why not the usual ones: {len(opposing)} metrics order methods against the observer beyond chance in CT-MRI or "
+        f"PET-MRI, {', '.join(f'`{c}`' for c in known)} among them. And on {len(led)} of the {len(directed)} directed "
+        "columns scored below a control (a plain average, a maximum, a copy of one source) beats every published method in "
+        "some task (bold in the table). Such a number may describe an image; it cannot show that one method fuses better "
+        "than another. Report it for comparison with older tables only, and say which control leads.",
+        "",
+        "`psnr@meandb` only seems to escape: a copy of a source has an infinite value under it. Even the advised ones put a "
+        "control ahead of many published methods: keep the controls in sight. `viff` moves with `sd` (Spearman "
+        f"{moves}): contrast stretching raises it too.",
         "",
         "1. Name the convention or the profile with every number: below are the rankings that turn over without it.",
         "2. EN, SD, SF, AG, EI and MLI describe an image. Noise and stretching raise them; do not rank by them.",
@@ -163,7 +213,7 @@ def _task(task: str, means: Means, count: int) -> list[str]:
     strongest = max(among)
     lines += [
         "",
-        f"Strongest correlation among the recommended: {strongest[0]:.2f} ({strongest[1]}, {strongest[2]}).",
+        f"Strongest correlation among the advised: {strongest[0]:.2f} ({strongest[1]}, {strongest[2]}).",
         "",
     ]
     return lines

@@ -23,7 +23,7 @@ from fusionbench.report.validation import csv_text, forest, validate
     "--figure",
     default="joint",
     show_default=True,
-    help="joint, states, first, second, efficiency-first ...; of pixels: dice-finding ...",
+    help="joint, states, first, second, efficiency (the smaller of the two) ...; of pixels: dice-finding ...",
 )
 @click.option("--ratings", type=FILE, help="What people said instead: CSV with columns image, rater, score.")
 @click.option("--csv", "out", type=FILE, help="Write the table to a file too.")

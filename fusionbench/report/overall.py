@@ -20,7 +20,7 @@ import pandas as pd
 from fusionbench import stats
 from fusionbench.report.boards import Board
 from fusionbench.report.inference import judged, undecidable
-from fusionbench.report.verdicts import and_, count, listed
+from fusionbench.report.verdicts import and_, count, listed, seen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,23 +181,8 @@ def verdict(found: Overall) -> list[str]:
         likely = tests.places[1].sort_values(ascending=False, kind="stable")
         told = [f"{found.name(str(m))} {share:.0%}" for m, share in likely.items() if share >= 0.05][:4]
         said.append(f"First when persons are drawn anew: {and_(told)}.")
-    return [*said, *_seen(found), *_depends(found)]
-
-
-def _seen(found: Overall) -> list[str]:
-    """What a first place owes to having seen the persons, or to being made for what is ranked."""
-    said = []
-    for method in found.first:
-        boards = [(board, board.tables[method].exposure) for board in found.boards.values()]
-        seen = [f"{e.seen} of {e.persons} in {board.task_title}" for board, e in boards if e.seen]
-        if not all(e.known for _, e in boards):
-            said.append(f"Whether {found.name(method)} has seen these persons in training is not known.")
-        elif seen:
-            said.append(f"{found.name(method)} has seen in training {and_(seen)}.")
-        made_for = list(dict.fromkeys(m for board, _ in boards for m in board.conflicts(method) or ()))
-        if made_for:
-            said.append(f"{found.name(method)} was made for {and_(made_for)}, by which this board ranks.")
-    return said
+    boards = {f" in {board.task_title}": board for board in found.boards.values()}
+    return [*said, *(text for method in found.first for text in seen(method, boards)), *_depends(found)]
 
 
 def _depends(found: Overall) -> list[str]:

@@ -53,7 +53,7 @@ def validate(
     The yardstick is a ``figure`` that an ``observer`` found, or, with ``ratings``, what people said (:func:`read_ratings`).
     ``facts``, ``means``: of the metrics, where they are not those of ``results``. Metrics that only describe an image, and
     those that need ground truth, are left out; so is one that is equal for all methods. Raises InputError where
-    nothing was observed or rated, no method has both, or for an unknown observer or figure.
+    nothing was observed or rated, no method has both, or for an observer or figure that no task has.
     """
     known = read_metric_facts(results)["metrics"] if facts is None else facts
     scored = read_means(results) if means is None else means
@@ -107,16 +107,19 @@ def _truths(results: Path, observer: str, figure: str) -> dict[Key, pd.Series[fl
     studies = read_truth(results)
     if not studies:
         raise InputError(f"{results}: model observers have judged nothing; run fusionbench observe first")
-    return {Key(judged.dataset, judged.task): _yardstick(judged, observer, figure) for judged in studies}
+    found = {Key(judged.dataset, judged.task): _yardstick(judged, observer, figure) for judged in studies}
+    if all(values.empty for values in found.values()):
+        names = list(dict.fromkeys(name for judged in studies for name in judged.observers))
+        raise InputError(f"{results}: nothing is known of {figure!r} by {observer!r}; observers: {', '.join(names)}")
+    return {place: values for place, values in found.items() if not values.empty}
 
 
 def _yardstick(judged: Judged, observer: str, figure: str) -> pd.Series[float]:
-    values = {m: of[observer][figure][0] for m, of in judged.methods.items() if figure in of.get(observer, {})}
-    if not values:
-        raise InputError(
-            f"{judged.task}: nothing is known of {figure!r} by {observer!r}; observers: {judged.observers}"
-        )
-    return pd.Series(values, dtype=float)
+    """Method -> value, of those that have one; ``efficiency`` is the smaller of the two findings'."""
+    parts = ("efficiency-first", "efficiency-second") if figure == "efficiency" else (figure,)
+    seen = {method: of[observer] for method, of in judged.methods.items() if observer in of}
+    known = {method: own for method, own in seen.items() if all(part in own for part in parts)}
+    return pd.Series({method: min(own[part][0] for part in parts) for method, own in known.items()}, dtype=float)
 
 
 def read_ratings(path: Path) -> dict[Key, pd.Series[float]]:

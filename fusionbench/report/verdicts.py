@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fusionbench import stats
 from fusionbench.report.boards import Board
@@ -81,18 +81,24 @@ def _resampled(board: Board) -> list[str]:
 
 
 def _seen(board: Board) -> list[str]:
-    """What a first place owes to having seen the patients, or to being made for what is ranked."""
+    """What the first places owe to having seen the patients, or to being made for what is ranked."""
+    return [text for method in board.first for text in seen(method, {"": board})]
+
+
+def seen(method: str, boards: Mapping[str, Board]) -> list[str]:
+    """What a place of a method owes to having seen the patients, or to being made for what is ranked; ``boards``: by what
+    is told of where, "" for nothing."""
+    first = next(iter(boards.values()))
+    name, exposures = first.name(method), {where: board.tables[method].exposure for where, board in boards.items()}
+    told = [f"{e.seen} of {count(e.persons, 'patient')}{where}" for where, e in exposures.items() if e.seen]
     said = []
-    for method in board.first:
-        seen, made_for = board.tables[method].exposure, board.conflicts(method)
-        if not seen.known:
-            said.append(f"Whether {board.name(method)} has seen these patients in training is not known.")
-        elif seen.seen:
-            said.append(
-                f"{board.name(method)} has seen {seen.seen} of the {count(seen.persons, 'patient')} in training."
-            )
-        if made_for:
-            said.append(f"{board.name(method)} was made for {and_(made_for)}, by which this board ranks.")
+    if not all(e.known for e in exposures.values()):
+        said.append(f"Whether {name} has seen these patients in training is not known.")
+    elif told:
+        said.append(f"{name} has seen in training {and_(told)}.")
+    made_for = list(dict.fromkeys(metric for board in boards.values() for metric in board.conflicts(method) or ()))
+    if made_for:
+        said.append(f"{name} was made for {and_(made_for)}, by which this board ranks.")
     return said
 
 
