@@ -149,8 +149,8 @@ def _advice(results: Mapping[str, Means]) -> list[str]:
         "| `lesion-recovery`, `tissue-edge-recall` | Phantom pairs, where the truth is known. | | | |",
         "",
         f"Why these: {and_([f'`{c}`' for c in agree])} {'agrees' if len(agree) == 1 else 'agree'} with the observer beyond "
-        "chance in all three tasks; the others ask different questions and at least do not oppose it. On none does a copy of "
-        f"a source beat every published method{averaged}. None is a yardstick to train by.",
+        "chance in all three tasks; the others ask different questions and at least do not oppose it. On none does a copy "
+        f"of a source beat every published method{averaged}. None is a yardstick to train by.",
         "",
         f"Why not the usual ones: {len(opposing)} metrics order methods against the observer beyond chance in CT-MRI or "
         f"PET-MRI, {', '.join(f'`{c}`' for c in known)} among them. And on {len(led)} of the {len(directed)} directed "
