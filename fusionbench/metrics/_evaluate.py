@@ -56,8 +56,8 @@ class Sources:
                 for i, values in found.items():
                     values.append(METRICS[i].factory(triple))
                 start = piece.stop
-        names = {i: str(Column.parse(i).inside(self._mask)) for i in ids}
-        return {names[i]: torch.cat(values).cpu().numpy() for i, values in found.items()}
+        names = {i: str(Column.parse(i).inside(self._mask)) for i in ids} if self._mask else {}
+        return {names.get(i, i): torch.cat(values).cpu().numpy() for i, values in found.items()}
 
 
 @contextlib.contextmanager
