@@ -172,8 +172,8 @@ def safe_ratio(numerator: torch.Tensor, denominator: torch.Tensor) -> torch.Tens
 
 def flat(x: torch.Tensor) -> NDArray[np.float64]:
     """(N, ...) CPU tensor -> (N, P) NumPy view, for kernels."""
-    view: NDArray[np.float64] = x.reshape(len(x), -1).numpy()
-    return view
+    array: NDArray[np.float64] = x.numpy()
+    return array.reshape(len(array), -1)
 
 
 def joint(t: Triple, x: Image, y: Image) -> torch.Tensor:

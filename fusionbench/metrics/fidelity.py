@@ -62,13 +62,15 @@ def _sums(t: Triple, *, reverse: bool) -> torch.Tensor:
     def compute() -> torch.Tensor:
         sums = np.zeros((5, t.size[0]))  # shared with A and B, in F, in A and B
         first = 0  # scales before this one are large
-        while first < 4 and _ops.large(t, *_size(t, first)):
+        while first < 3 and _ops.large(t, *_size(t, first)):
             _add_in_strips(t, first, sums, reverse=reverse)
             first += 1
         kept = t.b.memo(("vif sources", t.a.key), lambda: _sources(t, first))
+        f = _first_map(t, t.f, first)
         for scale, (a, b, means) in enumerate(kept.scales, first):
-            maps = (a, b, _scale(t, t.f, scale).numpy())
-            kernels.shared_information(maps, means, _taps(scale), reverse, sums)
+            if scale > first:
+                f = _ops.compiled_blur((f, f, f), ((0, -1),), _taps(scale), 2)[0]
+            kernels.shared_information((a, b, f), means, _taps(scale), reverse, sums)
         sums[3:] += kept.information
         return torch.from_numpy(sums[[0, 1, 2, 2]] if reverse else sums[[0, 1, 3, 4]])
 
@@ -79,21 +81,27 @@ def _sums(t: Triple, *, reverse: bool) -> torch.Tensor:
 class _Sources:
     """What VIF keeps of two sources: at each scale both maps and the window means of A, A^2, B, B^2; (2, N) information."""
 
-    scales: list[tuple[NDArray[np.float64], NDArray[np.float64], kernels.Means]]
+    scales: list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]
     information: NDArray[np.float64]
 
 
 def _sources(t: Triple, first: int) -> _Sources:
     """The scales from ``first`` on."""
-    scales = []
-    information = np.zeros((2, t.size[0]))
+    kept = _Sources([], np.zeros((2, t.size[0])))
+    a, b = _first_map(t, t.a, first), _first_map(t, t.b, first)
     for scale in range(first, 4):
-        a, b = _scale(t, t.a, scale).numpy(), _scale(t, t.b, scale).numpy()
-        m_a, m_aa, m_b, m_bb = _ops.compiled_blur((a, b, b), _SOURCES, _taps(scale))
-        kernels.log_information(m_a, m_aa, information[0])
-        kernels.log_information(m_b, m_bb, information[1])
-        scales.append((a, b, (m_a, m_aa, m_b, m_bb)))
-    return _Sources(scales, information)
+        if scale > first:
+            a, b = _ops.compiled_blur((a, b, b), ((0, -1), (1, -1)), _taps(scale), 2)
+        means = _ops.compiled_blur((a, b, b), _SOURCES, _taps(scale))
+        kernels.log_information(means, kept.information)
+        kept.scales.append((a, b, means))
+    return kept
+
+
+def _first_map(t: Triple, image: Image, scale: int) -> NDArray[np.float64]:
+    """The image at the first scale that is not large."""
+    values: NDArray[np.float64] = _scale(t, image, scale).numpy()
+    return values
 
 
 def _add_in_strips(t: Triple, scale: int, sums: NDArray[np.float64], *, reverse: bool) -> None:
@@ -104,10 +112,9 @@ def _add_in_strips(t: Triple, scale: int, sums: NDArray[np.float64], *, reverse:
         rows = slice(part.start, part.stop + n - 1)
         a, b, f = (_rows(t, image, scale, rows) for image in (t.a, t.b, t.f))
         maps = (a.numpy(), b.numpy(), f.numpy())
-        m_a, m_aa, m_b, m_bb = _ops.compiled_blur(maps, _SOURCES, _taps(scale))
-        kernels.shared_information(maps, (m_a, m_aa, m_b, m_bb), _taps(scale), reverse, sums)
-        kernels.log_information(m_a, m_aa, sums[3])
-        kernels.log_information(m_b, m_bb, sums[4])
+        means = _ops.compiled_blur(maps, _SOURCES, _taps(scale))
+        kernels.shared_information(maps, means, _taps(scale), reverse, sums)
+        kernels.log_information(means, sums[3:])
 
 
 def _source_means(t: Triple, source: Image, scale: int) -> tuple[torch.Tensor, ...]:

@@ -38,23 +38,17 @@ def histogram(x: Array, out: Array) -> None:
 
 
 @jit
-def sums(x: Array, out: Array) -> None:
-    """out[m] = sum x, exact; (N, P) uint8 -> (N,) float64."""
-    for m in range(x.shape[0]):
-        total = np.int64(0)
-        for i in range(x.shape[1]):
-            total += np.int32(x[m, i])
-        out[m] = total
-
-
-@jit
-def product_sums(x: Array, y: Array, out: Array) -> None:
-    """out[m] = sum x y, exact; (N, P) uint8 -> (N,) float64."""
-    for m in range(x.shape[0]):
-        total = np.int64(0)
-        for i in range(x.shape[1]):
-            total += np.int32(x[m, i]) * np.int32(y[m, i])
-        out[m] = total
+def moments(a: Array, b: Array, f: Array, out: Array) -> None:
+    """out[:, m] = sums of a, b, f, a a, b b, f f, a b, a f, b f, exact; (N, P) uint8 -> (9, N) float64."""
+    for m in range(len(f)):
+        sa = sb = sf = aa = bb = ff = ab = af = bf = np.int64(0)
+        for i in range(f.shape[1]):
+            x, y, z = np.int32(a[m, i]), np.int32(b[m, i]), np.int32(f[m, i])
+            sa, sb, sf = sa + x, sb + y, sf + z
+            aa, bb, ff = aa + x * x, bb + y * y, ff + z * z
+            ab, af, bf = ab + x * y, af + x * z, bf + y * z
+        for k, total in enumerate((sa, sb, sf, aa, bb, ff, ab, af, bf)):
+            out[k, m] = total
 
 
 @jit

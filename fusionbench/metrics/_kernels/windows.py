@@ -9,7 +9,6 @@ import numpy as np
 from fusionbench.metrics._kernels.compiler import Array, inlined, jit
 
 Images: TypeAlias = "tuple[Array, Array, Array]"
-Means: TypeAlias = "tuple[Array, Array, Array, Array]"
 _BLOCK = 32  # rows of windows that are filtered before the buffer moves on; factors of one product of _log_sum
 
 
@@ -108,14 +107,17 @@ def _inform(mean: Array, square: Array, factors: Array) -> None:
 
 
 @jit
-def log_information(mean: Array, square: Array, out: Array) -> None:
-    """out[m] += sum log(1 + v / 2), v the window variances, from (N, h, w) float64 window means of x and x^2."""
-    factors, ones = np.ones(mean.shape[2]), np.ones(mean.shape[2])
-    for m in range(len(mean)):
-        for i in range(mean.shape[1]):
-            _inform(mean[m, i], square[m, i], factors)
-            if i % _BLOCK == _BLOCK - 1 or i == mean.shape[1] - 1:
-                out[m] += _log_sum(factors, ones)
+def log_information(means: Array, out: Array) -> None:
+    """out[k, m] += sum log(1 + v / 2), v the window variances of image k, from means[2 k] and means[2 k + 1], (N, h, w)
+    float64 window means of x and x^2."""
+    height, windows = means.shape[2:]
+    factors, ones = np.ones(windows), np.ones(windows)
+    for k in range(len(out)):
+        for m in range(means.shape[1]):
+            for i in range(height):
+                _inform(means[2 * k, m, i], means[2 * k + 1, m, i], factors)
+                if i % _BLOCK == _BLOCK - 1 or i == height - 1:
+                    out[k, m] += _log_sum(factors, ones)
 
 
 @inlined
@@ -135,14 +137,14 @@ def _share(x: Array, xx: Array, y: Array, yy: Array, xy: Array, numerator: Array
 
 
 @jit
-def shared_information(images: Images, means: Means, taps: Array, reverse: bool, out: Array) -> None:
+def shared_information(images: Images, means: Array, taps: Array, reverse: bool, out: Array) -> None:
     """out[k, m] += sum log(1 + g^2 v1 / (n + 2)), the information that F shares with source k = 0, 1; in ``reverse`` F is
     the reference, and out[2, m] += the information in F (:func:`log_information`).
 
-    ``images``: A, B and F, (N, H, W) float64; ``means``: window means of A, A^2, B, B^2, (N, h, w) float64 each.
+    ``images``: A, B and F, (N, H, W) float64; ``means``: those of A, A^2, B, B^2 in windows, (4, N, h, w) float64.
     Those of F, F^2, A F and B F pass by row after row and are kept nowhere.
     """
-    n, windows, width = len(taps), means[0].shape[2], images[0].shape[2]
+    n, windows, width = len(taps), means.shape[3], images[0].shape[2]
     line, every = np.empty(width), np.empty(0)
     rows = np.empty((4, (_BLOCK + n) * windows))
     sums = np.empty((4, windows))
@@ -151,7 +153,7 @@ def shared_information(images: Images, means: Means, taps: Array, reverse: bool,
     a, b, f = images
     for m in range(len(f)):
         first = ready = 0
-        for i in range(means[0].shape[1]):
+        for i in range(means.shape[2]):
             if i - first > _BLOCK:
                 for k in range(4):
                     _forget(rows[k], (i - first) * windows, (ready - first) * windows)
@@ -165,13 +167,13 @@ def shared_information(images: Images, means: Means, taps: Array, reverse: bool,
             for k in range(4):
                 _weigh(rows[k, (i - first) * windows :], windows, taps, sums[k])
             for k in range(2):
-                x, xx, y, yy = means[2 * k][m, i], means[2 * k + 1][m, i], sums[0], sums[1]
+                x, xx, y, yy = means[2 * k, m, i], means[2 * k + 1, m, i], sums[0], sums[1]
                 if reverse:
                     x, xx, y, yy = y, yy, x, xx
                 _share(x, xx, y, yy, sums[2 + k], factors[2 * k], factors[2 * k + 1])
             if reverse:
                 _inform(sums[0], sums[1], factors[4])
-            if i % _BLOCK == _BLOCK - 1 or i == means[0].shape[1] - 1:
+            if i % _BLOCK == _BLOCK - 1 or i == means.shape[2] - 1:
                 for k in range(2):
                     out[k, m] += _log_sum(factors[2 * k], factors[2 * k + 1])
                 if reverse:
