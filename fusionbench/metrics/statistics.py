@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fusionbench.metrics import METRICS, MetricFacts, _ops, variant
+from fusionbench.metrics import METRICS, MetricFacts, variant
 from fusionbench.metrics._kernels import levels as kernels
 from fusionbench.metrics._ops import flat
 from fusionbench.metrics._triple import Image, Triple
@@ -22,7 +22,7 @@ _FACTORS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))  # of A, B, F: the p
 
 
 def _compiled(t: Triple) -> dict[tuple[str, int, int], torch.Tensor]:
-    """All sums ("sum", k, k), products and covariances (name, j, k) of A, B, F, each (N,), by one kernel. Remembered by F."""
+    """All sums ("sum", k, k), products and covariances (name, j, k) of A, B, F by one kernel, each (N,). Remembered by F."""
 
     def compute() -> dict[tuple[str, int, int], torch.Tensor]:
         sums = np.empty((9, t.size[0]))
