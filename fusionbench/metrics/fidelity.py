@@ -56,8 +56,8 @@ def _rows(t: Triple, image: Image, scale: int, rows: slice) -> torch.Tensor:
 
 
 def _sums(t: Triple, *, reverse: bool) -> torch.Tensor:
-    """(4, N) sums of logarithms on the CPU: information that F shares with A and with B, then that in the reference (A and B;
-    in reverse F, twice). Remembered by F."""
+    """(4, N) sums of logarithms on the CPU: information that F shares with A and with B, then that in the reference, which
+    is A and B, in reverse F twice. Remembered by F."""
 
     def compute() -> torch.Tensor:
         sums = np.zeros((5, t.size[0]))  # shared with A and B, in F, in A and B

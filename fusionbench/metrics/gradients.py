@@ -97,9 +97,9 @@ def _qabf_in_strips(t: Triple) -> torch.Tensor:
 def _edge_sums(t: Triple, source: Image) -> tuple[torch.Tensor, torch.Tensor]:
     """(N,) sums of the source's edge strength: what the fused image keeps of it, and all of it."""
     if t.compiled:
-        strength, turn, _ = compiled_polar(t.f)
+        g_f, a_f, _ = compiled_polar(t.f)
         out = np.empty((2, t.size[0]))
-        kernels.edge_sum(*compiled_polar(source), strength, turn, out)
+        kernels.edge_sum(*compiled_polar(source), g_f, a_f, out)
         return torch.from_numpy(out[0]), torch.from_numpy(out[1])
     (g1, a1), (g2, a2) = sobel_polar(t, source), sobel_polar(t, t.f)
     strength = torch.where(g1 == g2, g2, torch.minimum(g1, g2) / torch.maximum(g1, g2))
