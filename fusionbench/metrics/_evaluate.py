@@ -252,7 +252,7 @@ def _check_needs(ids: list[str], size: tuple[int, int, int], has: set[str]) -> N
                 f"metric {i!r} needs images of at least {facts.min_size} x {facts.min_size} pixels, these are "
                 f"{size[2]} x {size[1]}; leave it out"
             )
-        for need in sorted(facts.needs - has):
+        for need in sorted(facts.needs - has - {"weights"}):  # the metric itself says which file is missing
             raise InputError(f"metric {i!r} needs {names[need]}, which is not there; leave it out")
 
 
