@@ -94,6 +94,7 @@ def test_brisque_is_piqs() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The parameter 'pretrained':UserWarning", "ignore:Arguments other than:UserWarning")
 def test_lpips_and_dists_are_piqs() -> None:
     try:
         piq_module("perceptual")
@@ -104,8 +105,10 @@ def test_lpips_and_dists_are_piqs() -> None:
     random = torch.Generator().manual_seed(0)
     put_vgg(random)
     put("lpips_weights.pt", [torch.rand(1, width, 1, 1, generator=random) for width in (64, 128, 256, 512, 512)])
-    put("dists_weights.pt", {key: torch.rand(1, 1475, 1, 1, generator=random) / 2950 for key in ("alpha", "beta")})
-    triple = load_triple("brain")
+    both = torch.rand(2, 1, 1475, 1, 1, generator=random, dtype=torch.float64)
+    both = both / both.sum()  # as the published ones
+    put("dists_weights.pt", {"alpha": both[0], "beta": both[1]})
+    triple = tuple(np.ascontiguousarray(x[64:160, 64:160]) for x in load_triple("brain"))
     a, b, f = (torch.from_numpy(x / 255)[None, None].expand(1, 3, -1, -1) for x in triple)
     for name, network in (("lpips", piq.LPIPS()), ("dists", piq.DISTS())):
         own = evaluate(triple[2], triple[0], triple[1], name)[name][0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,9 @@ def _load(kind: str, folder: str) -> Callable[..., torch.Tensor]:
         raise InputError(
             f"{kind} needs a torchvision that fits this torch ({str(error).splitlines()[0]}): pip install fusionbench[iqa]"
         ) from None
-    network: Callable[..., torch.Tensor] = getattr(module, kind)(reduction="none")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that piq calls torchvision by an old keyword
+        network: Callable[..., torch.Tensor] = getattr(module, kind)(reduction="none")
     return network
 
 
