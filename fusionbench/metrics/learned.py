@@ -166,7 +166,8 @@ def dists(t: Triple) -> torch.Tensor:
         range="about 0 to 100; outside where the image is unlike photographs",
         formula="Support vector regression of 36 statistics of locally normalised levels, at two resolutions, of the fused "
         "image alone.",
-        degenerate="NaN for flat images and others without the statistics.",
+        degenerate="NaN for flat images and others without the statistics, and inside a mask whose rectangle is below 16 "
+        "pixels.",
         reference="Mittal, Moorthy, Bovik, No-reference image quality assessment in the spatial domain, IEEE TIP 2012",
         doi="10.1109/TIP.2012.2214050",
         origin="piq 0.8, brisque.brisque",
@@ -187,6 +188,8 @@ def brisque(t: Triple) -> torch.Tensor:
 
     def one(n: int) -> float:
         image = t.f.x[n, *around_mask(t, n)][None, None]
+        if min(image.shape[2:]) < 16:
+            return math.nan
         try:
             value = float(measure(image, data_range=255.0, reduction="none"))
         except AssertionError:  # piq's words for an image without the statistics
