@@ -125,6 +125,6 @@ def test_a_torchvision_that_is_missing_or_does_not_fit_is_told() -> None:
         evaluate(*load_triple("brain"), "lpips")
     except InputError as error:
         told = str(error)
-    except RuntimeError:
+    except (RuntimeError, AssertionError):
         pytest.skip("torchvision can be imported here (the empty file is refused after that)")
     assert "pip install fusionbench[iqa]" in told
