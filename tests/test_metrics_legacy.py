@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fusionbench.datasets import create_task
 from fusionbench.metrics import METRICS, PROFILES, evaluate
 from tools.golden_table import load_triple
 
@@ -32,6 +33,16 @@ def test_distances_are_their_definitions(triple: tuple[UInt8, UInt8, UInt8]) -> 
     assert value("pfe", triple) == pytest.approx(pfe, rel=1e-12)
     ergas = np.mean([100 * math.sqrt(((s - f) ** 2).mean()) / s.mean() for s in (a, b)])
     assert value("ergas", triple) == pytest.approx(ergas, rel=1e-12)
+
+
+@pytest.mark.parametrize("task", ["ct-mri", "pet-mri"])
+def test_pfe_of_the_spectral_norm_is_lower_by_what_its_trap_says(task: str) -> None:
+    phantoms = create_task(f"phantom/{task}")
+    for name in phantoms.ids()[:2]:
+        a, b = (x.astype(float) for x in (phantoms.load(name).a, phantoms.load(name).b))
+        for f in (np.rint((a + b) / 2), np.maximum(a, b)):
+            spectral = np.mean([100 * np.linalg.norm(s - f, 2) / np.linalg.norm(s, 2) for s in (a, b)])
+            assert 0.47 < spectral / value("pfe", (a.astype(np.uint8), b.astype(np.uint8), f.astype(np.uint8))) < 0.72
 
 
 def test_scc_is_a_correlation_of_laplacians(triple: tuple[UInt8, UInt8, UInt8]) -> None:

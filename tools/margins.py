@@ -76,6 +76,11 @@ def main(data: Path, results: Path) -> None:
                     for metric, values in changes.items():
                         values.append(abs(float(after[metric][0] - before[metric][0])))
                 notify(f"{name}: margins", done, len(pairs))
+    if bare := [metric for metric, values in changes.items() if np.isnan(values).all()]:
+        raise click.ClickException(
+            f"no value of {', '.join(bare)}: {max(map(len, changes.values()))} fused images were found under {results}; "
+            "fuse them first (tools/leaderboard.py)"
+        )
     found = {metric: float(f"{np.nanmedian(values):.3g}") for metric, values in changes.items()}
     write_text(TARGET, json.dumps(dict(sorted((held | found).items())), indent=1) + "\n")
     click.echo(f"{len(found)} margins from {max(map(len, changes.values()), default=0)} images: {TARGET}")

@@ -6,6 +6,7 @@ the CPU, with no data and no network.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import types
@@ -192,9 +193,9 @@ def _metric_facts(name: str) -> None:
         raise Broken(
             f"direction {facts.direction!r}, customary {facts.customary!r}; give higher or lower (direction: or describes)"
         )
-    unknown = set(facts.needs) - {"truth", "color", "rgb"}
+    unknown = set(facts.needs) - {"truth", "color", "rgb", "weights"}
     if unknown:
-        raise Broken(f"needs {', '.join(sorted(unknown))}, which nothing provides; known: truth, color, rgb")
+        raise Broken(f"needs {', '.join(sorted(unknown))}, which nothing provides; known: truth, color, rgb, weights")
 
 
 def _settings(spec: str) -> None:
@@ -242,6 +243,10 @@ def _needs(name: str) -> bool:
 
 
 def _metric_values(name: str) -> None:
+    if "weights" in METRICS[name].facts.needs:
+        with contextlib.suppress(InputError):  # the files, or what reads them, are not at hand
+            _metric_on_phantom(name)
+        return
     if _needs(name):
         return _metric_on_phantom(name)
     size = max(64, METRICS[name].facts.min_size)

@@ -140,6 +140,7 @@ def recompute_standard(notify: Notify, results: Path | None = None) -> list[Lock
     and every degradation at its usual strength, on one pair."""
     tasks = [name for name in TASKS.names() if name.startswith("phantom/")]
     own = [name for name in METRICS if METRICS[name].factory.__module__.startswith("fusionbench.metrics.")]
+    own = [name for name in own if "weights" not in METRICS[name].facts.needs]  # files that not everybody has
     one, pair, dmfnet = ["laplacian"], ["phantom/pet-mri"], PROFILES["dmfnet"].metrics
     return [
         *recompute(LOCKED_METHODS, tasks, dmfnet, 2, notify, results),

@@ -56,8 +56,8 @@ class Sources:
                 for i, values in found.items():
                     values.append(METRICS[i].factory(triple))
                 start = piece.stop
-        names = {i: str(Column.parse(i).inside(self._mask)) for i in ids}
-        return {names[i]: torch.cat(values).cpu().numpy() for i, values in found.items()}
+        names = {i: str(Column.parse(i).inside(self._mask)) for i in ids} if self._mask else {}
+        return {names.get(i, i): torch.cat(values).cpu().numpy() for i, values in found.items()}
 
 
 @contextlib.contextmanager
@@ -252,7 +252,7 @@ def _check_needs(ids: list[str], size: tuple[int, int, int], has: set[str]) -> N
                 f"metric {i!r} needs images of at least {facts.min_size} x {facts.min_size} pixels, these are "
                 f"{size[2]} x {size[1]}; leave it out"
             )
-        for need in sorted(facts.needs - has):
+        for need in sorted(facts.needs - has - {"weights"}):  # the metric itself says which file is missing
             raise InputError(f"metric {i!r} needs {names[need]}, which is not there; leave it out")
 
 

@@ -24,7 +24,8 @@ class MetricFacts:
     ``origin``: who computes it this way. ``formula``, ``convention``: in words. ``traps``: what goes wrong in other codes,
     or with the number itself. ``degenerate``: the written rule for flat and equal images, the only source of NaN.
     ``symmetric``: exchanging the sources changes nothing. ``min_size``: the smallest image side. ``needs``: any of "truth"
-    (ground truth of generated pairs), "color" (coloured source), "rgb" (coloured fused image). ``version`` is raised when
+    (ground truth of generated pairs), "color" (coloured source), "rgb" (coloured fused image), "weights" (files that the
+    user fetches; the metric raises InputError where they are missing). ``version`` is raised when
     values change, which makes stored scores stale.
     """
 

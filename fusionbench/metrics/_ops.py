@@ -52,6 +52,7 @@ def blur(x: torch.Tensor, taps: Taps, step: int = 1, *, compiled: bool) -> torch
 
 
 Maps: TypeAlias = "tuple[torch.Tensor, torch.Tensor, torch.Tensor]"
+Arrays: TypeAlias = "tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]"
 
 
 def blur_products(
@@ -62,11 +63,21 @@ def blur_products(
         rows, columns = (_band(taps.tobytes(), length, step, images[0].device) for length in images[0].shape[1:])
         products = (images[p] if q < 0 else images[p] * images[q] for p, q in pairs)
         return tuple(rows.T @ product @ columns for product in products)
+    a, b, c = images
+    return tuple(torch.from_numpy(compiled_blur((a.numpy(), b.numpy(), c.numpy()), pairs, taps, step)))
+
+
+def compiled_blur(images: Arrays, pairs: tuple[tuple[int, int], ...], taps: Taps, step: int = 1) -> NDArray[np.float64]:
+    """:func:`blur_products` by the CPU kernel, for an odd number of taps: -> (len(pairs), N, h, w)."""
     n, h, w = images[0].shape
     out = np.empty((len(pairs), n, (h - len(taps)) // step + 1, (w - len(taps)) // step + 1))
-    a, b, c = images
-    windows.blur((a.numpy(), b.numpy(), c.numpy()), np.array(pairs), taps, step, out)
-    return tuple(torch.from_numpy(out))
+    windows.blur(images, _index(pairs), taps, step, out)
+    return out
+
+
+@lru_cache(maxsize=16)
+def _index(pairs: tuple[tuple[int, int], ...]) -> NDArray[np.int64]:
+    return np.array(pairs)
 
 
 def large(t: Triple, image_rows: int, image_columns: int) -> bool:
@@ -161,17 +172,17 @@ def safe_ratio(numerator: torch.Tensor, denominator: torch.Tensor) -> torch.Tens
 
 def flat(x: torch.Tensor) -> NDArray[np.float64]:
     """(N, ...) CPU tensor -> (N, P) NumPy view, for kernels."""
-    view: NDArray[np.float64] = x.reshape(len(x), -1).numpy()
-    return view
+    array: NDArray[np.float64] = x.numpy()
+    return array.reshape(len(array), -1)
 
 
 def joint(t: Triple, x: Image, y: Image) -> torch.Tensor:
-    """(N, 256, 256) int64 joint histogram of x (rows) and y (columns) inside the mask, remembered by ``y``."""
+    """(N, 256, 256) int32 or int64 joint histogram of x (rows) and y (columns) inside the mask, remembered by ``y``."""
 
     def count() -> torch.Tensor:
         n = len(x.levels)
         if t.compiled:
-            counts = np.zeros((n, 256, 256), dtype=np.int64)
+            counts = np.zeros((n, 256, 256), dtype=np.int32)
             levels.joint_histogram(flat(x.levels), flat(y.levels), counts)
             return torch.from_numpy(counts)
         images = torch.arange(n, device=x.levels.device)[:, None, None]
@@ -183,12 +194,12 @@ def joint(t: Triple, x: Image, y: Image) -> torch.Tensor:
 
 
 def histogram(t: Triple, image: Image) -> torch.Tensor:
-    """(N, 256) int64 grey-level counts inside the mask, remembered."""
+    """(N, 256) int32 or int64 grey-level counts inside the mask, remembered."""
 
     def count() -> torch.Tensor:
         n = len(image.levels)
         if t.compiled:
-            counts = np.empty((n, 256), dtype=np.int64)
+            counts = np.empty((n, 256), dtype=np.int32)
             levels.histogram(flat(image.levels), counts)
             return torch.from_numpy(counts)
         index = torch.arange(n, device=image.levels.device)[:, None, None] * 256 + image.levels
@@ -202,7 +213,7 @@ _PLOGP = np.concatenate([[0.0], np.arange(1, 4096) * np.log(np.arange(1, 4096))]
 
 
 def entropy(counts: torch.Tensor, *, compiled: bool) -> torch.Tensor:
-    """(N, ...) int64 counts -> (N,) Shannon entropy in nats."""
+    """(N, ...) integer counts -> (N,) Shannon entropy in nats."""
     if compiled:
         out = np.empty(len(counts))
         levels.entropy(flat(counts), _PLOGP, out)

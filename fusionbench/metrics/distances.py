@@ -55,8 +55,14 @@ def mae(t: Triple) -> torch.Tensor:
         doi="10.14429/dsj.58.1653",
         formula="100 times the norm of source minus fused image over the norm of the source, averaged over the "
         "two sources.",
+        origin="Naidu's MATLAB code, 100 * norm(imt(:) - imf(:)) / norm(imt(:)); surveys and older toolboxes",
         convention="Euclidean norm of all pixels; defined there against a true image, taken here against each source.",
-        traps=(_BETWEEN, "A dark source has a small norm, and its error dominates the mean."),
+        traps=(
+            _BETWEEN,
+            "A dark source has a small norm, and its error dominates the mean.",
+            "Scripts that write norm(y - x) / norm(y) of matrices, without (:), get MATLAB's spectral norm, the largest "
+            "singular value: 29 to 52 % less on phantom pairs.",
+        ),
         degenerate="NaN where a source is black.",
     )
 )

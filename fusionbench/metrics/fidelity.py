@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fusionbench.metrics import METRICS, MetricFacts, _ops, variant
 from fusionbench.metrics._kernels import windows as kernels
@@ -15,6 +18,7 @@ from fusionbench.metrics.statistics import EVALUATOR
 
 _SIZES = (17, 9, 5, 3)
 _EPS = 1e-10
+_SOURCES = ((0, -1), (0, 0), (1, -1), (1, 1))  # A, A^2, B, B^2
 
 
 def _taps(scale: int) -> _ops.Taps:
@@ -51,28 +55,66 @@ def _rows(t: Triple, image: Image, scale: int, rows: slice) -> torch.Tensor:
     return image.levels[:, rows].double() if scale == 0 else _scale(t, image, scale)[:, rows]
 
 
-def _sums_in_strips(t: Triple, scale: int, *, reverse: bool) -> torch.Tensor:
-    """(4, N) sums of logarithms at one scale of a large image: information shared with A and with B, then that in A and B;
-    in reverse that in F, twice. Remembered by F, as no map is."""
+def _sums(t: Triple, *, reverse: bool) -> torch.Tensor:
+    """(4, N) sums of logarithms on the CPU: information that F shares with A and with B, then that in the reference, which
+    is A and B, in reverse F twice. Remembered by F."""
 
     def compute() -> torch.Tensor:
-        sums = torch.zeros(4, t.size[0], dtype=torch.float64)
-        n = _SIZES[scale]
-        h, w = _size(t, scale)
-        for part in _ops.strips(h - n + 1, w):
-            rows = slice(part.start, part.stop + n - 1)
-            a, b, f = (_rows(t, image, scale, rows) for image in (t.a, t.b, t.f))
-            products = ((0, -1), (0, 0), (1, -1), (1, 1), (2, -1), (2, 2), (0, 2), (1, 2))
-            means = [m.numpy() for m in _ops.blur_products((a, b, f), products, _taps(scale), compiled=True)]
-            y, yy = means[4:6]
-            for k in range(2):
-                x, xx = means[2 * k : 2 * k + 2]
-                m1, e1, m2, e2 = (y, yy, x, xx) if reverse else (x, xx, y, yy)
-                kernels.log_shared_information(m1, e1, m2, e2, means[6 + k], sums[k].numpy())
-                kernels.log_information(m1, e1, sums[2 + k].numpy())
-        return sums
+        sums = np.zeros((5, t.size[0]))  # shared with A and B, in F, in A and B
+        first = 0  # scales before this one are large
+        while first < 3 and _ops.large(t, *_size(t, first)):
+            _add_in_strips(t, first, sums, reverse=reverse)
+            first += 1
+        kept = t.b.memo(("vif sources", t.a.key), lambda: _sources(t, first))
+        f = _first_map(t, t.f, first)
+        for scale, (a, b, means) in enumerate(kept.scales, first):
+            if scale > first:
+                f = _ops.compiled_blur((f, f, f), ((0, -1),), _taps(scale), 2)[0]
+            kernels.shared_information((a, b, f), means, _taps(scale), reverse, sums)
+        sums[3:] += kept.information
+        return torch.from_numpy(sums[[0, 1, 2, 2]] if reverse else sums[[0, 1, 3, 4]])
 
-    return t.f.memo(("vif sums", t.a.key, t.b.key, scale, reverse), compute)
+    return t.f.memo(("vif sums", t.a.key, t.b.key, reverse), compute)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sources:
+    """What VIF keeps of two sources: at each scale both maps and the window means of A, A^2, B, B^2; (2, N) information."""
+
+    scales: list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]
+    information: NDArray[np.float64]
+
+
+def _sources(t: Triple, first: int) -> _Sources:
+    """The scales from ``first`` on."""
+    kept = _Sources([], np.zeros((2, t.size[0])))
+    a, b = _first_map(t, t.a, first), _first_map(t, t.b, first)
+    for scale in range(first, 4):
+        if scale > first:
+            a, b = _ops.compiled_blur((a, b, b), ((0, -1), (1, -1)), _taps(scale), 2)
+        means = _ops.compiled_blur((a, b, b), _SOURCES, _taps(scale))
+        kernels.log_information(means, kept.information)
+        kept.scales.append((a, b, means))
+    return kept
+
+
+def _first_map(t: Triple, image: Image, scale: int) -> NDArray[np.float64]:
+    """The image at the first scale that is not large."""
+    values: NDArray[np.float64] = _scale(t, image, scale).numpy()
+    return values
+
+
+def _add_in_strips(t: Triple, scale: int, sums: NDArray[np.float64], *, reverse: bool) -> None:
+    """One scale of a large image, no map of which is kept."""
+    n = _SIZES[scale]
+    h, w = _size(t, scale)
+    for part in _ops.strips(h - n + 1, w):
+        rows = slice(part.start, part.stop + n - 1)
+        a, b, f = (_rows(t, image, scale, rows) for image in (t.a, t.b, t.f))
+        maps = (a.numpy(), b.numpy(), f.numpy())
+        means = _ops.compiled_blur(maps, _SOURCES, _taps(scale))
+        kernels.shared_information(maps, means, _taps(scale), reverse, sums)
+        kernels.log_information(means, sums[3:])
 
 
 def _source_means(t: Triple, source: Image, scale: int) -> tuple[torch.Tensor, ...]:
@@ -123,18 +165,14 @@ def _variance(mean: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
     return (square - mean**2).clamp_min(0.0)
 
 
-def _information(t: Triple, image: Image, means: Callable[[int], tuple[torch.Tensor, ...]], first: int) -> torch.Tensor:
-    """(N,) information in a reference from a scale on, in nats, remembered; ``means`` of it and its square by scale."""
+def _information(t: Triple, image: Image, means: Callable[[int], tuple[torch.Tensor, ...]]) -> torch.Tensor:
+    """(N,) information in a reference, in nats, remembered; ``means`` of it and its square by scale."""
 
     def compute() -> torch.Tensor:
         out = torch.zeros(len(image.levels), dtype=torch.float64, device=image.levels.device)
-        for scale in range(first, 4):
-            mean, square = means(scale)[:2]
-            if t.compiled:
-                kernels.log_information(mean.numpy(), square.numpy(), out.numpy())
-            else:
-                v = _variance(mean, square)
-                out = out + _log_sum(1 + torch.where(v < _EPS, 0.0, v) / 2, _inside(t, scale))
+        for scale in range(4):
+            v = _variance(*means(scale)[:2])
+            out = out + _log_sum(1 + torch.where(v < _EPS, 0.0, v) / 2, _inside(t, scale))
         return out
 
     return image.memo("vif information", compute)
@@ -152,24 +190,17 @@ def _channel(means: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tenso
 
 def _fidelity(t: Triple, source: Image, *, reverse: bool = False) -> torch.Tensor:
     """(N,) share of the source's information that the fused image holds; in reverse, of F's that the source holds."""
-    shared = torch.zeros(len(source.levels), dtype=torch.float64, device=source.levels.device)
-    whole = shared.clone()
-    first = 0  # scales before this one are large
-    while first < 4 and _ops.large(t, *_size(t, first)):
-        sums = _sums_in_strips(t, first, reverse=reverse)
+    if t.compiled:
+        sums = _sums(t, reverse=reverse)
         k = int(source is t.b)
-        shared, whole = shared + sums[k], whole + sums[2 + k]
-        first += 1
-    for scale in range(first, 4):
-        means = _means(t, source, scale, reverse=reverse)
-        if t.compiled:
-            kernels.log_shared_information(*(m.numpy() for m in (*means, shared)))
-            continue
-        signal, gain, noise = _channel(means)
+        return safe_ratio(sums[k], sums[2 + k])
+    shared = torch.zeros(len(source.levels), dtype=torch.float64, device=source.levels.device)
+    for scale in range(4):
+        signal, gain, noise = _channel(_means(t, source, scale, reverse=reverse))
         shared = shared + _log_sum(1 + gain**2 * signal / (noise + 2), _inside(t, scale))
     if reverse:
-        return safe_ratio(shared, whole + _information(t, t.f, partial(_fused_means, t), first))
-    return safe_ratio(shared, whole + _information(t, source, partial(_source_means, t, source), first))
+        return safe_ratio(shared, _information(t, t.f, partial(_fused_means, t)))
+    return safe_ratio(shared, _information(t, source, partial(_source_means, t, source)))
 
 
 _VIF = MetricFacts(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import numpy as np
 import torch
@@ -74,17 +73,14 @@ def qabf(t: Triple) -> torch.Tensor:
     """(N,) weighted edge preservation."""
     if _ops.large(t, *t.size[1:]):
         return _qabf_in_strips(t)
-    kept, weight = [], []
-    for source in (t.a, t.b):
-        kept.append(_edge_sum(t, source))
-        weight.append(source.memo("edge weight", partial(_edge_weight, t, source)))
-    return safe_ratio(kept[0] + kept[1], weight[0] + weight[1])
+    (kept_a, weight_a), (kept_b, weight_b) = _edge_sums(t, t.a), _edge_sums(t, t.b)
+    return safe_ratio(kept_a + kept_b, weight_a + weight_b)
 
 
 def _qabf_in_strips(t: Triple) -> torch.Tensor:
     """The same for large images, no map of which is kept."""
     h, w = t.size[1:]
-    kept, weight, out = np.zeros((3, t.size[0]))
+    sums, out = np.zeros((2, 2, t.size[0]))
     for part in _ops.strips(h, w):
         above, below = min(part.start, 1), min(h - part.stop, 1)  # a row more where the image goes on
         rows = slice(part.start - above, part.stop + below)
@@ -94,31 +90,22 @@ def _qabf_in_strips(t: Triple) -> torch.Tensor:
         )
         for g, a, spans in sources:
             kernels.edge_sum(g, a, spans, g_f, a_f, out)
-            kept += out
-            weight += g.sum((1, 2))
-    return safe_ratio(torch.from_numpy(kept), torch.from_numpy(weight))
+            sums += out
+    return safe_ratio(torch.from_numpy(sums[0]), torch.from_numpy(sums[1]))
 
 
-def _edge_weight(t: Triple, source: Image) -> torch.Tensor:
-    """(N,) sum of edge strength."""
+def _edge_sums(t: Triple, source: Image) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N,) sums of the source's edge strength: what the fused image keeps of it, and all of it."""
     if t.compiled:
-        strength = compiled_polar(source)[0]
-        return torch.from_numpy(strength.reshape(len(strength), -1).sum(1))
-    return t.total(sobel_polar(t, source)[0])
-
-
-def _edge_sum(t: Triple, source: Image) -> torch.Tensor:
-    """(N,) sum of the source's edge strength that the fused image keeps."""
-    if t.compiled:
-        polar = compiled_polar(t.f)[:2]
-        out = np.empty(len(polar[0]))
-        kernels.edge_sum(*compiled_polar(source), *polar, out)
-        return torch.from_numpy(out)
+        g_f, a_f, _ = compiled_polar(t.f)
+        out = np.empty((2, t.size[0]))
+        kernels.edge_sum(*compiled_polar(source), g_f, a_f, out)
+        return torch.from_numpy(out[0]), torch.from_numpy(out[1])
     (g1, a1), (g2, a2) = sobel_polar(t, source), sobel_polar(t, t.f)
     strength = torch.where(g1 == g2, g2, torch.minimum(g1, g2) / torch.maximum(g1, g2))
     turn = 1 - (a1 - a2).abs() / (math.pi / 2)
     quality = 0.9994 / (1 + torch.exp(-15 * (strength - 0.5))) * 0.9879 / (1 + torch.exp(-22 * (turn - 0.8)))
-    return t.total(quality * g1)
+    return t.total(quality * g1), t.total(g1)
 
 
 @METRICS.register(

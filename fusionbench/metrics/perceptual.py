@@ -53,7 +53,7 @@ def piq_module(module: str) -> Any:
 def _score(t: Triple, module: str, function: str) -> torch.Tensor:
     """(N,) mean over the two sources, one image at a time: some of piq's maps are scaled by the whole batch."""
     measure: Callable[..., torch.Tensor] = getattr(piq_module(module), function)
-    boxes = [_box(t, n) for n in range(t.size[0])]
+    boxes = [around_mask(t, n) for n in range(t.size[0])]
     values = [(_one(measure, t.a, t.f, n, box) + _one(measure, t.b, t.f, n, box)) / 2 for n, box in enumerate(boxes)]
     return torch.tensor(values, dtype=torch.float64, device=t.f.x.device)
 
@@ -72,7 +72,7 @@ def _one(measure: Callable[..., torch.Tensor], source: Image, fused: Image, n: i
     return value if math.isfinite(value) else math.nan
 
 
-def _box(t: Triple, n: int) -> tuple[slice, slice]:
+def around_mask(t: Triple, n: int) -> tuple[slice, slice]:
     """The rectangle around the mask of image ``n``; all of it without one."""
     if t.mask is None:
         return slice(None), slice(None)

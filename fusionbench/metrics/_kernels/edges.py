@@ -65,14 +65,15 @@ def sobel_polar(x: Array, strength: Array, turn: Array, spans: Array) -> None:
     Outside, only strength and angle are set, with no computation: the surround of a head costs nothing.
     """
     h, w = x.shape[1], x.shape[2]
-    padded = np.zeros((h + 2, w + 2))
+    rows = np.zeros((3, w + 2))  # row i of the image is rows[i % 3], with a zero on both sides
     gx, gy = np.empty(w), np.empty(w)
     for m in range(x.shape[0]):
+        rows[2] = 0.0
+        rows[0, 1 : w + 1] = x[m, 0]
         for i in range(h):
+            above, centre, below = rows[(i + 2) % 3], rows[i % 3], rows[(i + 1) % 3]
             for j in range(w):
-                padded[i + 1, j + 1] = x[m, i, j]
-        for i in range(h):
-            above, centre, below = padded[i], padded[i + 1], padded[i + 2]
+                below[j + 1] = x[m, i + 1, j] if i + 1 < h else 0
             for j in range(w):
                 gx[j] = (above[j] - above[j + 2]) + 2.0 * (centre[j] - centre[j + 2]) + (below[j] - below[j + 2])
                 gy[j] = (below[j] - above[j]) + 2.0 * (below[j + 1] - above[j + 1]) + (below[j + 2] - above[j + 2])
@@ -94,12 +95,13 @@ def sobel_polar(x: Array, strength: Array, turn: Array, spans: Array) -> None:
 
 @jit
 def edge_sum(g1: Array, a1: Array, spans: Array, g2: Array, a2: Array, out: Array) -> None:
-    """out[m] = sum of Q g1: edge preservation of source 1 in image 2, weighted by the source's edge strength.
+    """out[0, m] = sum of Q g1: edge preservation of source 1 in image 2, weighted by the source's edge strength; out[1, m] =
+    sum of g1.
 
     Outside the source's ``spans`` the weight is 0, and nothing is computed.
     """
     for m in range(g1.shape[0]):
-        total = 0.0
+        total = weight = 0.0
         for i in range(g1.shape[1]):
             first, last = spans[m, i]
             ps, qs, turns, others = (
@@ -116,7 +118,8 @@ def edge_sum(g1: Array, a1: Array, spans: Array, g2: Array, a2: Array, out: Arra
                 strength = min(strength, 4.0)  # beyond 4 the sigmoid is 1 to 1e-22, and exp() stays in its range
                 turn = 1.0 - abs(turns[j] - others[j]) * (2.0 / np.pi)
                 total += p / ((1.0 + exp(-15.0 * (strength - 0.5))) * (1.0 + exp(-22.0 * (turn - 0.8))))
-        out[m] = 0.9994 * 0.9879 * total
+                weight += p
+        out[0, m], out[1, m] = 0.9994 * 0.9879 * total, weight
 
 
 @jit

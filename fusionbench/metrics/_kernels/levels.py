@@ -9,7 +9,7 @@ from fusionbench.metrics._kernels.compiler import Array, jit
 
 @jit
 def joint_histogram(x: Array, y: Array, out: Array) -> None:
-    """out[m, x, y] = number of pixels; (N, P) uint8 -> (N, 256, 256) int64, which must be zero."""
+    """out[m, x, y] = number of pixels; (N, P) uint8 -> (N, 256, 256) int32, which must be zero."""
     for m in range(x.shape[0]):
         for i in range(x.shape[1]):
             out[m, x[m, i], y[m, i]] += 1
@@ -17,7 +17,7 @@ def joint_histogram(x: Array, y: Array, out: Array) -> None:
 
 @jit
 def histogram(x: Array, out: Array) -> None:
-    """out[m, x] = number of pixels; (N, P) uint8 -> (N, 256) int64.
+    """out[m, x] = number of pixels; (N, P) uint8 -> (N, 256) int32.
 
     Four counters a level, as adding one twice in a row to the same counter has to wait for the first to be stored.
     """
@@ -38,18 +38,22 @@ def histogram(x: Array, out: Array) -> None:
 
 
 @jit
-def product_sums(x: Array, y: Array, out: Array) -> None:
-    """out[m] = sum x y, exact; (N, P) uint8 -> (N,) int64."""
-    for m in range(x.shape[0]):
-        total = np.int64(0)
-        for i in range(x.shape[1]):
-            total += np.int32(x[m, i]) * np.int32(y[m, i])
-        out[m] = total
+def moments(a: Array, b: Array, f: Array, out: Array) -> None:
+    """out[:, m] = sums of a, b, f, a a, b b, f f, a b, a f, b f, exact; (N, P) uint8 -> (9, N) float64."""
+    for m in range(len(f)):
+        sa = sb = sf = aa = bb = ff = ab = af = bf = np.int64(0)
+        for i in range(f.shape[1]):
+            x, y, z = np.int32(a[m, i]), np.int32(b[m, i]), np.int32(f[m, i])
+            sa, sb, sf = sa + x, sb + y, sf + z
+            aa, bb, ff = aa + x * x, bb + y * y, ff + z * z
+            ab, af, bf = ab + x * y, af + x * z, bf + y * z
+        for k, total in enumerate((sa, sb, sf, aa, bb, ff, ab, af, bf)):
+            out[k, m] = total
 
 
 @jit
 def entropy(counts: Array, table: Array, out: Array) -> None:
-    """out[m] = Shannon entropy in nats of the counts of (N, P) int64; table[c] = c log c for small c."""
+    """out[m] = Shannon entropy in nats of (N, P) counts; table[c] = c log c for small c."""
     for m in range(counts.shape[0]):
         row = counts[m]
         total, pixels = 0.0, 0

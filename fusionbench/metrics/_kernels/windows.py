@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 
 from fusionbench.metrics._kernels.compiler import Array, inlined, jit
 
+Images: TypeAlias = "tuple[Array, Array, Array]"
 _BLOCK = 32  # rows of windows that are filtered before the buffer moves on; factors of one product of _log_sum
 
 
@@ -35,39 +38,48 @@ def _weigh(x: Array, step: int, taps: Array, out: Array) -> None:
         k += 1
 
 
+@inlined
+def _along(x: Array, y: Array, alone: bool, taps: Array, step: int, line: Array, every: Array, out: Array) -> None:
+    """Every step-th window sum along a row of the products x y (of x where it is ``alone``); the other arrays are room."""
+    for j in range(len(line)):
+        line[j] = x[j] * (1.0 if alone else y[j])
+    if step == 1:
+        _weigh(line, 1, taps, out)
+        return
+    _weigh(line, 1, taps, every)
+    for j in range(len(out)):
+        out[j] = every[j * step]
+
+
+@inlined
+def _forget(rows: Array, first: int, last: int) -> None:
+    """Entries first..last - 1 move to the beginning."""
+    for j in range(last - first):
+        rows[j] = rows[first + j]
+
+
 @jit
-def blur(images: tuple[Array, Array, Array], pairs: Array, taps: Array, step: int, out: Array) -> None:
+def blur(images: Images, pairs: Array, taps: Array, step: int, out: Array) -> None:
     """out[k, m, i, j] = sum taps[r] taps[s] z[m, i step + r, j step + s], z the product of the images pairs[k]; where the
     second index is -1, the first image alone. Images (N, H, W) float64; taps symmetric and odd in number.
 
     Rows are filtered along themselves into a buffer, then across.
     """
     n, windows = len(taps), out.shape[3]
-    width = images[0].shape[2]
-    line, sums = np.empty(width), np.empty(width - n + 1)
+    line, every = np.empty(images[0].shape[2]), np.empty(images[0].shape[2] - n + 1)
     rows = np.empty((_BLOCK + n) * windows)
     for k in range(len(pairs)):
         x, y = images[pairs[k, 0]], images[max(pairs[k, 1], 0)]
-        alone = pairs[k, 1] < 0
         for m in range(len(x)):
-            first = ready = 0  # rows first..ready - 1 of the image are in the buffer, every step-th window of them
+            first = ready = 0  # rows first..ready - 1 of the image are in the buffer
             for i in range(out.shape[2]):
                 top = i * step
                 if top - first > _BLOCK:
-                    kept = rows[(top - first) * windows : (ready - first) * windows]
-                    for j in range(len(kept)):
-                        rows[j] = kept[j]
+                    _forget(rows, (top - first) * windows, (ready - first) * windows)
                     first = top
                 while ready < top + n:
-                    source, factor = x[m, ready], y[m, ready]
                     target = rows[(ready - first) * windows : (ready - first + 1) * windows]
-                    for j in range(width):
-                        line[j] = source[j] * (1.0 if alone else factor[j])
-                    every = target if step == 1 else sums
-                    _weigh(line, 1, taps, every)
-                    if step > 1:
-                        for j in range(windows):
-                            target[j] = every[j * step]
+                    _along(x[m, ready], y[m, ready], pairs[k, 1] < 0, taps, step, line, every, target)
                     ready += 1
                 _weigh(rows[(top - first) * windows :], windows, taps, out[k, m, i])
 
@@ -86,37 +98,83 @@ def _log_sum(numerator: Array, denominator: Array) -> float:
     return total
 
 
-@jit
-def log_information(mu: Array, e: Array, out: Array) -> None:
-    """out[m] += sum log(1 + v / 2), v = e - mu^2 the window variances, below 1e-10 counting as 0; (N, H, W) float64."""
-    factors, ones = np.ones(mu.shape[2]), np.ones(mu.shape[2])
-    for m in range(len(mu)):
-        for i in range(mu.shape[1]):
-            means, squares = mu[m, i], e[m, i]
-            for j in range(len(means)):
-                v = squares[j] - means[j] * means[j]
-                factors[j] *= 1.0 + (v if v >= 1e-10 else 0.0) * 0.5
-            if i % _BLOCK == _BLOCK - 1 or i == mu.shape[1] - 1:
-                out[m] += _log_sum(factors, ones)
+@inlined
+def _inform(mean: Array, square: Array, factors: Array) -> None:
+    """factors *= 1 + v / 2, v = square - mean^2 the variances of one row of windows, below 1e-10 counting as 0."""
+    for j in range(len(factors)):
+        v = square[j] - mean[j] * mean[j]
+        factors[j] *= 1.0 + (v if v >= 1e-10 else 0.0) * 0.5
 
 
 @jit
-def log_shared_information(mu1: Array, e11: Array, mu2: Array, e22: Array, e12: Array, out: Array) -> None:
-    """out[m] += sum log(1 + g^2 v1 / (n + 2)): VIF at one scale, from window means of x, x^2, y, y^2 and x y.
+def log_information(means: Array, out: Array) -> None:
+    """out[k, m] += sum log(1 + v / 2), v the window variances of image k, from means[2 k] and means[2 k + 1], (N, h, w)
+    float64 window means of x and x^2."""
+    height, windows = means.shape[2:]
+    factors, ones = np.ones(windows), np.ones(windows)
+    for k in range(len(out)):
+        for m in range(means.shape[1]):
+            for i in range(height):
+                _inform(means[2 * k, m, i], means[2 * k + 1, m, i], factors)
+                if i % _BLOCK == _BLOCK - 1 or i == height - 1:
+                    out[k, m] += _log_sum(factors, ones)
+
+
+@inlined
+def _share(x: Array, xx: Array, y: Array, yy: Array, xy: Array, numerator: Array, denominator: Array) -> None:
+    """Both factors of 1 + g^2 v1 / (n + 2) of one row of windows: VIF, from window means of x, x^2, y, y^2 and x y.
 
     g = cov / v1 is the gain from x to y, n = v2 - g cov the variance of what x does not explain.
     """
-    numerator, denominator = np.ones(mu1.shape[2]), np.ones(mu1.shape[2])
-    for m in range(len(mu1)):
-        for i in range(mu1.shape[1]):
-            x, xx, y, yy, xy = mu1[m, i], e11[m, i], mu2[m, i], e22[m, i], e12[m, i]
-            for j in range(len(x)):
-                v1, v2 = max(xx[j] - x[j] * x[j], 0.0), max(yy[j] - y[j] * y[j], 0.0)
-                covariance = xy[j] - x[j] * y[j]
-                g = covariance / (v1 + 1e-10)
-                n = max(v2 - g * covariance, 1e-10) + 2.0
-                counts = (v1 >= 1e-10) & (v2 >= 1e-10) & (g > 0.0)
-                numerator[j] *= n + g * g * v1 if counts else 1.0
-                denominator[j] *= n if counts else 1.0
-            if i % _BLOCK == _BLOCK - 1 or i == mu1.shape[1] - 1:
-                out[m] += _log_sum(numerator, denominator)
+    for j in range(len(numerator)):
+        v1, v2 = max(xx[j] - x[j] * x[j], 0.0), max(yy[j] - y[j] * y[j], 0.0)
+        covariance = xy[j] - x[j] * y[j]
+        g = covariance / (v1 + 1e-10)
+        n = max(v2 - g * covariance, 1e-10) + 2.0
+        counts = (v1 >= 1e-10) & (v2 >= 1e-10) & (g > 0.0)
+        numerator[j] *= n + g * g * v1 if counts else 1.0
+        denominator[j] *= n if counts else 1.0
+
+
+@jit
+def shared_information(images: Images, means: Array, taps: Array, reverse: bool, out: Array) -> None:
+    """out[k, m] += sum log(1 + g^2 v1 / (n + 2)), the information that F shares with source k = 0, 1; in ``reverse`` F is
+    the reference, and out[2, m] += the information in F (:func:`log_information`).
+
+    ``images``: A, B and F, (N, H, W) float64; ``means``: those of A, A^2, B, B^2 in windows, (4, N, h, w) float64.
+    Those of F, F^2, A F and B F pass by row after row and are kept nowhere.
+    """
+    n, windows, width = len(taps), means.shape[3], images[0].shape[2]
+    line, every = np.empty(width), np.empty(0)
+    rows = np.empty((4, (_BLOCK + n) * windows))
+    sums = np.empty((4, windows))
+    factors = np.ones((5, windows))  # numerators and denominators of both sources; of F
+    ones = np.ones(windows)
+    a, b, f = images
+    for m in range(len(f)):
+        first = ready = 0
+        for i in range(means.shape[2]):
+            if i - first > _BLOCK:
+                for k in range(4):
+                    _forget(rows[k], (i - first) * windows, (ready - first) * windows)
+                first = i
+            while ready < i + n:
+                for k in range(4):
+                    target = rows[k, (ready - first) * windows : (ready - first + 1) * windows]
+                    other = a[m, ready] if k == 2 else b[m, ready] if k == 3 else f[m, ready]
+                    _along(f[m, ready], other, k == 0, taps, 1, line, every, target)
+                ready += 1
+            for k in range(4):
+                _weigh(rows[k, (i - first) * windows :], windows, taps, sums[k])
+            for k in range(2):
+                x, xx, y, yy = means[2 * k, m, i], means[2 * k + 1, m, i], sums[0], sums[1]
+                if reverse:
+                    x, xx, y, yy = y, yy, x, xx
+                _share(x, xx, y, yy, sums[2 + k], factors[2 * k], factors[2 * k + 1])
+            if reverse:
+                _inform(sums[0], sums[1], factors[4])
+            if i % _BLOCK == _BLOCK - 1 or i == means.shape[2] - 1:
+                for k in range(2):
+                    out[k, m] += _log_sum(factors[2 * k], factors[2 * k + 1])
+                if reverse:
+                    out[2, m] += _log_sum(factors[4], ones)
