@@ -162,7 +162,7 @@ def test_a_wide_leaderboard_is_one_table() -> None:
 
 def test_a_named_method_that_cannot_run_is_an_error(cli: Cli, tmp_path: Path) -> None:
     for command in (["run", "-t", "pet-mri"], ["fuse", "a.png", "b.png", "-o", tmp_path / "c.png"]):
-        assert "ifcnn-max: needs weights: download" in cli(*command, "-m", "ifcnn-max", code=2).stderr
+        assert "ifcnn-max: needs weights: get" in cli(*command, "-m", "ifcnn-max", code=2).stderr
     assert "name one" in cli("fuse", "a.png", "b.png", "-o", tmp_path / "c.png", "-m", "all", code=2).stderr
     assert not list(tmp_path.iterdir())
 

@@ -20,15 +20,16 @@ ENGINE = CORE | {"datasets", "methods", "metrics", "bench"}
 ALLOWED = {
     "errors": set(),
     "files": set(),
+    "fetch": {"errors"},
     "registry": {"errors"},
     "pairs": {"errors", "files"},
     "scores": {"errors", "files"},
     "stats": {"errors"},
     "observers": {"errors"},
-    "datasets": CORE,
+    "datasets": CORE | {"fetch"},
     "metrics": CORE,
     "training": CORE,
-    "methods": CORE | {"training"},
+    "methods": CORE | {"training", "fetch"},
     "bench": ENGINE | {"training", "observers"},
     "audit": ENGINE,
     "report": {"errors", "files", "pairs", "scores", "stats", "datasets"},
@@ -77,7 +78,7 @@ INSIDE = {
         "__init__": {"exposure", "keys", "tables"},
     },
 }
-NO_TORCH = ("errors", "files", "registry", "pairs", "scores", "stats", "observers", "datasets", "report")
+NO_TORCH = ("errors", "files", "fetch", "registry", "pairs", "scores", "stats", "observers", "datasets", "report")
 
 
 @functools.cache

@@ -116,8 +116,10 @@ class NetworkSpec(Generic[P, N]):
         load_strict(network.get_submodule(stage.part), tensors, str(path))
         return card
 
-    def convert_published(self, files: Sequence[Path], out: Path, preset: str | P = "paper") -> None:
-        """Turn the authors' files into one of ours.
+    def convert_published(
+        self, files: Sequence[Path], out: Path, preset: str | P = "paper", card: Mapping[str, Any] | None = None
+    ) -> None:
+        """Turn the authors' files into one of ours. ``card``: more lines for the weights' card.
 
         Strict: every key must be known and of the right shape. Raises InputError listing what is missing, extra or
         misshapen, for another number of files, or for a family without published files; such files are not converted.
@@ -137,7 +139,7 @@ class NetworkSpec(Generic[P, N]):
             }
             load_strict(network.get_submodule(file.part), tensors, str(path))
         origin = {"trained_by": f"the authors of {self.title}", "files": [f.name for f in files], "stage": "imported"}
-        self.save(out, network, size, origin)
+        self.save(out, network, size, {**origin, **(card or {})})
 
     def train(
         self,
