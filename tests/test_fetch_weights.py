@@ -23,6 +23,7 @@ from fusionbench.methods._sr3 import SCHEDULE_BUFFERS
 from fusionbench.methods.baselines.ifcnn import SHAPES
 from fusionbench.methods.dmfnet.spec import SPEC as DMFNET
 from fusionbench.methods.lkcfunet.spec import SPEC as LKCFUNET
+from tests.conftest import doc_commands
 
 REAL = "FUSIONBENCH_TEST_REAL_DOWNLOADS"
 
@@ -107,6 +108,19 @@ def fused_by(spec: str) -> torch.Tensor:
     method.prepare(torch.device("cpu"))
     a, b = torch.from_numpy(np.random.default_rng(0).random((2, 1, 1, 64, 64), np.float32))
     return method.fuse(a, b, torch.Generator().manual_seed(0))
+
+
+def test_the_commands_of_the_docs(server, cli, monkeypatch, tmp_path):
+    entry = server.publish(lookup("ifcnn"), ifcnn_file())
+    monkeypatch.setattr("fusionbench.cli.train.lookup", lambda name: entry)
+    monkeypatch.chdir(tmp_path)
+    shown = doc_commands("weights.md")
+    assert len(shown) == 3
+    for arguments in shown:
+        fetching = arguments[:2] == ["weights", "fetch"]
+        refused = fetching and "--accept-terms" not in arguments
+        cli(*arguments, *(["--mirror", server.base] if fetching else []), code=2 if refused else 0)
+    assert "ifcnn-max@weights=authors" in {path.stem for path in tmp_path.rglob("*.csv")}
 
 
 def test_ifcnn_is_fetched_checked_and_run(server, weights, cli, monkeypatch):

@@ -19,17 +19,16 @@ ENGINE = CORE | {"datasets", "methods", "metrics", "bench"}
 # Part of the package -> parts that it may import. Whoever adds a part says here what it stands on.
 ALLOWED = {
     "errors": set(),
-    "files": set(),
-    "fetch": {"errors"},
+    "files": {"errors"},
     "registry": {"errors"},
     "pairs": {"errors", "files"},
     "scores": {"errors", "files"},
     "stats": {"errors"},
     "observers": {"errors"},
-    "datasets": CORE | {"fetch"},
+    "datasets": CORE,
     "metrics": CORE,
     "training": CORE,
-    "methods": CORE | {"training", "fetch"},
+    "methods": CORE | {"training"},
     "bench": ENGINE | {"training", "observers"},
     "audit": ENGINE,
     "report": {"errors", "files", "pairs", "scores", "stats", "datasets"},
@@ -78,7 +77,7 @@ INSIDE = {
         "__init__": {"exposure", "keys", "tables"},
     },
 }
-NO_TORCH = ("errors", "files", "fetch", "registry", "pairs", "scores", "stats", "observers", "datasets", "report")
+NO_TORCH = ("errors", "files", "registry", "pairs", "scores", "stats", "observers", "datasets", "report")
 
 
 @functools.cache

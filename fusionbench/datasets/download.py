@@ -18,8 +18,7 @@ from fusionbench.datasets._places import user_folder
 from fusionbench.datasets.checks import compare_files
 from fusionbench.datasets.harvard import manifest
 from fusionbench.errors import InputError
-from fusionbench.fetch import Progress, fetch
-from fusionbench.files import write_bytes
+from fusionbench.files import Progress, fetch, write_bytes
 
 REPOSITORY = "xianming-gu/Havard-Medical-Image-Fusion-Datasets"
 COMMIT = "984d169e8abd01baa130db3c5b9be3ba80191c1f"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from fusionbench.errors import InputError
-from fusionbench.fetch import Progress, fetch
+from fusionbench.files import Progress, fetch
 from fusionbench.methods import METHODS
 from fusionbench.methods._places import AUTHORS, weights_folder
 

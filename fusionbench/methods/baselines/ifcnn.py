@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fusionbench.errors import InputError
 from fusionbench.files import write_bytes
 from fusionbench.methods import METHODS, MethodFacts
-from fusionbench.methods._places import AUTHORS, authors_file
+from fusionbench.methods._places import authors_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +58,7 @@ class IfcnnMax:
     """
 
     def __init__(self, *, weights: Literal["authors"] | Path | None = None) -> None:
-        self._path = self.authors_file() if weights == AUTHORS else weights
+        self._path = self.authors_file() if isinstance(weights, str) else weights
         self._weights: dict[str, torch.Tensor] = {}
 
     @staticmethod
