@@ -97,18 +97,20 @@ def train_command(
     seen = {"split": split, "trained_on": persons_seen(pairs), "phantom_pairs_a_task": phantom}
     card = {**seen, "commit": _commit()}
     try:
-        written = spec.train(
-            parts,
-            out,
-            stage=stage,
-            preset=preset,
-            overrides=chosen,
-            loss=_assignments("--loss", loss),
-            network=_assignments("--network", network),
-            start=start,
-            resume=resume,
-            card=card,
-        )
+        with progress_bar() as notify:
+            written = spec.train(
+                parts,
+                out,
+                stage=stage,
+                preset=preset,
+                overrides=chosen,
+                loss=_assignments("--loss", loss),
+                network=_assignments("--network", network),
+                start=start,
+                resume=resume,
+                card=card,
+                notify=notify,
+            )
     except KeyboardInterrupt as error:
         raise type(error)(_how_to_go_on(out)) from None
     click.echo(f"wrote {written}")
