@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from fusionbench.cli import COMMANDS, common, main
-from tests.conftest import Cli, doc_commands, folder_options, make_folders
+from tests.conftest import Cli, Write, doc_commands, folder_options, make_folders
 
 
 def completions(*words: str) -> list[str]:
@@ -120,7 +120,7 @@ def test_every_command_takes_quiet() -> None:
 
 def test_log_lines_tell_the_time_left(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     clock = iter([0.0, 0.0, 12.0, 80.0, 80.0])
-    monkeypatch.setattr(common.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
     notify = common._log_lines()
     for done in (0, 10, 20):
         notify("scoring", done, 40, "pca")
@@ -143,7 +143,7 @@ def test_doctor(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert "! weights:" in cli("doctor", code=1).stdout
 
 
-def test_the_other_listings_have_json(cli: Cli, method_file) -> None:
+def test_the_other_listings_have_json(cli: Cli, method_file: Write) -> None:
     assert json.loads(cli("explain", "ssim", "--json").stdout)["metrics"][0]["name"] == "ssim"
     assert json.loads(cli("explain", "CDDFuse", "--json").stdout)["profiles"][0]["name"] == "cddfuse"
     rows = json.loads(cli("verify", str(method_file("mine-of-json")), "--json").stdout)

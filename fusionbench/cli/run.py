@@ -35,14 +35,14 @@ from fusionbench.cli.common import (
     tell,
     work_options,
 )
+from fusionbench.cli.facts import facts_options, stated_facts
 from fusionbench.cli.report import print_leaderboard
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
 from fusionbench.methods import Method, create_method
-from fusionbench.methods.published import published_facts
 from fusionbench.metrics import PROFILES, select
 from fusionbench.pairs import Pair, read_picture, size_text, write_png
-from fusionbench.scores import FROM_IMAGES, Column, read_table
+from fusionbench.scores import Column, read_table
 
 
 @click.command("run")
@@ -156,24 +156,9 @@ def _tell_planned(planned: Sequence[Forecast], as_json: bool) -> None:
 
 @click.command("score")
 @click.argument("folder", type=DIRECTORY)
-@click.option("--name", required=True, help="The method's name in the tables.")
+@click.option("--name", default="", help="The method's name in the tables.")
 @click.option("-t", "--task", required=True, metavar="TASK", help="Task whose pairs the images belong to.")
-@click.option("--title", help="Name shown to people, if another.")
-@click.option("--year", type=int, help="Year of publication.")
-@click.option("--reference", default="", help="Citation.")
-@click.option("--doi", default="", help="DOI of the publication.")
-@click.option(
-    "--origin", default=FROM_IMAGES, show_default=True, help="Who made the images, such as: authors' release."
-)
-@click.option(
-    "--trained-on",
-    multiple=True,
-    help='What the method has seen: "harvard", or "harvard:16,20" (these cases); repeatable.',
-)
-@click.option(
-    "--trained-for", multiple=True, help="A metric that its loss or choice contains, such as ssim; repeatable."
-)
-@click.option("--note", default="", help="What else a reader must know of them.")
+@facts_options
 @click.option("--copy", is_flag=True, help="Keep a copy in the results: reports find the images wherever these go.")
 @dataset_options
 @metric_options
@@ -187,7 +172,6 @@ def score_command(
     ctx: click.Context,
     /,
     folder: Path,
-    name: str,
     task: str,
     copy: bool,
     dataset: str,
@@ -203,17 +187,17 @@ def score_command(
     debug: bool,
     **said: Any,
 ) -> None:
-    """Score a folder of images fused elsewhere (any method, any language), matched by file stem.
+    """Score a folder of images fused elsewhere (any method, any language), matched by file stem or by --pattern.
 
     \b
     fusionbench score ./outputs --name MyNet -t pet-mri --data HARVARD_FOLDER
+    fusionbench score ./outputs --facts mynet.toml --bibtex mynet.bib -t pet-mri --pattern '{id}_fused.png'
     """
     metrics = chosen_metrics(profiles, metric)
     tasks = chosen_tasks([task], dataset, data)
     if len(tasks) != 1:
         raise InputError(f"--task {task}: a folder holds the images of one task; name one")
-    stated = {field: list(value) if isinstance(value, tuple) else value for field, value in said.items() if value}
-    facts = {"family": "foreign"} | published_facts(name) | stated
+    facts = stated_facts(said)
     with progress_bar() as notify:
         outcome = score_folders(
             [(folder, facts)],
