@@ -23,6 +23,8 @@ def block(kind: str) -> str:
     return found[1]
 
 
+@pytest.mark.promise
+@pytest.mark.slow
 def test_the_commands_of_the_docs(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run(["average"], ["phantom/pet-mri"], tmp_path / "other", limit=2, metrics=["en"])

@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
+from fusionbench import __version__
 from fusionbench.scores import fingerprint
 
-PACKAGES = ("fusionbench", "torch", "numpy", "scipy", "pillow")
+PACKAGES = ("torch", "numpy", "scipy", "pillow")
 
 
 def making(device: str) -> dict[str, Any]:
@@ -35,7 +36,8 @@ def making_id(made: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _versions() -> Mapping[str, str]:
-    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    own = {"python": platform.python_version(), "fusionbench": __version__}
+    return own | {name: version(name) for name in PACKAGES}
 
 
 @functools.cache

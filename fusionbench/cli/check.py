@@ -147,15 +147,25 @@ def _print_drifts(drifts: Sequence[Drift]) -> None:
 
 
 @click.command("verify")
-@click.argument("module")
+@click.argument("modules", nargs=-1, required=True, metavar="MODULE...")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_context
-def verify_command(ctx: click.Context, module: str, as_json: bool) -> None:
-    """Run the contract tests on the plugins that MODULE (a .py file or dotted name) registers."""
+def verify_command(ctx: click.Context, modules: Sequence[str], as_json: bool) -> None:
+    """Run the contract tests on the plugins that each MODULE (a .py file or dotted name) registers."""
+    found = [row for module in modules for row in _verified(module, as_json)]
+    failed = sum(bool(row["broken"]) for row in found)
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    else:
+        click.echo(f"{len(found) - failed} of {len(found)} checks hold")
+    ctx.exit(1 if failed else 0)
+
+
+def _verified(module: str, silent: bool) -> list[dict[str, str]]:
+    """Each check on each plugin of a module, told as it is done: "broken" is "" where it holds."""
     before = registered()
-    loaded = import_module(module)
     found: list[dict[str, str]] = []
-    for plugin, (title, check) in plugin_checks(loaded, before):
+    for plugin, (title, check) in plugin_checks(import_module(module), before):
         broken = ""
         try:
             check()
@@ -163,18 +173,13 @@ def verify_command(ctx: click.Context, module: str, as_json: bool) -> None:
             reason = str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
             broken = " ".join(reason.split())
         found.append({"plugin": plugin, "check": title, "broken": broken})
-        if not as_json:
+        if not silent:
             click.echo(f"BROKEN  {plugin}: {title}: {broken}" if broken else f"ok      {plugin}: {title}")
     if not found:
         raise click.UsageError(
             f"{module} registers no plugin; decorate it with METHODS.register, METRICS.register or TASKS.register"
         )
-    failed = sum(bool(item["broken"]) for item in found)
-    if as_json:
-        click.echo(json.dumps(found, indent=1))
-    else:
-        click.echo(f"{len(found) - failed} of {len(found)} checks hold")
-    ctx.exit(1 if failed else 0)
+    return found
 
 
 @click.command("correct")
