@@ -6,6 +6,7 @@ import functools
 import platform
 import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import Any
 
 import torch
 
-from fusionbench import __version__
 from fusionbench.scores import fingerprint
 
 PACKAGES = ("torch", "numpy", "scipy", "pillow")
@@ -36,7 +36,9 @@ def making_id(made: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _versions() -> Mapping[str, str]:
-    own = {"python": platform.python_version(), "fusionbench": __version__}
+    # The package's own: what pip calls the distribution is another name. Its face imports this package, hence not by name.
+    package = sys.modules[__name__.partition(".")[0]]
+    own = {"python": platform.python_version(), "fusionbench": str(package.__version__)}
     return own | {name: version(name) for name in PACKAGES}
 
 
