@@ -83,7 +83,7 @@ def _add_quiet(command: click.Command) -> None:
     """Every command takes ``--quiet``, each of a group's too."""
     for one in command.commands.values() if isinstance(command, click.Group) else [command]:
         if not any(parameter.name == "quiet" for parameter in one.params):
-            text = "No progress, notes and tables: what failed alone."
+            text = "Leave out progress, notes and tables of what was done; failures are told."
             option = click.Option(
                 ["-q", "--quiet"], is_flag=True, expose_value=False, is_eager=True, callback=_keep_quiet, help=text
             )

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from fusionbench.bench.training import persons_seen, phantom_pairs, training_pairs, validation_cases, with_targets
-from fusionbench.cli.common import DIRECTORY, FILE, METHOD, chosen_tasks, config_option, progress_bar
+from fusionbench.cli.common import DIRECTORY, FILE, METHOD, chosen_tasks, config_option, is_quiet, progress_bar
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS
 from fusionbench.methods._authors import BASE, fetch_authors, importer, lookup, published, spec_of
@@ -86,10 +86,12 @@ def train_command(
     tasks = chosen_tasks(task, dataset, data)
     pairs, copies = training_pairs(tasks, data, split)
     cases = validation_case or validation_cases(pairs)
-    click.echo(
+    said = (
         f"{len(pairs)} training pairs; {copies} left out as copies of test images; "
         f"held out for validation: {', '.join(cases) or 'none, so that the last weights are kept'}"
     )
+    if not is_quiet():
+        click.echo(said)
     pairs += phantom_pairs(phantom)
     if prior is not None:
         pairs = with_targets(pairs, prior)

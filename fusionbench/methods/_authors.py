@@ -49,7 +49,7 @@ class Pinned:
     def check(self, file: Path) -> str:
         """The file's SHA-256. Raises InputError when it is not the one that was published."""
         size = file.stat().st_size
-        blob, sha256 = hashlib.sha1(b"blob %d\0" % size), hashlib.sha256()
+        blob, sha256 = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False), hashlib.sha256()
         with file.open("rb") as content:
             while part := content.read(1 << 20):
                 blob.update(part)
@@ -80,7 +80,6 @@ class Published:
     terms: str
     trained_on: tuple[str, ...]
     files: tuple[Pinned, ...]
-    preset: str = "paper"
 
     @property
     def page(self) -> str:

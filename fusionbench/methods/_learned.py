@@ -84,7 +84,7 @@ class Learned:
     @classmethod
     def authors_file(cls) -> Path:
         """Where the authors' published weights are kept, once fetched."""
-        return authors_file(cls.package)
+        return authors_file(cls.spec().name)
 
     @classmethod
     def take_published(cls, files: Sequence[Path], card: Mapping[str, Any]) -> None:
@@ -111,7 +111,8 @@ class Learned:
         """Load the weights. Raises InputError when they are missing, damaged or of another network."""
         if self._fetched and not self._file.is_file():
             raise InputError(
-                f"{self._file}: the authors' weights are not here; get them with: fusionbench weights fetch {self.package}"
+                f"{self._file}: the authors' weights are not here; get them with: "
+                f"fusionbench weights fetch {self.spec().name}"
             )
         self._network = self.spec().load(self._file)[0].eval().requires_grad_(False).to(device)
 
