@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import click
 import platformdirs
+import psutil
 
 from fusionbench import __version__
 from fusionbench.bench.provenance import commit, device_name
@@ -87,7 +88,7 @@ def _version(name: str) -> str:
 def _devices() -> Iterator[Finding]:
     import torch  # heavy; the other findings do not need it
 
-    yield Finding("devices", "cpu", f"{device_name('cpu')}, {len(os.sched_getaffinity(0))} cores")
+    yield Finding("devices", "cpu", f"{device_name('cpu')}, {psutil.cpu_count()} cores")
     count = torch.cuda.device_count()
     for number in range(count):
         memory = torch.cuda.get_device_properties(number).total_memory / 2**30
