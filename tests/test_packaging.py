@@ -181,6 +181,8 @@ def test_the_wheel_works_outside_the_repository(tmp_path: Path) -> None:
     fusionbench("run", "-m", "laplacian", "-m", "dmfnet", "-t", "pet-mri", "--limit", "1", "--profile", "cddfuse")
     fusionbench("report")
     assert (tmp_path / "away/results/leaderboard/index.html").stat().st_size > 100_000
-    versions = json.loads((tmp_path / "away/results/scores/phantom/pet-mri/dmfnet.json").read_text())["versions"]
+    versions = json.loads((tmp_path / "away/results/scores/phantom/pet-mri/dmfnet.json").read_text())["about"][
+        "versions"
+    ]
     assert versions["fusionbench"] == __version__
     fusionbench("reproduce", "results/scores/phantom/pet-mri/laplacian.json")
