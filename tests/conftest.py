@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -53,6 +55,14 @@ def shared() -> Path:
     if not (SHARED / "harvard").is_dir():
         pytest.skip("needs ../shared/harvard, which is not there")
     return SHARED
+
+
+def doc_commands(page: str) -> list[list[str]]:
+    """The arguments of every ``fusionbench ...`` line in the shell blocks of a page of docs/, in order."""
+    text = (Path(__file__).parents[1] / "docs" / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("fusionbench ")]
 
 
 def slices(n: int, side: int = 64, seed: int = 0) -> NDArray[np.uint8]:

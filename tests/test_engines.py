@@ -129,7 +129,7 @@ def test_unknown_engines_are_refused(tmp_path: Path) -> None:
 @pytest.mark.promise
 @pytest.mark.slow
 def test_dask_does_all_of_it() -> None:
-    pytest.importorskip("distributed", reason="the extra fusionbench[dask] is not installed")
+    pytest.importorskip("distributed", reason="the extra fusionbench-mmif[dask] is not installed")
     with open_engine("dask:2") as engine:
         assert squares(list(engine.rows(square, units(20)))) == {n: n * n for n in range(20)}
         rows = list(engine.rows(square, units(8, 4, deadly=frozenset({1}))))
@@ -139,6 +139,6 @@ def test_dask_does_all_of_it() -> None:
 
 @pytest.mark.slow
 def test_a_scheduler_that_cannot_be_reached() -> None:
-    pytest.importorskip("distributed", reason="the extra fusionbench[dask] is not installed")
+    pytest.importorskip("distributed", reason="the extra fusionbench-mmif[dask] is not installed")
     with pytest.raises(EngineError, match="cannot be reached"), open_engine("dask:tcp://127.0.0.1:9"):
         pass

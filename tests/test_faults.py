@@ -95,7 +95,7 @@ def test_times_mean_nothing(tmp_path: Path, folders: tuple[Path, Path]) -> None:
 @pytest.mark.parametrize("engine", ["local:2", "dask:2"])
 def test_engines_give_the_same_bytes(tmp_path: Path, folders: tuple[Path, Path], engine: str) -> None:
     if engine.startswith("dask"):
-        pytest.importorskip("distributed", reason="the extra fusionbench[dask] is not installed")
+        pytest.importorskip("distributed", reason="the extra fusionbench-mmif[dask] is not installed")
     assert go(tmp_path / "one", folders) == go(tmp_path / "many", folders, engine=engine) == (6, 6)
     assert tables(tmp_path / "one") == tables(tmp_path / "many")
     one, many = (read_table(tmp_path / name, Key("folders", "pet-mri", "average")).pairs for name in ("one", "many"))
@@ -106,7 +106,7 @@ def test_engines_give_the_same_bytes(tmp_path: Path, folders: tuple[Path, Path],
 @pytest.mark.slow
 def test_a_worker_that_outlives_a_run_keeps_nothing_of_it(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     """A plugin file that changed between two runs is read anew by workers of a running cluster."""
-    distributed = pytest.importorskip("distributed", reason="the extra fusionbench[dask] is not installed")
+    distributed = pytest.importorskip("distributed", reason="the extra fusionbench-mmif[dask] is not installed")
     plugin = tmp_path / "mine.py"
     text = """
 import torch

@@ -28,8 +28,8 @@ from fusionbench.scores import Key, Table, read_table, write_table
 from tests.conftest import tree
 from tests.readers import TOML, Reader, pictures, readers, survives
 
-pytest.importorskip("nibabel", reason="the extra fusionbench[volumes] is not installed")
-pytest.importorskip("pydicom", reason="the extra fusionbench[volumes] is not installed")
+pytest.importorskip("nibabel", reason="the extra fusionbench-mmif[volumes] is not installed")
+pytest.importorskip("pydicom", reason="the extra fusionbench-mmif[volumes] is not installed")
 
 READERS = readers()
 SEEDS = sorted((Path(__file__).parent / "fuzz").glob("*--*"))

@@ -24,7 +24,7 @@ from fusionbench.errors import InputError
 from fusionbench.methods import create_method
 from fusionbench.metrics import evaluate
 
-nibabel = pytest.importorskip("nibabel", reason="the extra fusionbench[volumes] is not installed")
+nibabel = pytest.importorskip("nibabel", reason="the extra fusionbench-mmif[volumes] is not installed")
 
 AFFINE = np.array([[-2.0, 0, 0, 30], [0, 1.5, 0.1, -20], [0, -0.2, 3, -7], [0, 0, 0, 1]])
 
@@ -158,7 +158,7 @@ def test_volumes_that_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_dicom_series(tmp_path: Path) -> None:
-    pydicom = pytest.importorskip("pydicom", reason="the extra fusionbench[volumes] is not installed")
+    pydicom = pytest.importorskip("pydicom", reason="the extra fusionbench-mmif[volumes] is not installed")
     from pydicom.dataset import FileDataset, FileMetaDataset
 
     rng = np.random.default_rng(0)

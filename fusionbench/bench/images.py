@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,10 @@ from fusionbench.errors import InputError
 from fusionbench.files import write_bytes
 from fusionbench.methods import METHODS
 from fusionbench.metrics import PROFILES
-from fusionbench.pairs import list_pictures, pixel_digest, read_picture, size_text
+from fusionbench.pairs import SUFFIXES, list_pictures, pixel_digest, read_picture, size_text
 from fusionbench.scores import FROM_IMAGES, Key, Record, fingerprint
+
+_PLAIN = "{id}"
 
 
 def score_folders(
@@ -49,9 +51,10 @@ def score_folders(
     """Score folders of fused images that something else made, matched to the task's pairs by file stem.
 
     A folder comes with facts: at least ``name``, which becomes the method's name in the tables, and ``origin`` (who made the
-    images). A coloured image is scored on its BT.601 grey, and the record says so; metrics of colour are left out for grey
-    ones. The record keeps the path of the image, for reports that show it: absolute, or relative to ``results`` where
-    ``copy`` puts a copy. Folders scored together share what is computed from the sources alone. Raises InputError when a
+    images); ``pattern`` says how its files are named where that is not after the pairs: ``"{id}_fused.png"``. A coloured
+    image is scored on its BT.601 grey, and the record says so; metrics of colour are left out for grey ones. The record
+    keeps the path of the image, for reports that show it: absolute, or relative to ``results`` where ``copy`` puts a copy.
+    Folders scored together share what is computed from the sources alone. Raises InputError when a
     pair has no image, an image has another size than its pair, or a name cannot be a file name; nothing is written then.
     """
     for _, facts in folders:
@@ -63,7 +66,10 @@ def score_folders(
     refuse_other_images(results, ref, {pair: task.digest(pair) for pair in wanted})
     outcome = Outcome(notes=kept_apart(results, [ref]))
     sources = task_sources(ref)
-    found = {ref.key(str(facts["name"])): _found(folder, wanted) for folder, facts in folders}
+    found = {
+        ref.key(str(facts["name"])): _found(folder, wanted, str(facts.get("pattern") or _PLAIN))
+        for folder, facts in folders
+    }
     records = {
         key: {pair: _foreign_record(task, pair, own[pair], sources) for pair in wanted} for key, own in found.items()
     }
@@ -110,16 +116,38 @@ def check_name(name: str) -> None:
         raise InputError(f"{name!r} is a method of the suite, whose scores would be overwritten; give another name")
 
 
-def _found(folder: Path, wanted: Sequence[str]) -> dict[str, Path]:
-    """The pictures of a folder; every pair wanted has one."""
+def _found(folder: Path, wanted: Sequence[str], pattern: str) -> dict[str, Path]:
+    """The pictures of a folder by pair; every pair wanted has one. A file named by the pair alone serves as well."""
     pictures = list_pictures(folder)
-    missing = [pair for pair in wanted if pair not in pictures]
+    found = {pair: pictures[pair] for pair in wanted if pair in pictures} | _by_pattern(pictures.values(), pattern)
+    missing = [pair for pair in wanted if pair not in found]
     if missing:
-        shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        unmatched = [path.name for path in pictures.values() if path not in {found.get(pair) for pair in wanted}]
+        remedy = "name the files after the pairs' ids, or say how they are named: --pattern '{id}_fused.png'"
         raise InputError(
-            f"{folder}: no image for {len(missing)} of {len(wanted)} pairs ({shown}); name the files after the pairs' ids"
+            f"{folder}: no image for {len(missing)} of {len(wanted)} pairs ({_first(missing)}); "
+            + (f"files of no pair: {_first(unmatched)}; " if unmatched else "")
+            + (remedy if pattern == _PLAIN else f"{remedy}; they are not named {pattern}")
         )
-    return pictures
+    return found
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _by_pattern(pictures: Collection[Path], pattern: str) -> dict[str, Path]:
+    """The pictures whose names fit a pattern, by what stands in the place of ``{id}``. Without a suffix it means any."""
+    if pattern.count("{id}") != 1 or set(pattern) & set("/\\"):
+        raise InputError(f"pattern {pattern!r}: write a file name with {{id}} once in it, such as '{{id}}_fused.png'")
+    before, after = map(re.escape, pattern.split("{id}"))
+    whole = Path(pattern).suffix.lower() in SUFFIXES
+    found: dict[str, Path] = {}
+    for path in pictures:
+        fits = re.fullmatch(f"{before}(.+){after}", path.name if whole else path.stem)
+        if fits:
+            found[fits[1]] = path
+    return found
 
 
 def _foreign_record(task: Task, pair_id: str, path: Path, sources: Mapping[str, str]) -> Record:

@@ -17,15 +17,17 @@ from typing import Any, Protocol
 import filelock
 
 from fusionbench.bench.provenance import making_id, plain
-from fusionbench.bench.work import Mask, Row
+from fusionbench.bench.work import Mask, Row, TaskRef
 from fusionbench.errors import InputError
 from fusionbench.metrics import METRICS, PROFILES, published
+from fusionbench.pairs import pixel_digest, read_picture
 from fusionbench.registry import sources_of
 from fusionbench.scores import (
     Column,
     DamagedError,
     Journal,
     Key,
+    Record,
     Table,
     fingerprint,
     forget,
@@ -269,6 +271,31 @@ def _counted(rows: Iterable[Row], stage: str, total: int, notify: Notify) -> Ite
     if total:
         notify(stage, 0, total)
     return iter(enumerate(rows, 1))
+
+
+def applies(metric: str, ref: TaskRef, ids: Sequence[str]) -> bool:
+    """Whether a task's pairs have what a metric needs: ground truth, colour. Told by the first pair."""
+    needs = METRICS[metric].facts.needs
+    if not needs or not ids:
+        return True
+    first = ref.open().load(min(ids))
+    return not ("truth" in needs and first.truth is None) and not (needs & {"color", "rgb"} and first.color is None)
+
+
+def metrics_lacking(record: Record, columns: Mapping[str, str]) -> tuple[str, ...]:
+    """Of some metrics (id -> column), those that an image has no value of yet; none for one that could not be made."""
+    todo = [name for name, col in columns.items() if col not in record.get("scores", {})]
+    if record.get("color") is False:  # made elsewhere, in grey: has no colour to be scored
+        todo = [name for name in todo if "rgb" not in METRICS[name].facts.needs]
+    return () if "error" in record else tuple(todo)
+
+
+def intact(results: Path, key: Key, pair: str, record: Record) -> bool:
+    """Whether the image of a row is there and has the pixels that were recorded."""
+    try:
+        return bool(pixel_digest(read_picture(key.image(results, pair)).pixels) == record["image"])
+    except (InputError, KeyError):
+        return False
 
 
 _SAME: Sequence[str] = ("method", "settings", "weights")

@@ -24,7 +24,18 @@ from typing import Any
 import torch
 
 from fusionbench.bench.isolate import fuse_isolated
-from fusionbench.bench.ledger import UNRECORDED, Ledger, Notify, Outcome, Scoring, locked, silent
+from fusionbench.bench.ledger import (
+    UNRECORDED,
+    Ledger,
+    Notify,
+    Outcome,
+    Scoring,
+    applies,
+    intact,
+    locked,
+    metrics_lacking,
+    silent,
+)
 from fusionbench.bench.pools import Engine, open_engine
 from fusionbench.bench.provenance import making, plain
 from fusionbench.bench.work import (
@@ -45,9 +56,9 @@ from fusionbench.datasets.degraded import parse_degradation
 from fusionbench.errors import InputError
 from fusionbench.methods import Created, create_method
 from fusionbench.metrics import METRICS, PROFILES
-from fusionbench.pairs import is_file_name, pixel_digest, read_picture
+from fusionbench.pairs import is_file_name
 from fusionbench.registry import sources_of
-from fusionbench.scores import DamagedError, Key, Record, Table, find_tables, fingerprint, read_table
+from fusionbench.scores import DamagedError, Key, Table, find_tables, fingerprint, read_table
 
 Images = Mapping[Key, Callable[[str], tuple[Path, Path | None]]]
 """Of each table, pair -> (the image that is scored, its coloured version)."""
@@ -83,24 +94,45 @@ def run(
     limits (see ``bench.isolate``). ``notify`` is called with (stage, done, total). Raises InputError for bad names, settings
     or data, before anything is written, and when another run is at work in ``results``.
     """
-    places = tuple(Path(folder).absolute() for folder in data)
-    flaws = [parse_degradation(text).label for text in corrupt] or [""]
-    refs = [TaskRef(name, places, split, flaw, channel) for flaw in dict.fromkeys(flaws) for name in tasks]
-    scoring = Scoring(tuple(metrics), Mask.parse(mask), resolve_device(device))
-    created = [create_method(spec) for spec in methods]
-    asked = _Asked(results, created, {c.spec: c.sources() for c in created}, scoring, seed, force, isolate, notify)
-    digests = {ref: _digests(ref, limit, results, notify) for ref in refs}
+    asked, refs = asked_for(
+        methods, tasks, results, metrics=metrics, data=data, split=split, device=device, seed=seed, force=force, mask=mask,
+        corrupt=corrupt, channel=channel, isolate=isolate, notify=notify,
+    )  # fmt: skip
+    digests = {ref: digests_of(ref, limit, results, notify) for ref in refs}
     for ref in refs:
         _try_settings(asked, ref, digests[ref])
     outcome = Outcome(notes=kept_apart(results, refs))  # from here on something may be written
-    with locked(results), open_engine(engine, scoring.device) as workers:
+    with locked(results), open_engine(engine, asked.scoring.device) as workers:
         for ref in refs:
             _run_task(asked, ref, digests[ref], outcome, workers)
     return outcome
 
 
+def asked_for(
+    methods: Sequence[str],
+    tasks: Sequence[str],
+    results: Path,
+    *,
+    metrics: Sequence[str],
+    data: Sequence[Path],
+    split: str,
+    corrupt: Sequence[str],
+    channel: str,
+    device: str,
+    mask: str,
+    **rest: Any,
+) -> tuple[Asked, list[TaskRef]]:
+    """The arguments of a run made into what they mean. Raises InputError for bad names and settings."""
+    places = tuple(Path(folder).absolute() for folder in data)
+    flaws = [parse_degradation(text).label for text in corrupt] or [""]
+    refs = [TaskRef(name, places, split, flaw, channel) for flaw in dict.fromkeys(flaws) for name in tasks]
+    scoring = Scoring(tuple(metrics), Mask.parse(mask), resolve_device(device))
+    created = [create_method(spec) for spec in methods]
+    return Asked(results, created, {c.spec: c.sources() for c in created}, scoring, **rest), refs
+
+
 @dataclasses.dataclass(frozen=True)
-class _Asked:
+class Asked:
     """What holds for all tasks of a run."""
 
     results: Path
@@ -131,7 +163,7 @@ class _Asked:
                 *([sources] if sources else []),  # of strangers' methods and tasks alone
             )
             record = table.pairs.get(pair, {})
-            if record.get("fused") != made or "error" in record or not _intact(self.results, table.key, pair, record):
+            if record.get("fused") != made or "error" in record or not intact(self.results, table.key, pair, record):
                 todo[pair] = (digest, made)
         return todo
 
@@ -151,7 +183,7 @@ class _Asked:
         return fuse_unit if self.isolate is None else fuse_isolated
 
 
-def _digests(ref: TaskRef, limit: int | None, results: Path, notify: Notify) -> dict[str, str]:
+def digests_of(ref: TaskRef, limit: int | None, results: Path, notify: Notify) -> dict[str, str]:
     """The pairs of a run with their digests, every one of them usable, and none under a name that other images have."""
     ids, task = checked_ids(ref, limit, notify), ref.open()
     digests = {pair: task.digest(pair) for pair in ids}
@@ -159,7 +191,7 @@ def _digests(ref: TaskRef, limit: int | None, results: Path, notify: Notify) -> 
     return digests
 
 
-def _try_settings(asked: _Asked, ref: TaskRef, digests: Mapping[str, str]) -> None:
+def _try_settings(asked: Asked, ref: TaskRef, digests: Mapping[str, str]) -> None:
     """Fuse one pair with each function that has settings of the user's, where any is to be fused: what it refuses is told
     before anything is written.
 
@@ -183,7 +215,7 @@ def _try_settings(asked: _Asked, ref: TaskRef, digests: Mapping[str, str]) -> No
                     raise InputError(f"method {item.spec}: {row.refused}")
 
 
-def _run_task(asked: _Asked, ref: TaskRef, digests: Mapping[str, str], outcome: Outcome, workers: Engine) -> None:
+def _run_task(asked: Asked, ref: TaskRef, digests: Mapping[str, str], outcome: Outcome, workers: Engine) -> None:
     """Fuse and score one task."""
     with Ledger(asked.results, outcome, asked.scoring, making(asked.scoring.device)) as ledger:
         units: list[FuseUnit] = []
@@ -314,14 +346,10 @@ def score_missing(
     notify: Notify,
 ) -> None:
     """Score every image on whatever it lacks, pair by pair, against the clean sources. Units are made as they are sent."""
-    columns = {name: col for name, col in scoring.columns().items() if _applies(name, ref.clean, ids)}
+    columns = {name: col for name, col in scoring.columns().items() if applies(name, ref.clean, ids)}
 
     def lacking(key: Key, pair: str) -> tuple[str, ...]:
-        record = ledger.held[key].pairs.get(pair, {"error": "not fused"})
-        todo = [name for name, col in columns.items() if col not in record.get("scores", {})]
-        if record.get("color") is False:  # made elsewhere, in grey: has no colour to be scored
-            todo = [name for name in todo if "rgb" not in METRICS[name].facts.needs]
-        return () if "error" in record else tuple(todo)
+        return metrics_lacking(ledger.held[key].pairs.get(pair, {"error": "not fused"}), columns)
 
     def jobs(pair: str) -> Iterator[ScoreJob]:
         for key, files in images.items():
@@ -350,22 +378,6 @@ def score_missing(
 
 def _sources(*factories: Any) -> tuple[str, ...]:
     return tuple(sorted({plugin_source(factory) for factory in factories} - {""}))
-
-
-def _applies(metric: str, ref: TaskRef, ids: Sequence[str]) -> bool:
-    """Whether a task's pairs have what a metric needs: ground truth, colour. Told by the first pair."""
-    needs = METRICS[metric].facts.needs
-    if not needs or not ids:
-        return True
-    first = ref.open().load(min(ids))
-    return not ("truth" in needs and first.truth is None) and not (needs & {"color", "rgb"} and first.color is None)
-
-
-def _intact(results: Path, key: Key, pair: str, record: Record) -> bool:
-    try:
-        return bool(pixel_digest(read_picture(key.image(results, pair)).pixels) == record["image"])
-    except (InputError, KeyError):
-        return False
 
 
 def _about(ref: TaskRef, item: Created, sources: Mapping[str, str], seed: int) -> dict[str, Any]:

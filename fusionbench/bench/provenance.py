@@ -6,6 +6,7 @@ import functools
 import platform
 import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 
 from fusionbench.scores import fingerprint
 
-PACKAGES = ("fusionbench", "torch", "numpy", "scipy", "pillow")
+PACKAGES = ("torch", "numpy", "scipy", "pillow")
 
 
 def making(device: str) -> dict[str, Any]:
@@ -35,7 +36,10 @@ def making_id(made: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _versions() -> Mapping[str, str]:
-    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    # The package's own: what pip calls the distribution is another name. Its face imports this package, hence not by name.
+    package = sys.modules[__name__.partition(".")[0]]
+    own = {"python": platform.python_version(), "fusionbench": str(package.__version__)}
+    return own | {name: version(name) for name in PACKAGES}
 
 
 @functools.cache

@@ -13,9 +13,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import click
+from click.shell_completion import CompletionItem
 
 from fusionbench import __version__
 from fusionbench.cli.lazy import heavy_modules_late
@@ -40,10 +41,12 @@ COMMANDS = {
     "verify": ("check", "Run the contract tests on your own plugin module."),
     "prior": ("prior", "Choose the best fused image of each training pair, for Diff-IF to learn from."),
     "train": ("train", "Train a method, such as dmfnet, on the Harvard training pairs."),
-    "weights": ("train", "Look into weights files; convert the authors' checkpoints."),
+    "weights": ("train", "Look into weights files; fetch the authors' own, convert their checkpoints."),
+    "doctor": ("doctor", "What this installation has and lacks: versions, devices, data, weights, caches."),
 }
 
 
+QUIET = "fusionbench.quiet"  # in the meta of a context
 LOOKED_UP = ("list", "explain", "data")  # these compute nothing, and answer at once
 
 
@@ -72,20 +75,46 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _keep_quiet(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    ctx.meta[QUIET] = value or ctx.meta.get(QUIET, False)
+
+
+def _add_quiet(command: click.Command) -> None:
+    """Every command takes ``--quiet``, each of a group's too."""
+    for one in command.commands.values() if isinstance(command, click.Group) else [command]:
+        if not any(parameter.name == "quiet" for parameter in one.params):
+            text = "Leave out progress, notes and tables of what was done; failures are told."
+            option = click.Option(
+                ["-q", "--quiet"], is_flag=True, expose_value=False, is_eager=True, callback=_keep_quiet, help=text
+            )
+            one.params.append(option)
+
+
 class LazyGroup(click.Group):
     """Finds commands in COMMANDS; turns InputError into one line on stderr and exit code 2."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands from the table, so that Tab loads none of their modules; options as click has them."""
+        items = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return items + click.Command.shell_complete(self, ctx, incomplete)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS and ctx.resilient_parsing:
+            return None
         if cmd_name not in COMMANDS:
             near = difflib.get_close_matches(cmd_name, COMMANDS, n=1, cutoff=0.5)
             ctx.fail(f"no command {cmd_name!r}; {f'did you mean {near[0]!r}?' if near else ', '.join(COMMANDS)}")
-        if cmd_name in LOOKED_UP:
+        if cmd_name in LOOKED_UP or ctx.resilient_parsing:
             ctx.with_resource(heavy_modules_late())
         module = importlib.import_module(f"fusionbench.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
+        _add_quiet(command)
+        if ctx.resilient_parsing:  # a shell asks what could follow
+            completion = importlib.import_module("fusionbench.cli.completion")
+            return cast(click.Command, completion.offer_names(command))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from fusionbench.cli.common import (
     METHOD,
     METRIC,
     PLACE,
+    chosen_methods,
     chosen_metrics,
     chosen_tasks,
     config_option,
@@ -37,7 +40,6 @@ from fusionbench.cli.common import (
     progress_bar,
     results_option,
 )
-from fusionbench.cli.run import chosen_methods
 from fusionbench.errors import InputError
 from fusionbench.registry import import_module
 
@@ -66,6 +68,7 @@ _SELECTION = ("method", "task", "dataset", "split", "profiles", "metric", "limit
         "--limit", type=click.IntRange(min=1), default=2, show_default=True, help="With --update: pairs a task."
     ),
 )
+@click.option("--json", "as_json", is_flag=True, help="The scores that drifted, for programs.")
 @config_option
 @plugin_option
 @click.pass_context
@@ -82,6 +85,7 @@ def check_command(
     profiles: Sequence[str],
     metric: Sequence[str],
     limit: int,
+    as_json: bool,
 ) -> None:
     """Recompute locked scores from scratch and compare: exit code 1 and a table when any drifted.
 
@@ -116,6 +120,10 @@ def check_command(
             f"{baseline}: {error} (a method of your own: --plugin FILE; images of your own: --data)"
         ) from None
     drifts = compare(locked, now)
+    if as_json:
+        rows = [{**dataclasses.asdict(drift.locked), "now": drift.now} for drift in drifts]
+        click.echo(json.dumps({"locked": len(locked), "drifted": rows}, indent=1))
+        ctx.exit(1 if drifts else 0)
     if drifts:
         _print_drifts(drifts)
     click.echo(f"{len(locked)} locked scores, {len(drifts)} drifted ({baseline})")
@@ -139,28 +147,39 @@ def _print_drifts(drifts: Sequence[Drift]) -> None:
 
 
 @click.command("verify")
-@click.argument("module")
+@click.argument("modules", nargs=-1, required=True, metavar="MODULE...")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_context
-def verify_command(ctx: click.Context, module: str) -> None:
-    """Run the contract tests on the plugins that MODULE (a .py file or dotted name) registers."""
+def verify_command(ctx: click.Context, modules: Sequence[str], as_json: bool) -> None:
+    """Run the contract tests on the plugins that each MODULE (a .py file or dotted name) registers."""
+    found = [row for module in modules for row in _verified(module, as_json)]
+    failed = sum(bool(row["broken"]) for row in found)
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    else:
+        click.echo(f"{len(found) - failed} of {len(found)} checks hold")
+    ctx.exit(1 if failed else 0)
+
+
+def _verified(module: str, silent: bool) -> list[dict[str, str]]:
+    """Each check on each plugin of a module, told as it is done: "broken" is "" where it holds."""
     before = registered()
-    loaded = import_module(module)
-    count = failed = 0
-    for plugin, (title, check) in plugin_checks(loaded, before):
-        count += 1
+    found: list[dict[str, str]] = []
+    for plugin, (title, check) in plugin_checks(import_module(module), before):
+        broken = ""
         try:
             check()
-            click.echo(f"ok      {plugin}: {title}")
         except Exception as error:  # a plugin may raise anything; here that is a finding, not a failure of ours
-            failed += 1
             reason = str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
-            click.echo(f"BROKEN  {plugin}: {title}: {' '.join(reason.split())}")
-    if not count:
+            broken = " ".join(reason.split())
+        found.append({"plugin": plugin, "check": title, "broken": broken})
+        if not silent:
+            click.echo(f"BROKEN  {plugin}: {title}: {broken}" if broken else f"ok      {plugin}: {title}")
+    if not found:
         raise click.UsageError(
             f"{module} registers no plugin; decorate it with METHODS.register, METRICS.register or TASKS.register"
         )
-    click.echo(f"{count - failed} of {count} checks hold")
-    ctx.exit(1 if failed else 0)
+    return found
 
 
 @click.command("correct")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 import tomllib
@@ -14,10 +15,12 @@ import click
 from rich import progress
 from rich.console import Console
 
+from fusionbench.cli import QUIET
 from fusionbench.datasets import resolve_tasks
 from fusionbench.datasets.folders import looks_exchanged
 from fusionbench.datasets.levels import CHANNELS
 from fusionbench.errors import InputError
+from fusionbench.methods import METHODS, unavailable
 from fusionbench.methods.external import load_method
 from fusionbench.metrics import select
 from fusionbench.registry import import_module
@@ -181,6 +184,44 @@ def chosen_metrics(profiles: Sequence[str], metric: Sequence[str]) -> list[str]:
     return select(profiles if profiles or metric else [DEFAULT_PROFILE], metric)
 
 
+def chosen_methods(wanted: Sequence[str]) -> list[str]:
+    """Specs; "all" is every available method; a .py file stands for the methods that it registers, a .toml file for one, and
+    settings may follow: ``mynet.py:width=32``."""
+    chosen: list[str] = []
+    for spec in wanted:
+        file = re.match(r"(.+\.(?:py|toml))(:.*)?$", spec)
+        if file and file[1].endswith(".py"):
+            names = METHODS.load(file[1])
+            if not names:
+                raise InputError(
+                    f"{file[1]}: registers no method; decorate one with METHODS.register(MethodFacts(...))"
+                )
+            if file[2] and len(names) > 1:
+                raise InputError(
+                    f"{spec}: {file[1]} registers {', '.join(names)}; name the one that is set: --plugin {file[1]} "
+                    f"-m {names[0]}{file[2]}"
+                )
+            chosen += [name + (file[2] or "") for name in names]
+            METHODS.parse(chosen[-1])
+        elif file:
+            chosen.append(load_method(Path(file[1])) + (file[2] or ""))
+            METHODS.parse(chosen[-1])
+        elif spec.lower() == "all":
+            for name in METHODS.names():
+                reason = unavailable(METHODS[name])
+                if reason:
+                    tell(f"skipped {name}: {reason}")
+                else:
+                    chosen.append(name)
+        else:
+            plugin, given = METHODS.parse(spec)
+            reason = unavailable(plugin)
+            if reason and not given:
+                raise InputError(f"method {spec}: {reason}")
+            chosen.append(plugin.facts.name + spec[len(plugin.facts.name) :])
+    return list(dict.fromkeys(chosen))
+
+
 def chosen_tasks(task: Sequence[str], dataset: str, data: Sequence[Path]) -> list[str]:
     """Full task names; bad data paths are told before any work, and what a data set of the user's own is called."""
     for path in data:
@@ -189,16 +230,14 @@ def chosen_tasks(task: Sequence[str], dataset: str, data: Sequence[Path]) -> lis
     tasks = resolve_tasks(task, _with_name(dataset), data)
     unsaid = dataset.lower() == "auto" and not all("/" in name for name in task)
     if unsaid and any(name.startswith("phantom/") for name in tasks):
-        click.echo(
-            "no Harvard pairs found: using phantom, generated pairs (--data FOLDER names the Harvard ones)", err=True
-        )
+        tell("no Harvard pairs found: using phantom, generated pairs (--data FOLDER names the Harvard ones)")
     for name in tasks:
         own = name.partition("/")[0]
         if ":" in own and len(data) == 2:
             if warning := looks_exchanged(data):
-                click.echo(f"note: {warning}", err=True)
+                tell(f"note: {warning}")
             if own != _with_name(dataset):
-                click.echo(f"note: this data set is called {own}; --as NAME names it otherwise", err=True)
+                tell(f"note: this data set is called {own}; --as NAME names it otherwise")
     return tasks
 
 
@@ -208,10 +247,25 @@ def _with_name(dataset: str) -> str:
     return f"{dataset.partition(':')[0]}:{name}" if name else dataset
 
 
+def is_quiet() -> bool:
+    """Whether --quiet was given."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(QUIET))
+
+
+def tell(text: str) -> None:
+    """A note on stderr, which --quiet leaves out."""
+    if not is_quiet():
+        click.echo(text, err=True)
+
+
 @contextmanager
 def progress_bar() -> Iterator[Notify]:
     """A ``notify`` for the engine. On a terminal one bar a stage, after two seconds; in a log file a plain line after ten
-    seconds, then one a minute."""
+    seconds, then one a minute; with --quiet nothing."""
+    if is_quiet():
+        yield lambda stage, done, total, item="": None
+        return
     if not sys.stderr.isatty():
         yield _log_lines()
         return
@@ -249,18 +303,24 @@ def progress_bar() -> Iterator[Notify]:
 def _log_lines() -> Notify:
     start = time.monotonic()
     due = start + FIRST_LINE
+    since: dict[str, tuple[float, int]] = {}
 
     def notify(stage: str, done: int, total: int, item: str = "") -> None:
         nonlocal due
         now = time.monotonic()
+        begun, before = since.setdefault(stage, (now, done))
         if now >= due:
             due = now + NEXT_LINE
             of = f" of {total}" if total else ""
-            click.echo(
-                f"[{int(now - start) // 60:d}:{int(now - start) % 60:02d}] {stage} {done}{of} {item}".rstrip(), err=True
-            )
+            left = (now - begun) / (done - before) * (total - done) if total >= done > before else 0
+            after = f", {_clock(left)} left" if left else ""
+            click.echo(f"[{_clock(now - start)}] {stage} {done}{of}{after} {item}".rstrip(), err=True)
 
     return notify
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60:d}:{int(seconds) % 60:02d}"
 
 
 def make_console() -> Console:

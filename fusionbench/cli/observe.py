@@ -14,6 +14,7 @@ from fusionbench.cli.common import (
     DIRECTORY,
     METHOD,
     channel_option,
+    chosen_methods,
     chosen_tasks,
     config_option,
     make_console,
@@ -21,8 +22,8 @@ from fusionbench.cli.common import (
     plugin_option,
     progress_bar,
     results_option,
+    tell,
 )
-from fusionbench.cli.run import chosen_methods
 from fusionbench.errors import InputError
 from fusionbench.observers.study import Interval
 from fusionbench.scores import Key
@@ -121,10 +122,10 @@ def observe_command(
         )
     _tell(out, as_json)
     for key, reason in out.skipped:
-        click.echo(f"skipped {key.method} on {key.dataset}/{key.task}: {reason}", err=True)
+        tell(f"skipped {key.method} on {key.dataset}/{key.task}: {reason}")
     for key, pair, reason in out.failed:
         click.echo(f"failed {key.method} on {key.dataset}/{key.task} {pair}: {reason}", err=True)
-    click.echo(f"{out.fused} images fused; what was found is in {results / 'truth'}", err=True)
+    tell(f"{out.fused} images fused; what was found is in {results / 'truth'}")
     ctx.exit(1 if out.failed else 0)
 
 

@@ -12,8 +12,17 @@ from rich.console import Console
 from rich.table import Table
 
 from fusionbench.audit.profiling import profile, sample_pair, store
-from fusionbench.cli.common import METHOD, PLACE, chosen_tasks, config_option, plugin_option, results_option
-from fusionbench.cli.run import chosen_methods
+from fusionbench.cli.common import (
+    METHOD,
+    PLACE,
+    chosen_methods,
+    chosen_tasks,
+    config_option,
+    plugin_option,
+    progress_bar,
+    results_option,
+    tell,
+)
 from fusionbench.errors import InputError
 
 
@@ -53,17 +62,20 @@ def profile_command(
     pair = sample_pair(chosen_tasks([task], dataset, data)[0], data)
     found: dict[str, dict[str, Any]] = {}
     failed = 0
-    for spec in chosen_methods(method):
-        try:
-            found[spec] = profile(spec, pair, device=device, runs=runs, threads=threads)
-        except InputError as error:
-            if len(method) == 1 and method[0] != "all":
-                raise
-            click.echo(f"failed {error}", err=True)
-            failed += 1
-            continue
-        if not store(results, spec, found[spec]):
-            click.echo(f"{spec}: no scores in {results} to enter this into", err=True)
+    specs = chosen_methods(method)
+    with progress_bar() as notify:
+        for done, spec in enumerate(specs):
+            notify("profiling", done, len(specs), spec)
+            try:
+                found[spec] = profile(spec, pair, device=device, runs=runs, threads=threads)
+            except InputError as error:
+                if len(method) == 1 and method[0] != "all":
+                    raise
+                click.echo(f"failed {error}", err=True)
+                failed += 1
+                continue
+            if not store(results, spec, found[spec]):
+                tell(f"{spec}: no scores in {results} to enter this into")
     if as_json:
         click.echo(json.dumps(found, indent=1))
     elif found:

@@ -18,11 +18,13 @@ from fusionbench.cli.common import (
     METRIC,
     PLACE,
     config_option,
+    is_quiet,
     make_console,
     options,
     plugin_option,
     progress_bar,
     results_option,
+    tell,
 )
 from fusionbench.report import COLUMNS, DEFAULT_COLUMNS, IMAGES, Cell, Sheet, truth, write_report
 from fusionbench.report.choice import EVERYBODY, Only, make_boards
@@ -106,7 +108,9 @@ def report_command(
             tell=notes.append,
         )
     for note in notes:
-        click.echo(f"note: {note}", err=True)
+        tell(f"note: {note}")
+    if is_quiet():
+        return
     print_leaderboard(results, None, profiles=profiles, methods=method, metrics=metric, only=only, std=std)
     click.echo(f"{len(written)} files in {out}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import click
 import torch
 
-from fusionbench.bench import Outcome, resolve_device, run, score_folders
+from fusionbench.bench import Forecast, Outcome, forecast, resolve_device, run, score_folders
 from fusionbench.bench.isolate import parse_limits
 from fusionbench.bench.volumes import NIFTI, fuse_volumes, is_volume, parse_window, read_volume, write_volume
 from fusionbench.bench.work import Mask, fuse_pair
@@ -21,26 +21,28 @@ from fusionbench.cli.common import (
     FILE,
     METHOD,
     channel_option,
+    chosen_methods,
     chosen_metrics,
     chosen_tasks,
     config_option,
     dataset_options,
     debug_option,
+    is_quiet,
     metric_options,
     plugin_option,
     progress_bar,
     results_option,
+    tell,
     work_options,
 )
+from fusionbench.cli.facts import facts_options, stated_facts
 from fusionbench.cli.report import print_leaderboard
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
-from fusionbench.methods import METHODS, Method, create_method, unavailable
-from fusionbench.methods.external import load_method
-from fusionbench.methods.published import published_facts
+from fusionbench.methods import Method, create_method
 from fusionbench.metrics import PROFILES, select
 from fusionbench.pairs import Pair, read_picture, size_text, write_png
-from fusionbench.scores import FROM_IMAGES, Column, read_table
+from fusionbench.scores import Column, read_table
 
 
 @click.command("run")
@@ -72,6 +74,8 @@ from fusionbench.scores import FROM_IMAGES, Column, read_table
     metavar="[time=SECONDS,memory=4G]",
     help="Each method in a process of its own; one that hangs, crashes or takes too much loses that pair only.",
 )
+@click.option("--dry-run", is_flag=True, help="Tell what would be fused and scored, and do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: for programs.")
 @debug_option
 @config_option
 @plugin_option
@@ -95,6 +99,8 @@ def run_command(
     channel: str,
     engine: str,
     isolate: str | None,
+    dry_run: bool,
+    as_json: bool,
     debug: bool,
 ) -> None:
     """Fuse, save and score methods on tasks, doing only what is missing or stale.
@@ -106,52 +112,53 @@ def run_command(
     fusionbench run -m ./theirs.toml -t pet-mri --isolate
     fusionbench run -m all -t all --engine local:8
     fusionbench run -m all -t all --corrupt noise:sigma=0.05 --corrupt noise:sigma=0.1
+    fusionbench run -m all -t all --dry-run
     """
     methods = chosen_methods(method)
     tasks = chosen_tasks(task, dataset, data)
-    metrics = chosen_metrics(profiles, metric)
+    if as_json and not dry_run:
+        raise click.UsageError("--json goes with --dry-run; fusionbench report writes the scores as CSV")
+    limits = None if isolate is None else parse_limits(isolate)
+    asked: dict[str, Any] = {
+        "metrics": chosen_metrics(profiles, metric),
+        "data": data,
+        "split": split,
+        "device": device,
+        "seed": seed,
+        "limit": limit,
+        "force": force,
+        "mask": mask,
+        "corrupt": corrupt,
+        "channel": channel,
+    }
     with progress_bar() as notify:
-        outcome = run(
-            methods,
-            tasks,
-            results,
-            metrics=metrics,
-            data=data,
-            split=split,
-            device=device,
-            seed=seed,
-            limit=limit,
-            force=force,
-            mask=mask,
-            corrupt=corrupt,
-            channel=channel,
-            engine=engine,
-            isolate=None if isolate is None else parse_limits(isolate),
-            notify=notify,
-        )
+        if dry_run:
+            planned = forecast(methods, tasks, results, **asked, notify=notify)
+        else:
+            outcome = run(methods, tasks, results, **asked, engine=engine, isolate=limits, notify=notify)
+    if dry_run:
+        _tell_planned(planned, as_json)
+        return
     _finish(ctx, outcome, results, profiles, metric, mask, debug)
+
+
+def _tell_planned(planned: Sequence[Forecast], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps([item.as_dict() for item in planned], indent=1))
+        return
+    for item in planned:
+        does = f"fuse {item.fuse}, score {item.score} ({item.values} values)" if item.fuse or item.values else "nothing"
+        told = f"skip: {item.skipped}" if item.skipped else f"{does} of {item.pairs} pairs"
+        click.echo(f"{item.key.dataset}/{item.key.task} {item.key.method}: {told}")
+    fuse, values = sum(item.fuse for item in planned), sum(item.values for item in planned)
+    click.echo(f"would fuse {fuse} images and compute {values} values; nothing was done")
 
 
 @click.command("score")
 @click.argument("folder", type=DIRECTORY)
-@click.option("--name", required=True, help="The method's name in the tables.")
+@click.option("--name", default="", help="The method's name in the tables.")
 @click.option("-t", "--task", required=True, metavar="TASK", help="Task whose pairs the images belong to.")
-@click.option("--title", help="Name shown to people, if another.")
-@click.option("--year", type=int, help="Year of publication.")
-@click.option("--reference", default="", help="Citation.")
-@click.option("--doi", default="", help="DOI of the publication.")
-@click.option(
-    "--origin", default=FROM_IMAGES, show_default=True, help="Who made the images, such as: authors' release."
-)
-@click.option(
-    "--trained-on",
-    multiple=True,
-    help='What the method has seen: "harvard", or "harvard:16,20" (these cases); repeatable.',
-)
-@click.option(
-    "--trained-for", multiple=True, help="A metric that its loss or choice contains, such as ssim; repeatable."
-)
-@click.option("--note", default="", help="What else a reader must know of them.")
+@facts_options
 @click.option("--copy", is_flag=True, help="Keep a copy in the results: reports find the images wherever these go.")
 @dataset_options
 @metric_options
@@ -165,7 +172,6 @@ def score_command(
     ctx: click.Context,
     /,
     folder: Path,
-    name: str,
     task: str,
     copy: bool,
     dataset: str,
@@ -181,17 +187,17 @@ def score_command(
     debug: bool,
     **said: Any,
 ) -> None:
-    """Score a folder of images fused elsewhere (any method, any language), matched by file stem.
+    """Score a folder of images fused elsewhere (any method, any language), matched by file stem or by --pattern.
 
     \b
     fusionbench score ./outputs --name MyNet -t pet-mri --data HARVARD_FOLDER
+    fusionbench score ./outputs --facts mynet.toml --bibtex mynet.bib -t pet-mri --pattern '{id}_fused.png'
     """
     metrics = chosen_metrics(profiles, metric)
     tasks = chosen_tasks([task], dataset, data)
     if len(tasks) != 1:
         raise InputError(f"--task {task}: a folder holds the images of one task; name one")
-    stated = {field: list(value) if isinstance(value, tuple) else value for field, value in said.items() if value}
-    facts = {"family": "foreign"} | published_facts(name) | stated
+    facts = stated_facts(said)
     with progress_bar() as notify:
         outcome = score_folders(
             [(folder, facts)],
@@ -214,7 +220,7 @@ def score_command(
     ):
         count = sum(bool(record.get(what)) for record in records)
         if count:
-            click.echo(f"note: {count} of {len(records)} images are {why}", err=True)
+            tell(f"note: {count} of {len(records)} images are {why}")
     _finish(ctx, outcome, results, profiles, metric, mask, debug)
 
 
@@ -317,44 +323,6 @@ def _prepared(spec: str, device: str) -> Method:
     return fuser
 
 
-def chosen_methods(wanted: Sequence[str]) -> list[str]:
-    """Specs; "all" is every available method; a .py file stands for the methods that it registers, a .toml file for one, and
-    settings may follow: ``mynet.py:width=32``."""
-    chosen: list[str] = []
-    for spec in wanted:
-        file = re.match(r"(.+\.(?:py|toml))(:.*)?$", spec)
-        if file and file[1].endswith(".py"):
-            names = METHODS.load(file[1])
-            if not names:
-                raise InputError(
-                    f"{file[1]}: registers no method; decorate one with METHODS.register(MethodFacts(...))"
-                )
-            if file[2] and len(names) > 1:
-                raise InputError(
-                    f"{spec}: {file[1]} registers {', '.join(names)}; name the one that is set: --plugin {file[1]} "
-                    f"-m {names[0]}{file[2]}"
-                )
-            chosen += [name + (file[2] or "") for name in names]
-            METHODS.parse(chosen[-1])
-        elif file:
-            chosen.append(load_method(Path(file[1])) + (file[2] or ""))
-            METHODS.parse(chosen[-1])
-        elif spec.lower() == "all":
-            for name in METHODS.names():
-                reason = unavailable(METHODS[name])
-                if reason:
-                    click.echo(f"skipped {name}: {reason}", err=True)
-                else:
-                    chosen.append(name)
-        else:
-            plugin, given = METHODS.parse(spec)
-            reason = unavailable(plugin)
-            if reason and not given:
-                raise InputError(f"method {spec}: {reason}")
-            chosen.append(plugin.facts.name + spec[len(plugin.facts.name) :])
-    return list(dict.fromkeys(chosen))
-
-
 def _finish(
     ctx: click.Context,
     outcome: Outcome,
@@ -368,9 +336,9 @@ def _finish(
     for line in outcome.damaged:
         click.echo(f"damaged {line}", err=True)
     for line in outcome.notes:
-        click.echo(line, err=True)
+        tell(line)
     for key, reason in outcome.skipped:
-        click.echo(f"skipped {key.method} on {key.dataset}/{key.task}: {reason}", err=True)
+        tell(f"skipped {key.method} on {key.dataset}/{key.task}: {reason}")
     for key, pair, reason in outcome.failed:
         click.echo(f"failed {key.method} on {key.dataset}/{key.task} {pair}: {reason}", err=True)
     for key, reason in outcome.broken:
@@ -379,6 +347,8 @@ def _finish(
         if debug:
             click.echo(outcome.log.read_text(encoding="utf-8"), err=True, nl=False)
         click.echo(f"tracebacks: {outcome.log}", err=True)
+    if is_quiet():
+        ctx.exit(outcome.exit_code)
     inside = Mask.parse(mask).name
     print_leaderboard(
         results,

@@ -47,14 +47,22 @@ def list_command(kind: str | None, as_json: bool) -> None:
 
 @click.command("explain")
 @click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="The fact sheets, for programs.")
 @plugin_option
-def explain_command(name: str) -> None:
+def explain_command(name: str, as_json: bool) -> None:
     """What a metric, a profile or a method is.
 
     A metric (ssim, mi@bits): formula in words, convention, unit, direction, source and traps. A profile (cddfuse): its
     metrics, and which of them enter the mean rank. A method (laplacian): source, settings, what it does.
     """
     text = "\n".join(_stories(name))
+    if as_json:
+        wanted = {Column.parse(name.lower()).metric, name.partition(":")[0].lower()}
+        found = {kind: [row for row in _LISTINGS[kind]() if row["name"] in wanted] for kind in KINDS}
+        click.echo(
+            json.dumps({k: rows for k, rows in found.items() if rows}, indent=1, default=_jsonable, ensure_ascii=False)
+        )
+        return
     console = make_console()
     if console.is_terminal:
         console.print(markdown.Markdown(text))

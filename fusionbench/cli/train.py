@@ -15,9 +15,10 @@ from typing import Any
 import click
 
 from fusionbench.bench.training import persons_seen, phantom_pairs, training_pairs, validation_cases, with_targets
-from fusionbench.cli.common import DIRECTORY, FILE, METHOD, chosen_tasks, config_option
+from fusionbench.cli.common import DIRECTORY, FILE, METHOD, chosen_tasks, config_option, is_quiet, progress_bar
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS
+from fusionbench.methods._authors import BASE, fetch_authors, importer, lookup, published, spec_of
 from fusionbench.methods._learned import Learned
 from fusionbench.training import NetworkSpec, Settings, split_by_case
 
@@ -85,10 +86,12 @@ def train_command(
     tasks = chosen_tasks(task, dataset, data)
     pairs, copies = training_pairs(tasks, data, split)
     cases = validation_case or validation_cases(pairs)
-    click.echo(
+    said = (
         f"{len(pairs)} training pairs; {copies} left out as copies of test images; "
         f"held out for validation: {', '.join(cases) or 'none, so that the last weights are kept'}"
     )
+    if not is_quiet():
+        click.echo(said)
     pairs += phantom_pairs(phantom)
     if prior is not None:
         pairs = with_targets(pairs, prior)
@@ -96,18 +99,20 @@ def train_command(
     seen = {"split": split, "trained_on": persons_seen(pairs), "phantom_pairs_a_task": phantom}
     card = {**seen, "commit": _commit()}
     try:
-        written = spec.train(
-            parts,
-            out,
-            stage=stage,
-            preset=preset,
-            overrides=chosen,
-            loss=_assignments("--loss", loss),
-            network=_assignments("--network", network),
-            start=start,
-            resume=resume,
-            card=card,
-        )
+        with progress_bar() as notify:
+            written = spec.train(
+                parts,
+                out,
+                stage=stage,
+                preset=preset,
+                overrides=chosen,
+                loss=_assignments("--loss", loss),
+                network=_assignments("--network", network),
+                start=start,
+                resume=resume,
+                card=card,
+                notify=notify,
+            )
     except KeyboardInterrupt as error:
         raise type(error)(_how_to_go_on(out)) from None
     click.echo(f"wrote {written}")
@@ -167,7 +172,33 @@ def _commit() -> str:
 
 @click.group("weights")
 def weights_command() -> None:
-    """Look into weights files; convert the authors' checkpoints."""
+    """Look into weights files; fetch and convert the authors' checkpoints."""
+
+
+@weights_command.command("fetch")
+@click.argument("name", metavar=f"[{'|'.join(published())}]")
+@click.option("--accept-terms", is_flag=True, help="You have read the terms, and accept them.")
+@click.option("--mirror", default=BASE, show_default=True, metavar="URL", help="Server that has the same repositories.")
+@click.option("--force", is_flag=True, help="Fetch again what is here already.")
+def fetch_weights(name: str, accept_terms: bool, mirror: str, force: bool) -> None:
+    """Fetch the weights that a method's authors published, from their own page; then use METHOD:weights=authors.
+
+    Each file is checked against the digest that is on record, and its keys against the network. They are kept in the
+    user's data folder, or where FUSIONBENCH_WEIGHTS says; an interrupted download goes on where it was.
+
+    \b
+    fusionbench weights fetch dmfnet --accept-terms
+    fusionbench run -m dmfnet:weights=authors -t pet-mri
+    """
+    entry = lookup(name)
+    importer(entry)
+    files = ", ".join(file.path for file in entry.files)
+    click.echo(f"{entry.title}: {files} of {entry.page}\n{entry.terms}", err=True)
+    if not accept_terms:
+        raise InputError("nothing was fetched; to accept these terms, repeat the command with --accept-terms")
+    with progress_bar() as notify:
+        written = fetch_authors(entry, base=mirror, notify=notify, force=force)
+    click.echo(f"{written}; use it as: fusionbench run -m {spec_of(entry)} ...")
 
 
 @weights_command.command("show")

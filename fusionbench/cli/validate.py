@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import json
 from pathlib import Path
 
 import click
@@ -28,9 +30,16 @@ from fusionbench.report.validation import csv_text, forest, validate
 @click.option("--ratings", type=FILE, help="What people said instead: CSV with columns image, rater, score.")
 @click.option("--csv", "out", type=FILE, help="Write the table to a file too.")
 @click.option("--plot", type=FILE, help="Draw tau with intervals: NAME.png and NAME.pdf.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
 @config_option
 def validate_command(
-    results: Path, observer: str, figure: str, ratings: Path | None, out: Path | None, plot: Path | None
+    results: Path,
+    observer: str,
+    figure: str,
+    ratings: Path | None,
+    out: Path | None,
+    plot: Path | None,
+    as_json: bool,
 ) -> None:
     """Compare every directed metric of a results folder with what model observers found there.
 
@@ -47,6 +56,9 @@ def validate_command(
         write_text(out, csv_text(found))
     if plot is not None:
         save(forest(found), plot.with_suffix(""))
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(item) for item in found], indent=1))
+        return
     yardstick = f"{figure}, {observer}" if ratings is None else f"ratings of {ratings.name}"
     for task, items in itertools.groupby(found, key=lambda item: item.task):
         table = Table("metric", "tau", "95 %", "ordered rightly", "methods", title=f"{task}: {yardstick}")

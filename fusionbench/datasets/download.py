@@ -11,26 +11,21 @@ import hashlib
 import shutil
 import stat
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from fusionbench.datasets._places import user_folder
 from fusionbench.datasets.checks import compare_files
 from fusionbench.datasets.harvard import manifest
 from fusionbench.errors import InputError
-from fusionbench.files import write_bytes
+from fusionbench.files import Progress, fetch, write_bytes
 
 REPOSITORY = "xianming-gu/Havard-Medical-Image-Fusion-Datasets"
 COMMIT = "984d169e8abd01baa130db3c5b9be3ba80191c1f"
 URL = f"https://github.com/{REPOSITORY}/archive/{COMMIT}.zip"
 INSIDE = "MyDatasets"  # the folder of the archive that holds the tasks
 
-_TIMEOUT = 60.0  # seconds without a byte
-_CHUNK = 1 << 16  # bytes; at most so many are lost when a connection breaks
 _LARGEST = 16 << 20  # bytes of one image; theirs have about 20 kB
-
-Progress = Callable[[str, int, int], None]  # what is being done, kilobytes received, kilobytes expected or 0
 
 
 def download_harvard(
@@ -54,7 +49,8 @@ def download_harvard(
     work = target.parent / f".{target.name}-download"
     try:
         work.mkdir(parents=True, exist_ok=True)
-        archive = _fetch(url, work, progress)
+        # It has no digest of its own, for GitHub packs it anew now and then; its images are checked one by one instead.
+        archive = fetch(url, work, progress)
         staged = work / "images"
         try:
             unpack_archive(archive, staged, sums)
@@ -69,67 +65,6 @@ def download_harvard(
             f"{where}: {error.strerror or error}; choose a folder with room that you may write to"
         ) from None
     return target
-
-
-def _fetch(url: str, work: Path, progress: Progress | None) -> Path:
-    """The archive on disk, complete: a finished one is kept, an unfinished one continued.
-
-    It has no digest of its own, for GitHub packs it anew now and then; its images are checked one by one instead.
-    """
-    import requests  # start-up must not pay for it
-
-    name = hashlib.sha256(url.encode()).hexdigest()[:16]
-    archive, part = work / f"{name}.zip", work / f"{name}.part"
-    try:
-        if not archive.exists():
-            _receive(requests.Session(), url, part, progress)
-            part.replace(archive)
-        return archive
-    except requests.RequestException as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{url}: download failed ({reason}); run the same command again, it goes on from there"
-        ) from None
-
-
-def _receive(session: Any, url: str, part: Path, progress: Progress | None) -> None:
-    """Append to ``part`` until the whole file is there, starting over where the server cannot continue it.
-
-    The server's entity tag is kept beside ``part``, so that halves of two different files are never joined.
-    """
-    tag_file = part.with_suffix(".etag")
-    have = part.stat().st_size if part.exists() and tag_file.exists() else 0
-    headers = {"Accept-Encoding": "identity"}
-    if have:
-        headers |= {"Range": f"bytes={have}-", "If-Range": tag_file.read_text("utf-8")}
-    with session.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as answer:
-        if answer.status_code == 416 and have:  # the part is as long as the file, or longer: nothing can be appended
-            part.unlink()
-            _receive(session, url, part, progress)
-            return
-        answer.raise_for_status()
-        if answer.status_code != 206:
-            have = 0
-        tag_file.unlink(missing_ok=True)
-        if answer.headers.get("ETag", "").startswith('"'):
-            tag_file.write_text(answer.headers["ETag"], "utf-8")
-        length = answer.headers.get("Content-Length")
-        total = have + int(length) if length else None
-        with part.open("ab" if have else "wb") as file:
-            for chunk in answer.iter_content(_CHUNK):
-                file.write(chunk)
-                have += len(chunk)
-                if progress is not None:
-                    progress("downloading (kB)", have // 1024, (total or 0) // 1024)
-    if total is not None and have != total:
-        raise _connection_error(f"connection closed after {have:,} of {total:,} bytes")
-    tag_file.unlink(missing_ok=True)
-
-
-def _connection_error(reason: str) -> Exception:
-    import requests
-
-    return requests.ConnectionError(reason)
 
 
 def unpack_archive(archive: Path, staged: Path, sums: Mapping[str, str]) -> None:

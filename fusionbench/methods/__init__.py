@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, cast, runtime_checkabl
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionbench.methods._places import AUTHORS
 from fusionbench.registry import Plugin, Registry, sources_of
 from fusionbench.scores import fingerprint
 
@@ -162,7 +163,11 @@ class Created:
         facts = self.plugin.facts
         if not (isinstance(self.method, KnowsTraining) and self.settings.get("weights")):
             return facts
-        return dataclasses.replace(facts, origin="", trained_on=self.method.trained_on(), trained_for=None)
+        seen = self.method.trained_on()
+        if self.settings["weights"] == AUTHORS:
+            title = facts.title.removesuffix(" (compact)")
+            return dataclasses.replace(facts, title=title, origin="authors' weights", trained_on=seen, trained_for=None)
+        return dataclasses.replace(facts, origin="", trained_on=seen, trained_for=None)
 
     @property
     def weights(self) -> str:

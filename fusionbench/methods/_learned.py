@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import safetensors
 
+from fusionbench.errors import InputError
+from fusionbench.methods._places import AUTHORS, authors_file
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import torch
     from torch import Tensor
 
@@ -52,14 +57,16 @@ def pad_to_multiple(image: Tensor, multiple: int, smallest: int = 1) -> Tensor:
 class Learned:
     """A method with a trained network.
 
-    ``weights``: a .safetensors file that ``fusionbench train`` or ``weights import`` wrote, "" for the shipped one.
+    ``weights``: a .safetensors file that ``fusionbench train`` or ``weights import`` wrote, "" for the shipped one,
+    "authors" for the one that ``weights fetch`` has imported.
     """
 
     package = ""
     """Of ``fusionbench.methods``: the folder that holds the network, its spec and the shipped weights."""
 
     def __init__(self, *, weights: str = "") -> None:
-        self._file = Path(weights) if weights else shipped(self.package)
+        self._fetched = weights == AUTHORS
+        self._file = self.authors_file() if self._fetched else Path(weights) if weights else shipped(self.package)
         self._network: Any = None
 
     @classmethod
@@ -73,6 +80,16 @@ class Learned:
         if shipped(cls.package).is_file():
             return None
         return "its weights are not in this installation; train it with fusionbench train, or give weights=FILE"
+
+    @classmethod
+    def authors_file(cls) -> Path:
+        """Where the authors' published weights are kept, once fetched."""
+        return authors_file(cls.spec().name)
+
+    @classmethod
+    def take_published(cls, files: Sequence[Path], card: Mapping[str, Any]) -> None:
+        """Import the authors' files. Raises InputError for files that are not theirs."""
+        cls.spec().convert_published(files, cls.authors_file(), card=card)
 
     def digest(self) -> str:
         """SHA-256 of the weights file; "" where it is missing, which ``prepare`` reports."""
@@ -92,6 +109,11 @@ class Learned:
 
     def prepare(self, device: torch.device) -> None:
         """Load the weights. Raises InputError when they are missing, damaged or of another network."""
+        if self._fetched and not self._file.is_file():
+            raise InputError(
+                f"{self._file}: the authors' weights are not here; get them with: "
+                f"fusionbench weights fetch {self.spec().name}"
+            )
         self._network = self.spec().load(self._file)[0].eval().requires_grad_(False).to(device)
 
     def network(self) -> Any:

@@ -122,17 +122,28 @@ BESIDE = {
     "flops": Beside("FLOPs", _cost("flops"), quantity, extra=True),
     "memory": Beside("Peak memory", _cost("peak_memory"), lambda v: quantity(v, "B"), extra=True),
 }
-COLUMNS = tuple(BESIDE)
+TABLES_ALONE = {
+    "doi": Beside("DOI", _fact("doi"), str, text=True, needed=False),
+    "code": Beside("Code", _fact("code"), str, text=True, needed=False),
+}
+"""Of tables when asked for; the page shows these among what it tells of a method."""
+COLUMNS = (*BESIDE, *TABLES_ALONE)
 DEFAULT_COLUMNS = ("year", "exposed", "findings", "rank")
 
 
 def filled(board: Board, columns: Sequence[str]) -> list[str]:
     """The columns without those that may be left out and are empty."""
-    return [c for c in columns if BESIDE[c].needed or any(BESIDE[c].value(board, m) is not None for m in board.ranked)]
+    known = BESIDE | TABLES_ALONE
+    return [c for c in columns if known[c].needed or any(known[c].value(board, m) is not None for m in board.ranked)]
+
+
+def title(name: str) -> str:
+    """A column's heading."""
+    return (BESIDE | TABLES_ALONE)[name].title
 
 
 def shown(board: Board, name: str, method: str, tests: bool = True) -> str:
     """What a table prints in a column; an en dash where there is nothing, or without the statistics that it needs."""
-    column = BESIDE[name]
+    column = (BESIDE | TABLES_ALONE)[name]
     value = None if column.tests and not tests else column.value(board, method)
     return "–" if value is None else column.show(value)

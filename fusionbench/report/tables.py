@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 from fusionbench.report.boards import Board
-from fusionbench.report.columns import BESIDE, DEFAULT_COLUMNS, filled, shown
+from fusionbench.report.columns import DEFAULT_COLUMNS, filled, shown, title
 from fusionbench.report.verdicts import count, summary, verdict
 
 
@@ -71,7 +71,7 @@ def sheet(
     means; ``styled``: whether the output can show bold and underlined cells, which the legend then explains.
     """
     columns = filled(board, columns)
-    headings = [BESIDE[name].title for name in columns] + [metric_heading(board, m) for m in board.metrics]
+    headings = [title(name) for name in columns] + [metric_heading(board, m) for m in board.metrics]
     places = {metric: board.placing(metric) for metric in board.metrics}
     tied = board.tests.tied if tests and len(board.order) > 1 else {}
     lines = []

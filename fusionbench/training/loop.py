@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from fusionbench.errors import InputError
@@ -32,6 +31,9 @@ from fusionbench.training.weights import load_pickle, load_strict
 if TYPE_CHECKING:  # of the extra `train`, imported when a training starts: weights are read without it
     import accelerate
     from torch.utils.tensorboard import SummaryWriter
+
+Notify = Callable[[str, int, int, str], None]
+"""How progress is told: (what is trained, steps done, steps in all, the losses)."""
 
 FORMAT = 1
 LOOK_EVERY = 20  # steps between two looks at the losses on a GPU, each of which waits for it
@@ -49,33 +51,35 @@ def train(
     channels_last: bool = True,
     until: float | None = None,
     keep: Callable[[Mapping[str, Tensor], int], None] | None = None,
+    notify: Notify = lambda stage, done, total, item: None,
 ) -> nn.Module:
     """Train ``recipe.network`` and return it with the best averaged weights (by validation; the last where there is none).
 
     Writes ``out/state.pt`` (everything, for resuming), ``out/log.csv``, ``out/validation.csv`` and TensorBoard events.
     ``stop_after`` ends the session at that step, resumable. SIGINT and SIGTERM do so at the end of the step at hand: then
     they act as they would have (KeyboardInterrupt). ``until``, a time of ``time.monotonic``, ends it after one more
-    validation. ``keep(state, step)`` is given every state that is the best so far. Raises InputError when ``out`` holds
+    validation. ``keep(state, step)`` is given every state that is the best so far. ``notify``: of the main process
+    alone, after every step. Raises InputError when ``out`` holds
     another run, or ``resume`` finds none, or one with other settings, or a package of the extra ``train`` is missing.
     """
     run = _start(recipe, settings, out, channels_last)
     run.keep = keep
     run.restore(resume)
     last = settings.steps if stop_after is None else min(stop_after, settings.steps)
-    with Stops() as stops, torch.random.fork_rng(devices=[]), _progress(run.accelerator.is_main_process) as progress:
-        bar = progress.add_task(recipe.name, total=settings.steps, completed=run.step, note="")
+    tell = notify if run.accelerator.is_main_process else lambda *said: None
+    with Stops() as stops, torch.random.fork_rng(devices=[]):
         saved = time.monotonic()
         stopping = False
         while not stopping:
             if run.validation_due(split.validation):
-                progress.update(bar, note="validating")
+                tell(recipe.name, run.step, settings.steps, "validating")
                 stops.interruptible(lambda: run.validate(split.validation))
             stopping = run.any_process(stops.asked is not None)
             late = until is not None and run.any_process(time.monotonic() >= until)
             if stopping or late or run.step >= last:
                 break
             note = run.advance(split.train)
-            progress.update(bar, completed=run.step, note=note)
+            tell(recipe.name, run.step, settings.steps, note)
             if time.monotonic() - saved > 60 * save_minutes:
                 run.save()
                 saved = time.monotonic()
@@ -358,16 +362,3 @@ def _csv(rows: list[dict[str, float]]) -> bytes:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
-
-
-def _progress(shown: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(compact=True),
-        disable=not shown,
-    )

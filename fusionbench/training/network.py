@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fusionbench.errors import InputError
 from fusionbench.training.data import Split
-from fusionbench.training.loop import train
+from fusionbench.training.loop import Notify, train
 from fusionbench.training.recipe import PairRecipe, Recipe, Settings, Terms
 from fusionbench.training.weights import load_network, load_pickle, load_strict, load_weights, save_network
 
@@ -116,8 +116,10 @@ class NetworkSpec(Generic[P, N]):
         load_strict(network.get_submodule(stage.part), tensors, str(path))
         return card
 
-    def convert_published(self, files: Sequence[Path], out: Path, preset: str | P = "paper") -> None:
-        """Turn the authors' files into one of ours.
+    def convert_published(
+        self, files: Sequence[Path], out: Path, preset: str | P = "paper", card: Mapping[str, Any] | None = None
+    ) -> None:
+        """Turn the authors' files into one of ours. ``card``: more lines for the weights' card.
 
         Strict: every key must be known and of the right shape. Raises InputError listing what is missing, extra or
         misshapen, for another number of files, or for a family without published files; such files are not converted.
@@ -137,7 +139,7 @@ class NetworkSpec(Generic[P, N]):
             }
             load_strict(network.get_submodule(file.part), tensors, str(path))
         origin = {"trained_by": f"the authors of {self.title}", "files": [f.name for f in files], "stage": "imported"}
-        self.save(out, network, size, origin)
+        self.save(out, network, size, {**origin, **(card or {})})
 
     def train(
         self,
@@ -152,13 +154,15 @@ class NetworkSpec(Generic[P, N]):
         start: Path | None = None,
         resume: bool = False,
         card: Mapping[str, Any] | None = None,
+        notify: Notify = lambda stage, done, total, item: None,
     ) -> Path:
         """Train; returns the file written into ``out``: ``NAME.safetensors``, or ``STAGE.safetensors`` of an earlier stage.
 
         overrides: fields of :class:`Settings` to change in every stage that runs; loss: fields of the loss weights; network:
         fields of the preset; start: weights to go on from, in place of random ones: a stage that runs starts from its part
-        of them, and a later stage alone keeps the rest as it is; card: more lines for the weights' card. A stage alone reads
-        the ones before it from ``out``. With ``resume`` a finished earlier stage is passed over.
+        of them, and a later stage alone keeps the rest as it is; card: more lines for the weights' card; notify: told of
+        every step. A stage alone reads the ones before it from ``out``. With ``resume`` a finished earlier stage is passed
+        over.
 
         Raises InputError for an unknown stage, preset or field, or pairs without a target where they need one.
         """
@@ -188,7 +192,7 @@ class NetworkSpec(Generic[P, N]):
             settings = dataclasses.replace(s.settings(preset), **(overrides or {}))
             again = resume and (s is self.stages[0] or stage == s.name or (folder / "state.pt").is_file())
             recipe = s.recipe(model, weights, preset, settings)
-            train(recipe, split, settings, folder, resume=again, channels_last=s.channels_last)
+            train(recipe, split, settings, folder, resume=again, channels_last=s.channels_last, notify=notify)
             lines[s.name] = {**dataclasses.asdict(settings), **s.facts(preset)}
             model.cpu()
             if last:

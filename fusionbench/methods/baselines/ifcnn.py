@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import pickle
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from fusionbench.errors import InputError
+from fusionbench.files import write_bytes
 from fusionbench.methods import METHODS, MethodFacts
+from fusionbench.methods._places import authors_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import torch
 
     from fusionbench.methods import Generators
@@ -25,7 +29,7 @@ SHAPES = {
 for _layer in ("conv2", "conv3"):
     SHAPES |= {f"{_layer}.bn.{name}": (64,) for name in ("weight", "bias", "running_mean", "running_var")}
 
-REMEDY = "download IFCNN-MAX.pth from the authors (github.com/uzeful/IFCNN) and give it as ifcnn-max:weights=FILE"
+REMEDY = "get its authors' with: fusionbench weights fetch ifcnn, then give ifcnn-max:weights=authors (or weights=FILE)"
 
 
 @METHODS.register(
@@ -49,17 +53,32 @@ REMEDY = "download IFCNN-MAX.pth from the authors (github.com/uzeful/IFCNN) and 
 class IfcnnMax:
     """Two convolutions a source, elementwise maximum, two more; the images are seen as grey RGB in [0, 1].
 
-    ``weights``: the authors' state dict (IFCNN-MAX.pth). The output is truncated to 8 bits and turned grey, as published.
+    ``weights``: the authors' state dict (IFCNN-MAX.pth), "authors" for the one that ``weights fetch`` has put
+    here. The output is truncated to 8 bits and turned grey, as published.
     """
 
-    def __init__(self, *, weights: Path | None = None) -> None:
-        self._path = weights
+    def __init__(self, *, weights: Literal["authors"] | Path | None = None) -> None:
+        self._path = self.authors_file() if isinstance(weights, str) else weights
         self._weights: dict[str, torch.Tensor] = {}
 
     @staticmethod
     def unavailable() -> str | None:
         """Why the method cannot run as listed."""
         return f"needs weights: {REMEDY}"
+
+    @staticmethod
+    def authors_file() -> Path:
+        """Where the authors' file is kept, once fetched."""
+        return authors_file("ifcnn-max", ".pth")
+
+    @classmethod
+    def take_published(cls, files: Sequence[Path], card: Mapping[str, Any]) -> None:
+        """Keep the authors' file as it is. Raises InputError for one that is not theirs."""
+        import torch  # heavy
+
+        (file,) = files
+        cls(weights=file).prepare(torch.device("cpu"))
+        write_bytes(cls.authors_file(), file.read_bytes())
 
     def digest(self) -> str:
         """SHA-256 of the weights file, "" without one."""
