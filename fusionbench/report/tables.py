@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from fusionbench.report.boards import Board
+from fusionbench.report.boards import Board, metric_heading, number
 from fusionbench.report.columns import BESIDE, DEFAULT_COLUMNS, filled, shown
 from fusionbench.report.verdicts import count, summary, verdict
 
@@ -101,15 +101,6 @@ def _spread(board: Board, method: str, metric: str) -> str:
     return "" if math.isnan(value) else number(value)
 
 
-def number(value: float, decimals: int = 4) -> str:
-    """Four decimals, as the literature prints; fewer for huge values; an en dash where there is no value."""
-    if math.isnan(value):
-        return "–"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    return f"{value:.{decimals if abs(value) < 1e5 else 0}f}"
-
-
 def heading(board: Board) -> str:
     """ "PET–MRI · phantom · profile dmfnet"."""
     return f"{board.task_title} · {board.dataset} · profile {board.profile}"
@@ -138,13 +129,6 @@ def markdown(
         lines.append(f"| {line.place or ''} | {name} | {cells} |")
     apart = [f"- {_md(line.title)}: not ranked; {_md(line.note)}" for line in data.lines if line.kind == "apart"]
     return "\n".join([*lines, "", *apart, "", *(f"- {_md(text)}" for text in (*data.notes, *data.legend)), ""])
-
-
-def metric_heading(board: Board, metric: str) -> str:
-    """ "SSIM ↑", "EN* ↑": the asterisk stands for a metric that describes."""
-    arrow = {"higher": "↑", "lower": "↓"}[board.better[metric]]
-    column = board.column(metric)
-    return f"{column.short}{'*' if column.describes else ''} {arrow}"
 
 
 def _column(board: Board, name: str, method: str, tests: bool) -> Cell:

@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.figure import Figure
 
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
 from fusionbench.report.boards import acronym
-from fusionbench.report.figures import GREY, OKABE_ITO, STYLE, save
+from fusionbench.report.figures import GREY, OKABE_ITO, save, style
 from fusionbench.scores import Key
 
 SOURCES = "sources"
@@ -189,7 +188,7 @@ def plane(judged: Judged, observer: str) -> Figure:
 
     A copy of a source lies on one of the lines of guessing; who fuses lies towards the upper right.
     """
-    with matplotlib.rc_context(STYLE):
+    with style():
         figure = Figure(figsize=(3.46, 3.46), layout="constrained")
         axis = figure.subplots()
         axis.axhline(0.5, color=GREY, lw=0.6, ls=":")
