@@ -210,7 +210,7 @@ def critical_difference(board: Board, paper: Paper = PAPER) -> Figure | None:
     low, high = figure.axes[0].get_ylim()
     height = min(ROW * (high - low) + 0.3, PAGE)
     figure.set_figheight(height)
-    figure.set_layout_engine("none")  # names stand outside of the axis, and the layout would not see them
+    figure.set_layout_engine(None)  # names stand outside of the axis, and the layout would not see them
     figure.subplots_adjust(left=margin / width, right=1 - margin / width, bottom=0, top=1 - 0.3 / height)
     return figure
 
@@ -261,7 +261,8 @@ def _square(draw: Callable[[Axes, int, int], None], board: Board, paper: Paper) 
     top = min(paper.most(30, room / ROW), len(board.order))
     cell = min(room / max(top, 1), 0.16)
     wide = width if paper.width else cell * top + (names + 4) * CHARACTER + 0.2
-    return _drawn(lambda axis: draw(axis, top, names), max(wide, WIDTHS["1col"]), cell * top + 1.2)
+    wide = min(max(wide, WIDTHS["1col"]), width)
+    return _drawn(lambda axis: draw(axis, top, names), wide, cell * top + 1.2)
 
 
 def robustness(

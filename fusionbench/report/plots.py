@@ -27,7 +27,7 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "
 GREY = "#6e6e6e"
 PALE = "#dddddd"
 WORDS = ("better", "worse", "equivalent", "not separable", "not decidable")
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#e6e6e6", "#f7f7f7")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cfcfcf", "#ececec")
 
 
 class NothingToDrawError(InputError):
@@ -192,14 +192,16 @@ def critical_difference(board: Board, axis: Axes, *, top: int | None = None, wid
     names = list(nemenyi.ranks.index)[:top]
     values = nemenyi.ranks[names].to_numpy()
     spans = [[values[names.index(m)] for m in group if m in names] for group in nemenyi.groups]
-    groups = sorted({(min(span), max(span)) for span in spans if len(span) > 1})
+    pairs = {(min(span), max(span)) for span in spans if len(span) > 1}
+    # What is cut at the last method shown may lie within another.
+    groups = sorted(g for g in pairs if not any(o != g and o[0] <= g[0] and g[1] <= o[1] for o in pairs))
     half, first, last = math.ceil(len(names) / 2), 1, max(2, math.ceil(values.max()))
     span, below = last - first, -0.6 - 0.45 * len(groups)
     axis.axis("off")
     axis.set_xlim(first - 0.06 * span, last + 0.06 * span)
     axis.set_ylim(below - half - 0.4, 2.6)
     axis.plot([first, last], [0, 0], color="black", linewidth=0.8, solid_capstyle="butt")
-    for tick in MaxNLocator(integer=True, nbins=10).tick_values(first, last):
+    for tick in MaxNLocator(integer=True, nbins=6).tick_values(first, last):
         if first <= tick <= last:
             axis.plot([tick, tick], [0, 0.2], color="black", linewidth=0.6)
             axis.text(tick, 0.25, f"{tick:.0f}", ha="center", va="bottom")
@@ -238,10 +240,11 @@ def rank_blobs(board: Board, axis: Axes, *, top: int | None = None, width: int =
     _rows(board, shown, axis, width)
     axis.set_xlim(0.2, float(columns.max()) + 1.8)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.set_xlabel(f"place in {stats.RESAMPLES:,} resamples of {found.patients} patients; cross: the board's")
+    axis.set_xlabel("place")
     axis.grid(linewidth=0.3, color=PALE, axis="y")
     axis.set_axisbelow(True)
-    axis.set_title(title_of(board), loc="left")
+    told = f"places in {stats.RESAMPLES:,} resamples of {found.patients} patients; cross: the board"
+    axis.set_title(f"{title_of(board)}\n{told}", loc="left")
 
 
 def bump(board: Board, siblings: Sequence[Board], axis: Axes, *, top: int = 10, width: int = 26) -> None:
