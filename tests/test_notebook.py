@@ -113,9 +113,9 @@ def test_a_board_is_found_by_its_task(tmp_path: Path) -> None:
 
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
-    """Thirty methods with long titles and a control on nine patients."""
+    """Sixteen methods with long titles, one of them a control, on nine patients."""
     random = np.random.default_rng(3)
-    for n in range(30):
+    for n in range(16):
         scores = {m: tuple(random.normal(size=9) + n * (-0.3 if m == "loss" else 0.3)) for m in METRICS}
         title = f"A method with quite a long title, number {n} (compact)"
         add(tmp_path, f"method-{n:02d}", scores, title=title, control=n == 7)
@@ -177,7 +177,7 @@ def texts(figure: Figure) -> list[Text]:
 @pytest.mark.parametrize("width", ["1col", "2col"])
 def test_figures_are_as_wide_as_asked_with_text_of_eight_points_inside(many: Path, width: Any) -> None:
     found = board(many)
-    paper = Paper(width, 12)
+    paper = Paper(width, 8)
     lines = {found.name(m): {0.0: 1.0, 0.1: 2.0} for m in found.ranked}
     control = [found.name(m) for m in found.controls]
     drawn = {

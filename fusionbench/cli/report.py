@@ -59,9 +59,11 @@ def _zoom(ctx: click.Context, parameter: click.Parameter, text: str | None) -> B
     click.option("--zoom", metavar="X,Y,W,H", callback=_zoom, help="Inset of the image grid, in pixels."),
     click.option("--images", type=click.Choice(IMAGES), default="auto", show_default=True, help=_IMAGES_HELP),
     click.option("--data", type=PLACE, multiple=True, help="Where the source images are."),
-    click.option("--width", type=click.Choice(list(WIDTHS)), help="Figures: 88 or 181 mm [default: what suits each]."),
     click.option(
-        "--top", type=click.IntRange(min=1), help="Figures: so many methods, the first ones, and the controls."
+        "--width", type=click.Choice(list(WIDTHS)), help="Figures and LaTeX: 88 or 181 mm [default: what suits each]."
+    ),
+    click.option(
+        "--top", type=click.IntRange(min=1), help="Figures and LaTeX: the first so many methods, and controls."
     ),
 )
 @options(

@@ -168,9 +168,9 @@ def write_report(
     ``methods``, ``metrics``, ``profiles`` narrow what is shown, ``only`` who is ranked; ``columns``: see COLUMNS; ``std``:
     standard deviations beside the means in Markdown and LaTeX (CSV and page have them anyway); ``pairs``: ids for the image
     grid; ``zoom``: its inset (x, y, width, height) in pixels; ``data``: where sources may be found, as for a run;
-    ``images``: see IMAGES; ``paper``: width of the figures, and how many methods they show. ``notify`` is called with
-    (stage, done, total), ``tell`` with what the image grid had to leave out, and why. Raises InputError where there are no
-    scores or none is left, for an unknown name, or a zoom box outside.
+    ``images``: see IMAGES; ``paper``: width of figures and LaTeX tables, and how many methods they show. ``notify`` is
+    called with (stage, done, total), ``tell`` with what the image grid had to leave out, and why. Raises InputError where
+    there are no scores or none is left, for an unknown name, or a zoom box outside.
     """
     out = results / "leaderboard" if out is None else out
     for name in columns:
@@ -191,7 +191,7 @@ def write_report(
     written = []
     tabled = [board for board in boards if not board.place.flaw] or boards  # degraded inputs make curves
     for board in _counted(tabled, "report: tables", notify):
-        written += _write_tables(board, boards, out, columns, std)
+        written += _write_tables(board, boards, out, columns, std, paper)
     seen, findings = truth.write(results, out)
     written += [*_write_collections(tabled, out, columns, std, findings), *seen]
     drawn: list[tuple[Path, Callable[[], Figure | None]]] = []
@@ -245,12 +245,14 @@ def _first_profiles(boards: Sequence[Board]) -> list[Board]:
     return [board for place, board in first.items() if not place.flaw] or list(first.values())
 
 
-def _write_tables(board: Board, boards: Sequence[Board], out: Path, columns: Sequence[str], std: bool) -> list[Path]:
+def _write_tables(
+    board: Board, boards: Sequence[Board], out: Path, columns: Sequence[str], std: bool, paper: Paper
+) -> list[Path]:
     folder = out / board.dataset / board.task
     texts = {
         f"{board.profile}.md": tables.markdown(board, columns, _of_task(board, boards), std=std),
         f"{board.profile}.csv": csvs.csv_text(board),
-        f"{board.profile}.tex": latex.table(board, columns, std=std),
+        f"{board.profile}.tex": latex.table(board, columns, std=std, paper=paper),
     }
     texts |= {f"{board.profile}-{name}.csv": text for name, text in csvs.statistics_csv(board).items()}
     for name, text in texts.items():
