@@ -10,7 +10,10 @@ from typing import Any
 
 from fusionbench.report.boards import Board, narrowed
 from fusionbench.report.figures import RANK_PANEL, source_names
+from fusionbench.report.plots import shortened
 
+LEGEND = 26
+"""Characters that the name of a method may have in a legend."""
 _NEUTRAL = {"jpeg": 100.0, "undersample": 1.0}
 """Strength at which a degradation does nothing, where that is not 0."""
 
@@ -83,7 +86,9 @@ def panels(
     shown = {RANK_PANEL: curve["ranks"]} | {titles[m]: curve["values"][m] for m in board.core if m in curve["values"]}
     return {
         title: {
-            board.name(method): {s: v for s, v in zip(curve["strengths"], values, strict=True) if v is not None}
+            shortened(board, method, LEGEND): {
+                s: v for s, v in zip(curve["strengths"], values, strict=True) if v is not None
+            }
             for method, values in lines.items()
         }
         for title, lines in shown.items()

@@ -138,6 +138,7 @@ def time_rank(board: Board, axis: Axes, *, top: int | None = None, width: int = 
             point.seconds, point.rank, "s" if control else "o", color=GREY if control else OKABE_ITO[0], markersize=3.5
         )
     axis.set_xscale("log")
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")  # a power's exponent would be smaller than the text
     axis.margins(x=0.12, y=0.08)
     axis.invert_yaxis()
     axis.set_xlabel(f"seconds a pair, median ({'; '.join(devices)})")
@@ -161,7 +162,7 @@ def _named_points(axis: Axes, board: Board, points: Sequence[_Point], width: int
         size = font.get_size_in_points()
         extent = TextPath((0, 0), name, size=size, prop=font).get_extents()
         wide, high = extent.width * scale, size * scale
-        for dx, dy in ((5, 0), (-5, 0), (0, 6), (0, -6), (5, 6), (5, -6), (-5, 6), (-5, -6)):
+        for dx, dy in ((-5, 6), (-5, 0), (5, 0), (0, 6), (0, -6), (5, 6), (5, -6), (-5, -6)):
             left = x + dx * scale - (wide if dx < 0 else wide / 2 if dx == 0 else 0)
             low = y + dy * scale - (high / 2 if dy == 0 else high if dy < 0 else 0)
             box = (left, low, left + wide, low + high)
