@@ -12,7 +12,8 @@ from PIL import Image
 
 from fusionbench.datasets import create_task
 from fusionbench.datasets.lesion import STATES
-from fusionbench.report.figures import OKABE_ITO, style
+from fusionbench.report.figures import style
+from fusionbench.report.plots import OKABE_ITO
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SUBJECTS = {"ct-mri": "test-00006", "pet-mri": "test-00003", "spect-mri": "test-00001"}

@@ -32,9 +32,7 @@ from fusionbench.files import write_bytes
 from fusionbench.pairs import Pair
 from fusionbench.report import plots
 from fusionbench.report.boards import Board
-from fusionbench.report.plots import GREY, OKABE_ITO, NothingToDrawError, leading, shortened
-
-__all__ = ["GREY", "OKABE_ITO", "STYLE", "Paper", "save", "style"]
+from fusionbench.report.plots import NothingToDrawError, leading, shortened
 
 STYLE: dict[Any, Any] = {
     "font.family": ["Liberation Sans", "DejaVu Sans"],

@@ -109,7 +109,7 @@ def _tile(axis: Axes, picture: UInt8, box: Box) -> None:
     height, width = picture.shape[:2]
     grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if picture.ndim == 2 else {}
     axis.imshow(picture, interpolation="nearest", **grey)  # type: ignore[arg-type]
-    axis.add_patch(Rectangle((x - 0.5, y - 0.5), w, h, fill=False, edgecolor="#E69F00", linewidth=0.6))
+    axis.add_patch(Rectangle((x - 0.5, y - 0.5), w, h, fill=False, edgecolor="white", linewidth=0.8))
     # The inset takes the lower corner away from the box.
     side = 0.42
     left = 0.0 if x + w / 2 > width / 2 else 1 - side
@@ -120,5 +120,5 @@ def _tile(axis: Axes, picture: UInt8, box: Box) -> None:
     inset.set_yticks([])
     for spine in inset.spines.values():
         spine.set_visible(True)
-        spine.set_color("#E69F00")
-        spine.set_linewidth(0.6)
+        spine.set_color("white")
+        spine.set_linewidth(0.8)

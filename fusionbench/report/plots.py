@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -146,20 +147,24 @@ def time_rank(board: Board, axis: Axes, *, top: int | None = None, width: int = 
     axis.set_title(f"{title_of(board)}\nline: none faster ranks better; grey squares: controls", loc="left")
     axis.grid(linewidth=0.3, color=PALE, which="major")
     rest = sorted((p for p in points if p not in front), key=lambda p: p.rank)
-    _named_points(axis, board, [*front, *rest], width)
+    colour = {m: GREY if m in board.controls else "black" for m in board.ranked}
+    named = [(shortened(board, p.method, width), p.seconds, p.rank, colour[p.method]) for p in [*front, *rest]]
+    name_points(axis, named)
 
 
-def _named_points(axis: Axes, board: Board, points: Sequence[_Point], width: int) -> None:
-    """Names beside points, the first ones first, each where it meets neither point nor name; left out where it would."""
+def name_points(axis: Axes, points: Sequence[tuple[str, float, float, str]]) -> None:
+    """Names beside points, the first ones first, each where it meets neither point nor name; left out where it would.
+
+    ``points``: name, x, y in data and colour. The axis has its limits by then, and the figure its size.
+    """
     axis.figure.canvas.figure.draw_without_rendering()  # settles the layout, which says where there is room
     font = FontProperties()
+    size = font.get_size_in_points()
     scale = axis.figure.canvas.figure.dpi / 72
-    at = axis.transData.transform([(p.seconds, p.rank) for p in points])
+    at = axis.transData.transform([(x, y) for _, x, y, _ in points])
     frame = axis.get_window_extent()
     taken = [(x - 2 * scale, y - 2 * scale, x + 2 * scale, y + 2 * scale) for x, y in at]
-    for point, (x, y) in zip(points, at, strict=True):
-        name = shortened(board, point.method, width)
-        size = font.get_size_in_points()
+    for (name, own_x, own_y, colour), (x, y) in zip(points, at, strict=True):
         extent = TextPath((0, 0), name, size=size, prop=font).get_extents()
         wide, high = extent.width * scale, size * scale
         for dx, dy in ((-5, 6), (-5, 0), (5, 0), (0, 6), (0, -6), (5, 6), (5, -6), (-5, -6)):
@@ -169,15 +174,11 @@ def _named_points(axis: Axes, board: Board, points: Sequence[_Point], width: int
             inside = frame.x0 <= box[0] and box[2] <= frame.x1 and frame.y0 <= box[1] and box[3] <= frame.y1
             if inside and not any(_meet(box, other) for other in taken):
                 taken.append(box)
-                axis.annotate(
-                    name,
-                    (point.seconds, point.rank),
-                    xytext=(dx, dy),
-                    textcoords="offset points",
-                    ha="left" if dx > 0 else "right" if dx < 0 else "center",
-                    va="bottom" if dy > 0 else "top" if dy < 0 else "center",
-                    color=GREY if point.method in board.controls else "black",
-                )
+                place: dict[str, Any] = {
+                    "ha": "left" if dx > 0 else "right" if dx < 0 else "center",
+                    "va": "bottom" if dy > 0 else "top" if dy < 0 else "center",
+                }
+                axis.annotate(name, (own_x, own_y), (dx, dy), textcoords="offset points", color=colour, **place)
                 break
 
 

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from fusionbench import stats
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
-from fusionbench.report.figures import GREY, OKABE_ITO, style
+from fusionbench.report.figures import style
+from fusionbench.report.plots import GREY, OKABE_ITO
 from fusionbench.report.truth import Judged, read_truth
 from fusionbench.scores import Column, Key, find_tables, read_metric_facts, read_table
 
