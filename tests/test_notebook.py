@@ -21,7 +21,8 @@ from fusionbench import bench, fuse, load_board, load_boards, load_scores, plots
 from fusionbench.errors import InputError
 from fusionbench.methods import create_method
 from fusionbench.pairs import grey, read_picture, recolour, write_png
-from fusionbench.report import figures
+from fusionbench.report import figures, latex
+from fusionbench.report.columns import COLUMNS
 from fusionbench.report.figures import PAGE, WIDTHS, Paper
 from fusionbench.scores import Key, read_table
 from tests.conftest import Cli, make_folders, slices
@@ -169,7 +170,7 @@ def texts(figure: Figure) -> list[Text]:
     beyond = []
     for axis in (line for axes in figure.axes for line in (axes.xaxis, axes.yaxis)):
         low, high = sorted(axis.get_view_interval())
-        beyond += [t.label1 for t in axis.get_major_ticks() if not low <= t.get_loc() <= high]  # type: ignore[attr-defined]
+        beyond += [t.label1 for t in axis.get_major_ticks() if not low <= t.get_loc() <= high]
     found = [t for t in figure.findobj(Text) if isinstance(t, Text) and t.get_visible() and t.get_text().strip()]
     return [t for t in found if t not in beyond]
 
@@ -198,12 +199,28 @@ def test_figures_are_as_wide_as_asked_with_text_of_eight_points_inside(many: Pat
             figure.draw_without_rendering()
             wide, high = figure.get_size_inches() * figure.dpi
             for text in texts(figure):
-                assert text.get_fontsize() >= 8, (name, text)
+                assert float(text.get_fontsize()) >= 8, (name, text)
                 box = text.get_window_extent()
                 assert box.x0 > -1, (name, text)
                 assert box.x1 < wide + 1, (name, text)
                 assert box.y0 > -1, (name, text)
                 assert box.y1 < high + 1, (name, text)
+
+
+def test_a_latex_table_keeps_what_fits_in_eight_points(many: Path) -> None:
+    found = board(many)
+    wide, narrow = latex.table(found, COLUMNS), latex.table(found, COLUMNS, paper=Paper("1col", 3))
+    assert "\\begin{table*}" in wide
+    assert "\\begin{table}" in narrow
+    for text, names in ((wide, 15), (narrow, 3)):
+        assert "\\fontsize{8}{9.5}" in text
+        assert "resizebox" not in text
+        rows = [line for line in text.splitlines() if line.endswith("\\\\") and "method-" in line]
+        assert len(rows) == names + 1  # and the control
+        heads = next(line for line in text.splitlines() if line.startswith("Method & "))
+        assert len({line.count(" & ") for line in (*rows, heads)}) == 1
+        assert "{Mean rank} & {G $\\uparrow$} & {L $\\downarrow$}" in re.sub(r"(rank}) & .*?(?= & {G)", r"\1", heads)
+    assert "{Peak memory}" not in narrow
 
 
 def test_fonts_are_embedded_as_true_type(many: Path, tmp_path: Path) -> None:
