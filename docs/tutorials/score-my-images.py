@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 
 from fusionbench import TASKS, evaluate, fuse, load_board, load_scores, plots, run
 from fusionbench.bench import score_folders
-from fusionbench.pairs import write_png
+from fusionbench.pairs import read_picture, write_png
 
 task = TASKS["phantom/pet-mri"].factory()
 pairs = task.ids()[:6]
@@ -27,12 +27,13 @@ print(pairs)
 # %%
 for name in pairs:
     pair = task.load(name)
-    fused = fuse("weighted:weight=0.7", pair.a, pair.color)
-    write_png(Path("mine") / f"{name}.png", fused)
+    write_png(Path("mine") / f"{name}.png", fuse("weighted:weight=0.7", pair.a, pair.color))
 
 shown = task.load(pairs[0])
+mine = read_picture(Path("mine") / f"{shown.id}.png")
+images = {"MRI": shown.a, "PET": shown.color, "mine": mine.color}
 figure, axes = plt.subplots(1, 3, figsize=(7, 2.4))
-for axis, (title, image) in zip(axes, {"MRI": shown.a, "PET": shown.color, "mine": fused}.items(), strict=True):
+for axis, (title, image) in zip(axes, images.items(), strict=True):
     axis.imshow(image, cmap="gray")
     axis.set_title(title)
     axis.axis("off")
@@ -41,10 +42,10 @@ plt.show()
 # %% [markdown]
 # ## One image, by hand
 #
-# `evaluate` takes arrays. A profile names the convention of every number: `dmfnet` is the evaluator of DM-FNet.
+# `evaluate` takes arrays: grey levels, which of a coloured image are its luminance. A profile names the convention of every number: `dmfnet` is the evaluator of DM-FNet.
 
 # %%
-{name: round(float(value[0]), 4) for name, value in evaluate(fused[..., 0], shown.a, shown.b, "dmfnet").items()}
+{name: round(float(value[0]), 4) for name, value in evaluate(mine.grey, shown.a, shown.b, "dmfnet").items()}
 
 # %% [markdown]
 # ## The folder, beside other methods

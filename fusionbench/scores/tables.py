@@ -257,14 +257,12 @@ def read_results(results: Path) -> list[Table]:
 def load_scores(results: Path | str) -> pd.DataFrame:
     """All scores of a results folder in long form: a row a task, method, pair and metric, in this order.
 
-    ==========  =====================================================================================================
-    task        text: data set and task, ``harvard/pet-mri``; ``phantom+noise,sigma=0.1/ct-mri`` of degraded inputs
-    pair        text: the pair's id
-    patient     text: whom the pair is of, one name in all tasks of a data set; "" where that is not known
-    method      text: the method as tables name it, with settings that are not its own: ``laplacian@levels=5``
-    metric      text: the column, ``name@convention+mask``, such as ``ssim@l2+foreground``
-    value       float64 in the metric's unit; NaN where it is undefined on that pair
-    ==========  =====================================================================================================
+    - ``task``: data set and task, ``harvard/pet-mri``; ``phantom+noise,sigma=0.1/ct-mri`` of degraded inputs
+    - ``pair``: the pair's id
+    - ``patient``: whom the pair is of, one name in all tasks of a data set; "" where that is not known
+    - ``method``: as tables name it, with settings that are not its own: ``laplacian@levels=5``
+    - ``metric``: the column, ``name@convention+mask``, such as ``ssim@l2+foreground``
+    - ``value``: float64 in the metric's unit; NaN where it is undefined on that pair; all others are text
 
     A pair on which a method failed has no row. ``frame.pivot_table("value", ["task", "pair"], ["method", "metric"])`` makes
     it wide. Raises InputError when the folder holds no scores, or a damaged file.
