@@ -42,7 +42,8 @@ plt.show()
 # %% [markdown]
 # ## One image, by hand
 #
-# `evaluate` takes arrays: grey levels, which of a coloured image are its luminance. A profile names the convention of every number: `dmfnet` is the evaluator of DM-FNet.
+# `evaluate` takes arrays: grey levels, which of a coloured image are its luminance. A profile names the
+# convention of every number: `dmfnet` is the evaluator of DM-FNet.
 
 # %%
 {name: round(float(value[0]), 4) for name, value in evaluate(mine.grey, shown.a, shown.b, "dmfnet").items()}
