@@ -49,7 +49,7 @@ CSS = """
 .tiles figure { margin: 0; }
 .tiles img { width: 100%; display: block; }
 .tiles figcaption { font-size: .7rem; text-align: center; margin: .2em 0 0; }
-.jp-OutputArea img { max-width: 100%; }
+.md-typeset table:not([class]) :is(th, td) { min-width: 0; padding: .4rem .6rem; }
 """
 SYMBOLS = r"""
 ## Symbols
