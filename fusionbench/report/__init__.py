@@ -42,7 +42,7 @@ from fusionbench.report import (
 from fusionbench.report.boards import Board, metric_heading
 from fusionbench.report.choice import EVERYBODY, Only, make_boards, why_none
 from fusionbench.report.columns import COLUMNS, DEFAULT_COLUMNS
-from fusionbench.report.curves import LEGEND, csv_text, curves, panels
+from fusionbench.report.curves import csv_text, curves, legend, panels
 from fusionbench.report.figures import PAPER, Box, Paper, Shown
 from fusionbench.report.tables import Cell, Line, Sheet
 from fusionbench.scores import Key, Table, find_tables, read_metric_facts, read_results, read_table
@@ -356,7 +356,7 @@ def _figures(
     if shown:
         draw["grid"] = lambda: grid.grid(board, shown, zoom, paper)
     titles = {metric: metric_heading(board, metric) for metric in board.core}
-    controls = [plots.shortened(board, method, LEGEND) for method in board.controls]
+    controls = [legend(board)[method] for method in board.controls]
     for curve in found:
         draw[f"robustness-{curve['name']}"] = functools.partial(
             figures.robustness, curve["kind"], panels(curve, board, titles), curve["parameter"], controls, paper
