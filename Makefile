@@ -4,12 +4,14 @@
 # make test-slow  all tests, those too that need time or the real pairs
 # make lint    formatting, lint, types
 # make audit   look the pinned packages up among known vulnerabilities (needs the network)
+# make site    the documentation as a site in build/site, its tutorials executed (QUICK=--quick: not executed)
 # make check   recompute the locked scores, fail when they drift
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CORE := $(VENV)/.core
+SITE := $(VENV)/.site
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --no-compile -c constraints.txt
 BENCH := runs/bench
 WORKERS ?= 2
@@ -21,7 +23,7 @@ METHODS := average maximum source-a source-b pca laplacian dwt dtcwt guided-filt
 # And can the findings be made in their images? A small study; docs/observers.md has the large one.
 FINDINGS := ct-mri --subjects 20
 
-.PHONY: bench test promises test-slow lint check benchmark audit clean
+.PHONY: bench test promises test-slow lint check site benchmark audit clean
 .DELETE_ON_ERROR:
 # Python keeps its compiled files: the many processes of a run would each compile torch anew (three seconds each).
 unexport PYTHONDONTWRITEBYTECODE
@@ -38,6 +40,10 @@ $(CORE): $(VENV)/.torch pyproject.toml
 
 $(STAMP): $(VENV)/.torch pyproject.toml
 	$(PIP) -e ".[dev]"
+	touch $(CORE) $@
+
+$(SITE): $(VENV)/.torch pyproject.toml
+	$(PIP) -e ".[docs]"
 	touch $(CORE) $@
 
 bench: $(CORE)
@@ -65,6 +71,10 @@ lint: $(STAMP)
 
 check: $(CORE)
 	$(BIN)/fusionbench check
+
+site: $(SITE)
+	$(BIN)/python tools/make_site.py $(QUICK)
+	$(BIN)/python -m mkdocs build --strict
 
 benchmark: $(STAMP)
 	$(PIP) -e ".[benchmark]"

@@ -127,4 +127,4 @@ def test_a_torchvision_that_is_missing_or_does_not_fit_is_told() -> None:
         told = str(error)
     except (RuntimeError, AssertionError):
         pytest.skip("torchvision can be imported here (the empty file is refused after that)")
-    assert "pip install fusionbench[iqa]" in told
+    assert "pip install fusionbench-mmif[iqa]" in told

@@ -34,9 +34,9 @@ from fusionbench.report import (
     latex,
     leaderboards,
     page,
+    plots,
     references,
     sources,
-    stability,
     tables,
     verdicts,
     write_report,
@@ -46,6 +46,7 @@ from fusionbench.report.choice import make_boards
 from fusionbench.report.columns import BESIDE, COLUMNS, Beside, filled
 from fusionbench.report.curves import csv_text as curves_csv
 from fusionbench.report.curves import curves
+from fusionbench.report.grid import tiles
 from fusionbench.scores import (
     Key,
     Record,
@@ -507,7 +508,9 @@ def test_a_report_is_a_pure_function_of_the_results(real: tuple[Path, list[Path]
     assert one == two
     assert tree(results) == before
     assert sorted(str(path.relative_to(tmp_path / "one")) for path in first) == sorted(one)
-    assert {f"figures/folders/pet-mri/{n}.{s}" for n in ("grid", "boxes", "ranks") for s in ("png", "pdf")} <= set(one)
+    assert {f"figures/folders/pet-mri/{n}.{s}" for n in ("grid", "boxes-ssim", "ranks") for s in ("png", "pdf")} <= set(
+        one
+    )
     assert not any(
         re.search(rb"/CreationDate|/tmp/|\d{4}-\d\d-\d\dT", content)
         for name, content in one.items()
@@ -579,7 +582,7 @@ def test_the_grid_shows_scored_images_and_tells_which_are_absent(
     (found,) = make_boards(read_results(results), read_metric_facts(results))
     shown = sources.load(found, create_task("folders/pet-mri", data=data), results, "p0")
     np.testing.assert_array_equal(shown.fused["far"], slices(3, seed=3)[0])
-    assert set(figures.tiles(found, [shown])) == {"copied", "far"}
+    assert set(tiles(found, [shown])) == {"copied", "far"}
 
 
 def test_a_report_tells_how_far_it_is(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -810,7 +813,7 @@ def test_titles_too_long_for_a_chart_stay_apart(tmp_path: Path) -> None:
     for n, name in enumerate(("dmfnet", "diffif")):
         add(tmp_path, name, {m: spread(n) for m in METRICS}, title=f"A network with a long title, {name} (compact)")
     found = board(tmp_path)
-    assert [figures.shortened(found, name, 14) for name in ("dmfnet", "diffif")] == ["dmfnet", "diffif"]
+    assert [plots.shortened(found, name, 14) for name in ("dmfnet", "diffif")] == ["dmfnet", "diffif"]
     embedded = page.task_data([found], [])["methods"]
     assert {name: entry["short"] for name, entry in embedded.items()} == {"dmfnet": "dmfnet", "diffif": "diffif"}
 
@@ -852,30 +855,30 @@ def test_figures_of_stability_draw_the_boards_numbers(tmp_path: Path) -> None:
     for n, name in enumerate("abcd"):
         add(tmp_path, name, {m: tuple(random.normal(size=9) + n * (0 if m == "loss" else 1)) for m in METRICS})
     found = board(tmp_path)
-    drawn = stability.rank_blobs(found)
+    drawn = figures.rank_blobs(found)
     assert drawn is not None
     assert not isinstance(found.tests.bootstrap, str)
     dots, crosses = drawn.axes[0].collections
     assert isinstance(dots, PathCollection)
-    for (x, place), size in zip(np.asarray(dots.get_offsets()), dots.get_sizes(), strict=True):
-        share = found.tests.bootstrap.places.to_numpy()[int(x), int(place) - 1]
+    for (place, row), size in zip(np.asarray(dots.get_offsets()), dots.get_sizes(), strict=True):
+        share = found.tests.bootstrap.places.to_numpy()[int(row), int(place) - 1]
         assert size == pytest.approx(70 * share)
-    assert [int(y) for _, y in np.asarray(crosses.get_offsets())] == [found.place_of(m) for m in found.order]
-    verdicts_drawn = stability.significance_map(found)
+    assert [int(x) for x, _ in np.asarray(crosses.get_offsets())] == [found.place_of(m) for m in found.order]
+    verdicts_drawn = figures.significance_map(found)
     assert verdicts_drawn is not None
     codes = np.asarray(verdicts_drawn.axes[0].images[0].get_array())
     line = found.tests.pairwise.iloc[0]
     i, j = found.order.index(line["first"]), found.order.index(line["second"])
-    assert stability.WORDS[int(codes[i, j])] == line["verdict"]
+    assert plots.WORDS[int(codes[i, j])] == line["verdict"]
     assert np.isnan(codes[0, 0])
-    rates = stability.win_rate(found)
+    rates = figures.win_rate(found)
     assert rates is not None
     shown = np.asarray(rates.axes[0].images[0].get_array())
     ahead = (found.tests.blocks[found.order[0]] < found.tests.blocks[found.order[1]]).mean()
     ties = (found.tests.blocks[found.order[0]] == found.tests.blocks[found.order[1]]).mean()
     assert shown[0, 1] == pytest.approx(ahead + ties / 2)
     other = dataclasses.replace(found, profile="other")
-    places = stability.bump(found, [found, other])
+    places = figures.bump(found, [found, other])
     assert places is not None
     lines = {tuple(np.asarray(drawn_line.get_ydata())) for drawn_line in places.axes[0].lines}
     assert lines == {(found.place_of(m), found.place_of(m)) for m in found.order}
@@ -885,14 +888,14 @@ def test_what_few_patients_or_methods_cannot_show_is_not_drawn(tmp_path: Path) -
     for n, name in enumerate("ab"):
         add(tmp_path, name, {m: spread(n, 3) for m in METRICS})
     found = board(tmp_path)
-    assert stability.rank_blobs(found) is None
-    assert stability.bump(found, [found]) is None
-    drawn = stability.significance_map(found)
+    assert figures.rank_blobs(found) is None
+    assert figures.bump(found, [found]) is None
+    drawn = figures.significance_map(found)
     assert drawn is not None
-    assert "3 patients cannot decide it" in drawn.axes[0].get_title()
+    assert "3 patients cannot decide it" in drawn.get_suptitle()
     alone = board(tmp_path, methods=["a"])
-    assert stability.significance_map(alone) is None
-    assert stability.win_rate(alone) is None
+    assert figures.significance_map(alone) is None
+    assert figures.win_rate(alone) is None
 
 
 def test_the_page_has_the_places_and_verdicts_of_the_board(three: Path) -> None:

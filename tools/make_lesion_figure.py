@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
@@ -13,7 +12,8 @@ from PIL import Image
 
 from fusionbench.datasets import create_task
 from fusionbench.datasets.lesion import STATES
-from fusionbench.report.figures import OKABE_ITO, STYLE
+from fusionbench.report.figures import style
+from fusionbench.report.plots import OKABE_ITO
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 SUBJECTS = {"ct-mri": "test-00006", "pet-mri": "test-00003", "spect-mri": "test-00001"}
@@ -22,7 +22,7 @@ TITLES = {"none": "no finding", "mri": "in the MRI", "other": "in the other", "b
 
 def main() -> None:
     """Two rows a task, MRI and the other image; a column a state; the place is ringed, filled or not."""
-    with matplotlib.rc_context(STYLE):
+    with style():
         figure = Figure(figsize=(5.2, 7.6), layout="constrained")
         axes = figure.subplots(6, 4)
         for k, (name, subject) in enumerate(SUBJECTS.items()):
@@ -36,8 +36,8 @@ def main() -> None:
                 for part, (image, there) in enumerate(zip(images, shown, strict=True)):
                     axis = axes[2 * k + part][column]
                     axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="lanczos")
-                    color, style = (OKABE_ITO[1], "-") if there else ("#56B4E9", ":")
-                    axis.add_patch(Circle((across, row), 16, fill=False, ec=color, lw=1.0, ls=style))
+                    color, line = (OKABE_ITO[1], "-") if there else ("#56B4E9", ":")
+                    axis.add_patch(Circle((across, row), 16, fill=False, ec=color, lw=1.0, ls=line))
                     axis.set_xlim(30, 225)
                     axis.set_ylim(238, 18)
                     axis.set_xticks([])

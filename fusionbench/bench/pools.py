@@ -1,7 +1,7 @@
 """Where units of work are done: in this process, in others on this machine (loky), or on a Dask cluster.
 
 An engine is opened from its name and turns units into rows, in any order; whoever reads the rows is the only writer of
-tables. ``serial``, ``local`` (all cores), ``local:4``; with the extra ``fusionbench[dask]``: ``dask`` (all cores),
+tables. ``serial``, ``local`` (all cores), ``local:4``; with the extra ``fusionbench-mmif[dask]``: ``dask`` (all cores),
 ``dask:4``, ``dask:tcp://host:8786``, ``dask:scheduler.json``, ``dask:slurm:20`` (20 jobs through dask-jobqueue; also pbs,
 sge, lsf, htcondor, oar). Workers of a cluster must see the results and data folders under the same paths.
 

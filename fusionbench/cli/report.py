@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Literal
 
 import click
 from rich.console import Console
@@ -28,7 +29,7 @@ from fusionbench.cli.common import (
 )
 from fusionbench.report import COLUMNS, DEFAULT_COLUMNS, IMAGES, Cell, Sheet, truth, write_report
 from fusionbench.report.choice import EVERYBODY, Only, make_boards
-from fusionbench.report.figures import Box
+from fusionbench.report.figures import WIDTHS, Box, Paper
 from fusionbench.report.tables import sheet
 from fusionbench.scores import find_tables, read_metric_facts, read_table
 
@@ -60,6 +61,12 @@ def _zoom(ctx: click.Context, parameter: click.Parameter, text: str | None) -> B
     click.option("--zoom", metavar="X,Y,W,H", callback=_zoom, help="Inset of the image grid, in pixels."),
     click.option("--images", type=click.Choice(IMAGES), default="auto", show_default=True, help=_IMAGES_HELP),
     click.option("--data", type=PLACE, multiple=True, help="Where the source images are."),
+    click.option(
+        "--width", type=click.Choice(list(WIDTHS)), help="Figures and LaTeX: 88 or 181 mm [default: what suits each]."
+    ),
+    click.option(
+        "--top", type=click.IntRange(min=1), help="Figures and LaTeX: the first so many methods, and controls."
+    ),
 )
 @options(
     click.option(
@@ -82,6 +89,8 @@ def report_command(
     zoom: Box | None,
     images: str,
     data: Sequence[Path],
+    width: Literal["1col", "2col"] | None,
+    top: int | None,
     unexposed: bool,
     origin: Sequence[str],
     without_own: bool,
@@ -104,6 +113,7 @@ def report_command(
             zoom=zoom,
             data=data,
             images=images,
+            paper=Paper(width or "", top),
             notify=notify,
             tell=notes.append,
         )

@@ -29,29 +29,103 @@ from fusionbench.report import (
     conventions,
     csvs,
     figures,
+    grid,
     latex,
     overall,
     page,
+    plots,
     references,
     sources,
-    stability,
     tables,
     truth,
 )
-from fusionbench.report.boards import Board
+from fusionbench.report.boards import Board, metric_heading
 from fusionbench.report.choice import EVERYBODY, Only, make_boards, why_none
 from fusionbench.report.columns import COLUMNS, DEFAULT_COLUMNS
-from fusionbench.report.curves import csv_text, curves, panels
-from fusionbench.report.figures import Box, Shown
+from fusionbench.report.curves import csv_text, curves, legend, panels
+from fusionbench.report.figures import PAPER, Box, Paper, Shown
 from fusionbench.report.tables import Cell, Line, Sheet
-from fusionbench.scores import Key, read_metric_facts, read_results
+from fusionbench.scores import Key, Table, find_tables, read_metric_facts, read_results, read_table
 
-__all__ = ["COLUMNS", "DEFAULT_COLUMNS", "IMAGES", "Cell", "Line", "Sheet", "leaderboards", "write_report"]
+__all__ = [
+    "COLUMNS",
+    "DEFAULT_COLUMNS",
+    "IMAGES",
+    "Board",
+    "Cell",
+    "Line",
+    "Paper",
+    "Sheet",
+    "leaderboards",
+    "load_board",
+    "load_boards",
+    "plots",
+    "write_report",
+]
 
 Notify = Callable[[str, int, int], None]
 T = TypeVar("T")
 IMAGES = ("auto", "public", "all", "none")
 """``auto``: figures of whatever is at hand, the page only of images that may be passed on; ``public``: the figures too."""
+
+
+def load_boards(
+    results: Path | str,
+    *,
+    methods: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+    profiles: Sequence[str] = (),
+    only: Only = EVERYBODY,
+) -> list[Board]:
+    """The boards of a results folder: every task under each profile whose core metrics were scored, at least one.
+
+    ``methods``, ``metrics``, ``profiles`` narrow what is shown, ``only`` who is ranked. A board shows itself in a notebook,
+    holds its numbers as frames (``means``, ``ranks``, ``scores`` ...), and is what ``plots`` draws.
+    Raises InputError when the folder holds no scores, for a name that is not in it, and when nothing is left to be shown.
+    """
+    return _boards(Path(results), read_results(Path(results)), methods, metrics, profiles, only)
+
+
+def load_board(
+    results: Path | str,
+    task: str,
+    profile: str = "dmfnet",
+    *,
+    methods: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+    only: Only = EVERYBODY,
+) -> Board:
+    """One of :func:`load_boards`: of ``task``, such as ``pet-mri``, or ``phantom/pet-mri`` where several data sets have it.
+
+    Raises InputError as that does, and where no board or more than one is of that name; the message says which there are.
+    """
+    folder = Path(results)
+    held = find_tables(folder)
+    keys = [key for key in held if task in (key.task, f"{key.dataset}/{key.task}")]
+    names = sorted({f"{key.dataset}/{key.task}" for key in keys if "/" in task or not key.flaw})
+    if len(names) != 1:
+        every = sorted({f"{key.dataset}/{key.task}" for key in held})
+        said = f"is that of {', '.join(names)}; name one" if names else f"is not there; there are: {', '.join(every)}"
+        raise InputError(f"{folder}: task {task!r} {said}")
+    found = [read_table(folder, key) for key in keys if f"{key.dataset}/{key.task}" == names[0]]
+    return _boards(folder, found, methods, metrics, [profile], only)[0]
+
+
+def _boards(
+    results: Path,
+    scored: Sequence[Table],
+    methods: Sequence[str],
+    metrics: Sequence[str],
+    profiles: Sequence[str],
+    only: Only,
+) -> list[Board]:
+    """The boards of some tables, at least one. Raises InputError when there is none."""
+    facts = read_metric_facts(results)
+    chosen: dict[str, Any] = {"methods": methods, "metrics": metrics, "profiles": profiles, "only": only}
+    found = make_boards(scored, facts, **chosen, findings=truth.findings(results))
+    if not found:
+        raise InputError(f"{results}: {why_none(scored, facts, profiles)}")
+    return found
 
 
 def leaderboards(
@@ -67,7 +141,7 @@ def leaderboards(
 
     Raises InputError when the folder holds no scores, for a name that is not in it, and when nothing is left to be shown.
     """
-    boards = _boards(results, methods, metrics, profiles, only)
+    boards = load_boards(results, methods=methods, metrics=metrics, profiles=profiles, only=only)
     return [tables.sheet(board, ("findings", "rank"), tests=False, std=std) for board in boards]
 
 
@@ -85,6 +159,7 @@ def write_report(
     zoom: Box | None = None,
     data: Sequence[Path] = (),
     images: str = "auto",
+    paper: Paper = PAPER,
     notify: Notify = lambda stage, done, total: None,
     tell: Callable[[str], None] = lambda text: None,
 ) -> list[Path]:
@@ -93,8 +168,9 @@ def write_report(
     ``methods``, ``metrics``, ``profiles`` narrow what is shown, ``only`` who is ranked; ``columns``: see COLUMNS; ``std``:
     standard deviations beside the means in Markdown and LaTeX (CSV and page have them anyway); ``pairs``: ids for the image
     grid; ``zoom``: its inset (x, y, width, height) in pixels; ``data``: where sources may be found, as for a run;
-    ``images``: see IMAGES. ``notify`` is called with (stage, done, total), ``tell`` with what the image grid had to leave
-    out, and why. Raises InputError where there are no scores or none is left, for an unknown name, or a zoom box outside.
+    ``images``: see IMAGES; ``paper``: width of figures and LaTeX tables, and how many methods they show. ``notify`` is
+    called with (stage, done, total), ``tell`` with what the image grid had to leave out, and why. Raises InputError where
+    there are no scores or none is left, for an unknown name, or a zoom box outside.
     """
     out = results / "leaderboard" if out is None else out
     for name in columns:
@@ -103,7 +179,7 @@ def write_report(
     if images not in IMAGES:
         raise InputError(f"images={images!r} is unknown; choose from: {', '.join(IMAGES)}")
     notify("report: reading scores", 0, 1)
-    boards = _boards(results, methods, metrics, profiles, only)
+    boards = load_boards(results, methods=methods, metrics=metrics, profiles=profiles, only=only)
     notify("report: reading scores", 1, 1)
     steps = _first_profiles(boards)
     for pair in pairs:
@@ -115,7 +191,7 @@ def write_report(
     written = []
     tabled = [board for board in boards if not board.place.flaw] or boards  # degraded inputs make curves
     for board in _counted(tabled, "report: tables", notify):
-        written += _write_tables(board, boards, out, columns, std)
+        written += _write_tables(board, boards, out, columns, std, paper)
     seen, findings = truth.write(results, out)
     written += [*_write_collections(tabled, out, columns, std, findings), *seen]
     drawn: list[tuple[Path, Callable[[], Figure | None]]] = []
@@ -124,7 +200,8 @@ def write_report(
         written += _write_curves(board, found, out)
         folder = out / "figures" / board.dataset / board.task
         drawn += [
-            (folder / name, draw) for name, draw in _figures(board, _of_task(board, boards), shown, zoom, found).items()
+            (folder / name, draw)
+            for name, draw in _figures(board, _of_task(board, boards), shown, zoom, found, paper).items()
         ]
     for stem, draw in _counted(drawn, "report: figures", notify):
         figure = draw()
@@ -160,25 +237,6 @@ def _counted(items: Sequence[T], stage: str, notify: Notify) -> Iterator[T]:
         notify(stage, done, len(items))
 
 
-def _boards(
-    results: Path, methods: Sequence[str], metrics: Sequence[str], profiles: Sequence[str], only: Only
-) -> list[Board]:
-    """The boards of a results folder, at least one. Raises InputError when there is none."""
-    scored, facts = read_results(results), read_metric_facts(results)
-    found = make_boards(
-        scored,
-        facts,
-        methods=methods,
-        metrics=metrics,
-        profiles=profiles,
-        only=only,
-        findings=truth.findings(results),
-    )
-    if not found:
-        raise InputError(f"{results}: {why_none(scored, facts, profiles)}")
-    return found
-
-
 def _first_profiles(boards: Sequence[Board]) -> list[Board]:
     """The first board of every task; those of degraded inputs only where there is nothing else."""
     first: dict[Key, Board] = {}
@@ -187,12 +245,14 @@ def _first_profiles(boards: Sequence[Board]) -> list[Board]:
     return [board for place, board in first.items() if not place.flaw] or list(first.values())
 
 
-def _write_tables(board: Board, boards: Sequence[Board], out: Path, columns: Sequence[str], std: bool) -> list[Path]:
+def _write_tables(
+    board: Board, boards: Sequence[Board], out: Path, columns: Sequence[str], std: bool, paper: Paper
+) -> list[Path]:
     folder = out / board.dataset / board.task
     texts = {
         f"{board.profile}.md": tables.markdown(board, columns, _of_task(board, boards), std=std),
         f"{board.profile}.csv": csvs.csv_text(board),
-        f"{board.profile}.tex": latex.table(board, columns, std=std),
+        f"{board.profile}.tex": latex.table(board, columns, std=std, paper=paper),
     }
     texts |= {f"{board.profile}-{name}.csv": text for name, text in csvs.statistics_csv(board).items()}
     for name, text in texts.items():
@@ -258,7 +318,7 @@ def _shown(
             shown = [sources.load(board, task, results, pair) for pair in sources.choose(board, own, 1)]
             for item in shown:
                 _check_zoom(zoom, item)
-            absent = [method for method in board.ranked if method not in figures.tiles(board, shown)]
+            absent = [method for method in board.ranked if method not in grid.tiles(board, shown)]
             why = sources.why_absent(board, absent)
             if len(absent) < len(board.ranked):
                 if absent:
@@ -276,26 +336,30 @@ def _figures(
     shown: Sequence[Shown],
     zoom: Box | None,
     found: Sequence[dict[str, Any]],
+    paper: Paper,
 ) -> dict[str, Callable[[], Figure | None]]:
     """File stem -> what draws a figure of a board; ``siblings``: of its task; ``found``: its robustness curves."""
     if not board.ranked:
         return {}
     draw: dict[str, Callable[[], Figure | None]] = {
-        "boxes": lambda: figures.boxes(board),
-        "ranks": lambda: figures.heat(board),
-        "time-rank": lambda: figures.time_rank(board),
-        "critical-difference": lambda: figures.critical_difference(board),
-        "rank-blobs": lambda: stability.rank_blobs(board),
-        "bump": lambda: stability.bump(board, siblings),
-        "significance-map": lambda: stability.significance_map(board),
-        "win-rate": lambda: stability.win_rate(board),
+        f"boxes-{metric}": functools.partial(figures.boxes, board, metric, paper) for metric in board.metrics
+    }
+    draw |= {
+        "ranks": lambda: figures.heat(board, paper),
+        "time-rank": lambda: figures.time_rank(board, paper),
+        "critical-difference": lambda: figures.critical_difference(board, paper),
+        "rank-blobs": lambda: figures.rank_blobs(board, paper),
+        "bump": lambda: figures.bump(board, siblings, paper),
+        "significance-map": lambda: figures.significance_map(board, paper),
+        "win-rate": lambda: figures.win_rate(board, paper),
     }
     if shown:
-        draw["grid"] = lambda: figures.grid(board, shown, zoom)
-    titles = {metric: tables.metric_heading(board, metric) for metric in board.core}
+        draw["grid"] = lambda: grid.grid(board, shown, zoom, paper)
+    titles = {metric: metric_heading(board, metric) for metric in board.core}
+    controls = [legend(board)[method] for method in board.controls]
     for curve in found:
         draw[f"robustness-{curve['name']}"] = functools.partial(
-            figures.robustness, curve["kind"], panels(curve, board, titles), curve["parameter"]
+            figures.robustness, curve["kind"], panels(curve, board, titles), curve["parameter"], controls, paper
         )
     return draw
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import html
 import math
 import re
 import types
@@ -165,6 +166,44 @@ class Board:
         value = (self.tables[method].about.get("profile_stats") or {}).get(what)
         return math.nan if value is None else float(value)
 
+    def frame(self) -> pd.DataFrame:
+        """The ranking as a table: index ``method``, contenders first; columns ``title``, ``place`` (NaN for a control),
+        ``mean_rank`` and the mean of each metric shown, by its id."""
+        place = [float(self.place_of(m)) if m in self.order else math.nan for m in self.ranked]
+        head = pd.DataFrame({"title": [self.name(m) for m in self.ranked], "place": place}, index=self.ranked)
+        found = head.assign(mean_rank=self.mean_rank).join(self.means[self.metrics])
+        found.index.name = "method"
+        return found
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: places, mean ranks and means; best bold, second underlined, controls in italics."""
+        headings = ["", "Method", "Mean rank", *(metric_heading(self, metric) for metric in self.metrics)]
+        if self.findings:
+            headings.append("Both findings")
+        places = {metric: self.placing(metric) for metric in self.metrics}
+        rows = []
+        for method in self.ranked:
+            control = method in self.controls
+            name = html.escape(self.name(method))
+            cells = ["" if control else str(self.place_of(method)), f"<i>{name}</i>" if control else name]
+            cells.append(f"{self.mean_rank[method]:.2f}")
+            for metric in self.metrics:
+                text = number(self.cell(self.means, method, metric))
+                tag = {"best": "b", "second": "u"}.get(places[metric].get(method, ""))
+                cells.append(f"<{tag}>{text}</{tag}>" if tag else text)
+            if self.findings:
+                cells.append(number(self.findings.get(method, math.nan), 2))
+            rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        core = ", ".join(self.column(metric).short for metric in self.core)
+        notes = [f"Means over {len(self.pairs)} pairs; mean rank over {core}. Italics: controls, which win no place."]
+        return (
+            f'<div style="overflow-x:auto"><b>{html.escape(title_of(self))}</b><table><thead><tr>'
+            + "".join(f"<th>{html.escape(text)}</th>" for text in headings)
+            + f"</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+            + "".join(f"<p>{html.escape(text)}</p>" for text in [*notes, *self.notes])
+            + "</div>"
+        )
+
     @functools.cached_property
     def tests(self) -> Tests:
         """The statistics, computed when first asked for."""
@@ -186,6 +225,27 @@ class Board:
         if len(levels) == 2 and (ranks == levels[0]).sum() > 1:
             words.pop(levels[1])
         return {str(method): words[value] for method, value in ranks.items() if value in words}
+
+
+def number(value: float, decimals: int = 4) -> str:
+    """Four decimals, as the literature prints; fewer for huge values; an en dash where there is no value."""
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return f"{value:.{decimals if abs(value) < 1e5 else 0}f}"
+
+
+def metric_heading(board: Board, metric: str) -> str:
+    """ "SSIM ↑", "EN* ↑": the asterisk stands for a metric that describes."""
+    arrow = {"higher": "↑", "lower": "↓"}[board.better[metric]]
+    column = board.column(metric)
+    return f"{column.short}{'*' if column.describes else ''} {arrow}"
+
+
+def title_of(board: Board) -> str:
+    """ "PET–MRI, phantom, profile dmfnet"."""
+    return f"{board.task_title}, {board.dataset}, profile {board.profile}"
 
 
 def narrowed(board: Board, methods: Sequence[str], pairs: Sequence[str]) -> Board:

@@ -10,6 +10,7 @@ from typing import Any
 
 from fusionbench.report.boards import Board, narrowed
 from fusionbench.report.figures import RANK_PANEL, source_names
+from fusionbench.report.plots import shortened
 
 _NEUTRAL = {"jpeg": 100.0, "undersample": 1.0}
 """Strength at which a degradation does nothing, where that is not 0."""
@@ -76,14 +77,22 @@ def csv_text(found: Sequence[Mapping[str, Any]]) -> str:
     return buffer.getvalue()
 
 
+def legend(board: Board) -> dict[str, str]:
+    """Method -> its name in a legend, short where no other method has that short name."""
+    short = {method: shortened(board, method, 26) for method in board.ranked}
+    taken = list(short.values())
+    return {m: text if taken.count(text) == 1 else board.name(m) for m, text in short.items()}
+
+
 def panels(
     curve: Mapping[str, Any], board: Board, titles: Mapping[str, str]
 ) -> dict[str, dict[str, dict[float, float]]]:
     """What ``figures.robustness`` draws of a curve: mean rank, then each core metric; ``titles``: metric -> heading."""
+    names = legend(board)
     shown = {RANK_PANEL: curve["ranks"]} | {titles[m]: curve["values"][m] for m in board.core if m in curve["values"]}
     return {
         title: {
-            board.name(method): {s: v for s, v in zip(curve["strengths"], values, strict=True) if v is not None}
+            names[method]: {s: v for s, v in zip(curve["strengths"], values, strict=True) if v is not None}
             for method, values in lines.items()
         }
         for title, lines in shown.items()

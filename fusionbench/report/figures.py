@@ -1,52 +1,92 @@
-"""Figures for papers: image grid, box plots, rank heat map, time against rank, critical-difference diagram, robustness.
+"""Figures for papers: what ``plots`` draws and the image grid, at the width of one column or two, never below 8 points.
 
-Each is written as PDF and as PNG at 300 dpi, in colours that survive colour blindness and grey printing (cividis; Okabe
-and Ito's palette), and holds neither time nor version: the same results give the same bytes.
+Each is written as PDF and as PNG at 300 dpi, at the size at which it is printed: 88 or 181 mm wide, no higher than a page.
+The font is Liberation Sans, which has Helvetica's and Arial's widths and comes with the package, embedded as TrueType;
+signs that it lacks are DejaVu Sans, which comes with matplotlib. No file holds time or version: the same results give the
+same bytes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import math
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.font_manager import fontManager
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
 from fusionbench.files import write_bytes
 from fusionbench.pairs import Pair
-from fusionbench.report.boards import Board, acronym
+from fusionbench.report import plots
+from fusionbench.report.boards import Board
+from fusionbench.report.plots import NothingToDrawError, leading, shortened
 
-OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-GREY = "#6e6e6e"
 STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
+    "font.family": ["Liberation Sans", "DejaVu Sans"],
     "font.size": 8.0,
     "axes.titlesize": 8.0,
     "axes.labelsize": 8.0,
-    "xtick.labelsize": 7.0,
-    "ytick.labelsize": 7.0,
-    "legend.fontsize": 7.0,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "legend.fontsize": 8.0,
+    "figure.titlesize": 8.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
+    "xtick.major.width": 0.5,
+    "ytick.major.width": 0.5,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
     "pdf.fonttype": 42,
     "svg.hashsalt": "fusionbench",
     "figure.dpi": 100.0,
     "savefig.dpi": 300.0,
 }
 RANK_PANEL = "mean rank (1 = best)"
+MM = 1 / 25.4
+WIDTHS = {"1col": 88 * MM, "2col": 181 * MM}
+"""Inches of a column and of two, as most journals have them."""
+PAGE = 235 * MM
+"""Inches that a figure may be high."""
+ROW = 0.135
+"""Inches from one line of 8-point text to the next."""
+CHARACTER = 4.2 / 72
+"""Inches that a character of 8-point text is wide, on average and a little more."""
 UInt8 = NDArray[np.uint8]
 Box = tuple[int, int, int, int]
+Columns = Literal["1col", "2col"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Paper:
+    """``width``: "1col" or "2col"; "": what suits each figure. ``top``: so many contenders are shown, the first ones; None:
+    as many as suit each figure. Controls are shown besides."""
+
+    width: Literal["", "1col", "2col"] = ""
+    top: int | None = None
+
+    def inches(self, natural: Columns) -> float:
+        return WIDTHS[self.width or natural]
+
+    def most(self, natural: int, room: float = 1e6) -> int:
+        """So many methods: as asked for, as suits, and as there is room for."""
+        return max(1, min(natural if self.top is None else self.top, int(room)))
+
+
+PAPER = Paper()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,22 +97,31 @@ class Shown:
     fused: Mapping[str, UInt8]
 
 
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """The settings of all figures; the package's font is made known to matplotlib the first time."""
+    with resources.as_file(resources.files("fusionbench.report") / "fonts" / "LiberationSans-Regular.ttf") as font:
+        if not any(entry.name == "Liberation Sans" for entry in fontManager.ttflist):
+            fontManager.addfont(font)
+    with matplotlib.rc_context(STYLE):
+        yield
+
+
 def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write STEM.pdf and STEM.png, without dates or versions inside."""
+    """Write STEM.pdf and STEM.png at the figure's own size, without dates or versions inside."""
     FigureCanvasAgg(figure)
     paths = []
     clean: dict[str, dict[str, Any]] = {
         "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
         "png": {"Software": None},
     }
-    with matplotlib.rc_context(STYLE):
+    with style():
         # The layout is settled once; letting each savefig do it again takes most of the time.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
-        box = figure.get_tightbbox().padded(0.03)
         for suffix, metadata in clean.items():
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=suffix, metadata=metadata, bbox_inches=box)
+            figure.savefig(buffer, format=suffix, metadata=metadata)
             path = stem.with_name(f"{stem.name}.{suffix}")
             write_bytes(path, _palette(buffer) if suffix == "png" else buffer.getvalue())
             paths.append(path)
@@ -82,241 +131,173 @@ def save(figure: Figure, stem: Path) -> list[Path]:
 def _palette(png: io.BytesIO) -> bytes:
     """The picture in 256 colours of its own: a third of the bytes, and no difference that an eye finds."""
     small = io.BytesIO()
-    Image.open(png).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    image = Image.open(png)
+    image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
+        small, "PNG", optimize=True, dpi=image.info["dpi"]
+    )
     return small.getvalue()
 
 
-def grid(board: Board, shown: Sequence[Shown], zoom: Box | None = None) -> Figure:
-    """Sources and every method on the pairs given, each with its zoomed inset; one row a pair, wrapped at 8 tiles."""
-    methods = tiles(board, shown)
-    count = len(methods) + 2
-    rows_each = math.ceil(count / 8)
-    wide = math.ceil(count / rows_each)
-    with matplotlib.rc_context(STYLE):
-        first = shown[0].pair.a.shape
-        figure = Figure(
-            figsize=(7.16, 7.16 / wide * (first[0] / first[1] * rows_each * len(shown)) * (1.0 + 0.11 * wide / 6))
-        )
-        axes = figure.subplots(rows_each * len(shown), wide, squeeze=False)
-        for axis in axes.flat:
-            axis.axis("off")
-        size = max(4.0, min(7.0, 46.0 / wide))
-        for row, item in enumerate(shown):
-            box = zoom or interesting_box(item.pair)
-            structural, other = (part.upper() for part in source_names(board))
-            pictures = [
-                (structural, item.pair.a),
-                (other, item.pair.color if item.pair.color is not None else item.pair.b),
-            ]
-            for method in methods:
-                image = item.fused[method]
-                seen = item.pair.show(image)
-                coloured = image if seen is None else seen
-                pictures.append((shortened(board, method, 20), coloured))
-            for n, (title, picture) in enumerate(pictures):
-                axis = axes[row * rows_each + n // wide, n % wide]
-                _tile(axis, picture, box)
-                if row == 0 or rows_each > 1:
-                    axis.set_title(title, fontsize=size, pad=2)
-        figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.03, hspace=0.11 * wide / 6)
-    return figure
-
-
-def tiles(board: Board, shown: Sequence[Shown]) -> list[str]:
-    """The methods whose images are at hand for every pair shown."""
-    return [method for method in board.ranked if all(method in item.fused for item in shown)] if shown else []
-
-
-def interesting_box(pair: Pair) -> Box:
-    """A quarter-size window (x, y, w, h) where both sources vary most: the default zoom."""
-    height, width = pair.a.shape
-    side = max(8, min(height, width) // 5)
-    step = max(1, side // 4)
-    best, box = -1.0, (0, 0, side, side)
-    for y in range(0, height - side + 1, step):
-        for x in range(0, width - side + 1, step):
-            parts = [image[y : y + side, x : x + side].astype(np.float64) for image in (pair.a, pair.b)]
-            value = float(np.sqrt(parts[0].std() * parts[1].std()))
-            if value > best:
-                best, box = value, (x, y, side, side)
-    return box
-
-
-def boxes(board: Board) -> Figure:
-    """Scores of every pair: a panel a metric, a box a method in the board's order (quartiles, whiskers 1.5 IQR)."""
-    metrics = board.metrics
-    wide = min(4, len(metrics))
-    rows = math.ceil(len(metrics) / wide)
-    names = [board.name(m) for m in board.ranked]
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(1.8 * wide + 0.9, rows * (0.105 * len(names) + 0.5) + 0.3), layout="constrained")
-        axes = figure.subplots(rows, wide, squeeze=False, sharey=True)
-        for axis in list(axes.flat)[len(metrics) :]:
-            axis.axis("off")
-        for axis, metric in zip(axes.flat, metrics, strict=False):
-            frame = board.scores[metric][board.ranked]
-            values = [column[~np.isnan(column)] for column in frame.to_numpy().T]
-            drawn = axis.boxplot(
-                values,
-                orientation="horizontal",
-                widths=0.65,
-                patch_artist=True,
-                flierprops={"marker": ".", "markersize": 1.5, "markeredgecolor": GREY},
-                medianprops={"color": "black", "linewidth": 0.8},
-                boxprops={"linewidth": 0.5},
-                whiskerprops={"linewidth": 0.5},
-                capprops={"linewidth": 0.5},
-            )
-            for method, patch in zip(board.ranked, drawn["boxes"], strict=True):
-                patch.set_facecolor("#d9d9d9" if method in board.controls else "#9ecae1")
-            axis.set_title(f"{board.column(metric).short} {'↑' if board.better[metric] == 'higher' else '↓'}")
-            axis.set_yticks(range(1, len(names) + 1), names, fontsize=min(7, max(4, 200 / len(names))))
-            axis.tick_params(width=0.4, length=2)
-            axis.grid(axis="x", linewidth=0.3, color="#dddddd")
-            axis.set_axisbelow(True)
-        axes[0, 0].invert_yaxis()
-        figure.suptitle(f"{title_of(board)}: {len(board.pairs)} pairs; controls in grey", fontsize=8)
-    return figure
-
-
-def heat(board: Board) -> Figure:
-    """Rank of every method on every metric; core metrics first."""
-    metrics = [*board.core, *(m for m in board.metrics if m not in board.core)]
-    ranks = board.ranks.loc[board.ranked, metrics].to_numpy()
-    names = [f"{board.name(m)}{' (control)' if m in board.controls else ''}" for m in board.ranked]
-    columns = ["mean rank", *(board.column(m).short for m in metrics)]
-    values = np.column_stack([board.mean_rank[board.ranked].to_numpy(dtype=float), ranks])
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(0.36 * len(columns) + 1.9, 0.17 * len(names) + 0.9), layout="constrained")
+def _drawn(draw: Callable[[Axes], None], width: float, height: float) -> Figure | None:
+    """A figure of one axis, its title over the whole width; None where there is nothing to draw."""
+    with style():
+        figure = Figure(figsize=(width, min(height, PAGE)), layout="constrained")
         axis = figure.subplots()
-        top = max(2.0, float(len(board.order)))
-        drawn = axis.imshow(values, cmap="cividis_r", vmin=1, vmax=top, aspect="auto")
-        for (row, column), value in np.ndenumerate(values):
-            light = value > 1 + 0.55 * (top - 1)
-            text = f"{value:.1f}" if column == 0 or value % 1 else f"{value:.0f}"
-            axis.text(column, row, text, ha="center", va="center", fontsize=5.5, color="white" if light else "black")
-        axis.set_xticks(range(len(columns)), columns, rotation=45, ha="left", rotation_mode="anchor")
-        axis.xaxis.tick_top()
-        axis.set_yticks(range(len(names)), names)
-        axis.axvline(0.5, color="white", linewidth=2)
-        axis.axvline(len(board.core) + 0.5, color="white", linewidth=2)
-        if board.order and board.controls:
-            axis.axhline(len(board.order) - 0.5, color="white", linewidth=2)
-        axis.tick_params(length=0)
-        for spine in axis.spines.values():
-            spine.set_visible(False)
-        bar = figure.colorbar(drawn, ax=axis, shrink=0.6, aspect=25, pad=0.02)
-        bar.set_label("rank (1 = best)")
-        bar.outline.set_visible(False)
+        try:
+            draw(axis)
+        except NothingToDrawError:
+            return None
+        _title(figure, axis.get_title(loc="left"))
+        axis.set_title("", loc="left")
     return figure
 
 
-def time_rank(board: Board) -> Figure | None:
+def _title(figure: Figure, text: str) -> None:
+    """Over the whole width of a figure, from the left, in as many lines as it takes."""
+    room = int((figure.get_figwidth() - 0.1) / CHARACTER * 1.08)
+    folded = "\n".join(line for part in text.split("\n") for line in textwrap.wrap(part, room))
+    figure.suptitle(folded, x=0.01, ha="left")
+
+
+def _name_width(width: float) -> int:
+    """Characters that a method's name may have beside a plot."""
+    return 22 if width < 5 else 34
+
+
+def boxes(board: Board, metric: str, paper: Paper = PAPER) -> Figure | None:
+    """Scores of every pair on one metric: a box a method in the board's order."""
+    width = paper.inches("1col")
+    top = paper.most(30, PAGE / ROW - 6 - len(board.controls))
+    height = ROW * len(leading(board, top)) + 0.75
+    return _drawn(lambda axis: plots.boxes(board, metric, axis, top=top, width=_name_width(width)), width, height)
+
+
+def heat(board: Board, paper: Paper = PAPER) -> Figure | None:
+    """Rank of every method on as many metrics as there is room for, core metrics first."""
+    width = paper.inches("2col")
+    names = _name_width(width)
+    top = paper.most(30, PAGE / ROW - 9 - len(board.controls))
+    longest = max(len(shortened(board, m, names)) for m in leading(board, top))
+    cells = int((width - 0.25 - longest * CHARACTER) / 0.27) - 1
+    ordered = [*board.core, *(m for m in board.metrics if m not in board.core)]
+    metrics = ordered[: max(cells, 1)]
+    return _drawn(
+        lambda axis: plots.ranks(board, axis, top=top, metrics=metrics, width=names),
+        min(width, longest * CHARACTER + 0.5 + 0.4 * (len(metrics) + 1)) if not paper.width else width,
+        ROW * 1.1 * len(leading(board, top)) + 1.0,
+    )
+
+
+def time_rank(board: Board, paper: Paper = PAPER) -> Figure | None:
     """Seconds a pair against mean rank; None where no time is known."""
-    points = [(m, board.seconds(m), float(board.mean_rank[m])) for m in board.ranked if board.seconds(m) > 0]
-    if not points:
+    width = paper.inches("1col")
+    top = paper.most(len(board.order))
+    names = 16 if width < 5 else 26
+    return _drawn(lambda axis: plots.time_rank(board, axis, top=top, width=names), width, 3.4 if width < 5 else 4.4)
+
+
+def critical_difference(board: Board, paper: Paper = PAPER) -> Figure | None:
+    """Nemenyi's diagram; None without a test."""
+    width = paper.inches("2col")
+    top = paper.most(40)
+    names = 13 if width < 5 else 26
+    margin = (names + 7) * CHARACTER
+    figure = _drawn(lambda axis: plots.critical_difference(board, axis, top=top, width=names), width, 3.0)
+    if figure is None:
         return None
-    devices = sorted({board.device(m) or "unnamed device" for m, _, _ in points})
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(3.5, 3.0), layout="constrained")
-        axis = figure.subplots()
-        for n, (method, seconds, rank) in enumerate(sorted(points, key=lambda p: (p[1], p[2]))):
-            control = method in board.controls
-            axis.plot(seconds, rank, "s" if control else "o", color=GREY if control else OKABE_ITO[0], markersize=3.5)
-            above = n % 2 == 0
-            axis.annotate(
-                shortened(board, method, 14 if len(points) > 12 else 24),
-                (seconds, rank),
-                xytext=(2, 3 if above else -3),
-                textcoords="offset points",
-                fontsize=5,
-                va="bottom" if above else "top",
-                color=GREY if control else "black",
-            )
-        axis.set_xscale("log")
-        axis.invert_yaxis()
-        axis.margins(x=0.18)
-        axis.set_xlabel(f"seconds a pair, median ({'; '.join(devices)})", fontsize=6.5)
-        axis.set_ylabel("mean rank (1 = best)")
-        axis.set_title(f"{title_of(board)}; squares: controls")
-        axis.grid(linewidth=0.3, color="#dddddd", which="major")
+    low, high = figure.axes[0].get_ylim()
+    height = min(ROW * (high - low) + 0.3, PAGE)
+    figure.set_figheight(height)
+    figure.set_layout_engine(None)  # names stand outside of the axis, and the layout would not see them
+    figure.subplots_adjust(left=margin / width, right=1 - margin / width, bottom=0, top=1 - 0.3 / height)
     return figure
 
 
-def critical_difference(board: Board) -> Figure | None:
-    """Nemenyi's diagram after Demsar (2006): methods not shown to differ are joined by a bar; None without a test."""
-    nemenyi = board.tests.nemenyi
-    if isinstance(nemenyi, str):
-        return None
-    names, values = list(nemenyi.ranks.index), nemenyi.ranks.to_numpy()
-    count = len(names)
-    half = math.ceil(count / 2)
-    groups = [(values[names.index(g[0])], values[names.index(g[-1])]) for g in nemenyi.groups]
-    bars = 0.22 * len(groups)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.16, 0.9 + 0.19 * half + 0.5 * bars))
-        axis = figure.subplots()
-        axis.axis("off")
-        span = max(count - 1.0, 1.0)
-        axis.set_xlim(1 - 0.42 * span, count + 0.42 * span)
-        axis.set_ylim(-(0.7 + bars + 0.38 * half), 1.1)
-        axis.plot([1, count], [0, 0], color="black", linewidth=0.8, solid_capstyle="butt")
-        for tick in range(1, count + 1):
-            if tick == 1 or tick == count or tick % max(1, round(count / 10)) == 0:
-                axis.plot([tick, tick], [0, 0.09], color="black", linewidth=0.6)
-                axis.text(tick, 0.13, str(tick), ha="center", va="bottom", fontsize=6.5)
-        shown = min(nemenyi.difference, span)
-        axis.plot([1, 1 + shown], [0.72, 0.72], color=OKABE_ITO[1], linewidth=1.5, solid_capstyle="butt")
-        word = f"critical difference {nemenyi.difference:.2f} (α = {nemenyi.alpha:g}, {len(board.pairs)} pairs)"
-        axis.text(1, 0.8, word, fontsize=6.5, va="bottom")
-        for n, (name, value) in enumerate(zip(names, values, strict=True)):
-            left = n < half
-            level = -(0.45 + bars + 0.38 * (n if left else count - 1 - n))
-            end = 1 - 0.03 * span if left else count + 0.03 * span
-            axis.plot([value, value, end], [0, level, level], color="#555555", linewidth=0.5)
-            title = shortened(board, name, 34)
-            label = f"{title}  {value:.2f}" if left else f"{value:.2f}  {title}"
-            axis.text(end, level, f" {label} ", ha="right" if left else "left", va="center", fontsize=6.5)
-        for n, (start, end) in enumerate(groups):
-            y = -0.18 - 0.22 * n
-            pad = 0.006 * span
-            axis.plot([start - pad, end + pad], [y, y], color=OKABE_ITO[0], linewidth=2.2, solid_capstyle="butt")
-        figure.subplots_adjust(left=0, right=1, bottom=0, top=1)
+def rank_blobs(board: Board, paper: Paper = PAPER) -> Figure | None:
+    """The places of methods when patients are drawn anew; None where these are too few."""
+    width = paper.inches("1col")
+    top = paper.most(30, PAGE / ROW - 6)
+    height = ROW * len(board.order[:top]) + 0.75
+    return _drawn(lambda axis: plots.rank_blobs(board, axis, top=top, width=_name_width(width)), width, height)
+
+
+def bump(board: Board, siblings: Sequence[Board], paper: Paper = PAPER) -> Figure | None:
+    """Places under each profile that ranks the task; None with fewer than two."""
+    width = paper.inches("1col")
+    top = paper.most(10, len(board.order))
+    height = ROW * 2 * top + 1.0
+    return _drawn(lambda axis: plots.bump(board, siblings, axis, top=top, width=_name_width(width)), width, height)
+
+
+def significance_map(board: Board, paper: Paper = PAPER) -> Figure | None:
+    """The verdict by patient on every two methods."""
+    figure = _square(lambda axis, top, names: plots.significance_map(board, axis, top=top, width=names), board, paper)
+    if figure is not None:
+        with style():
+            handles, labels = figure.axes[0].get_legend_handles_labels()
+            columns = 2 if figure.get_figwidth() < 4 else 3
+            legend = figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+            legend.set_title("the row is ... to the column")
     return figure
 
 
-def robustness(title: str, curves: Mapping[str, Mapping[str, Mapping[float, float]]], axis_name: str) -> Figure:
-    """``curves``: panel title -> method -> strength -> value, from the undegraded input to the strongest degradation."""
-    with matplotlib.rc_context(STYLE):
-        wide = min(4, len(curves))
-        rows = math.ceil(len(curves) / wide)
-        figure = Figure(figsize=(1.8 * wide + 1.6, 1.7 * rows + 0.4), layout="constrained")
+def win_rate(board: Board, paper: Paper = PAPER) -> Figure | None:
+    """The share of patients on whom the row is ahead of the column."""
+    figure = _square(lambda axis, top, names: plots.win_rate(board, axis, top=top, width=names), board, paper)
+    if figure is not None:
+        with style():
+            axis = figure.axes[0]
+            figure.colorbar(axis.images[0], ax=axis, location="bottom", shrink=0.6, aspect=30, pad=0.02)
+    return figure
+
+
+def _square(draw: Callable[[Axes, int, int], None], board: Board, paper: Paper) -> Figure | None:
+    """A matrix of methods against methods, with names on the left."""
+    width = paper.inches("2col")
+    names = _name_width(width)
+    room = width - (names + 4) * CHARACTER - 0.15
+    top = min(paper.most(30, room / ROW), len(board.order))
+    cell = min(room / max(top, 1), 0.16)
+    wide = width if paper.width else cell * top + (names + 4) * CHARACTER + 0.2
+    wide = min(max(wide, WIDTHS["1col"]), width)
+    return _drawn(lambda axis: draw(axis, top, names), wide, cell * top + 1.2)
+
+
+def robustness(
+    title: str,
+    curves: Mapping[str, Mapping[str, Mapping[float, float]]],
+    axis_name: str,
+    controls: Sequence[str] = (),
+    paper: Paper = PAPER,
+) -> Figure:
+    """``curves``: panel title -> method -> strength -> value, from the undegraded input to the strongest degradation.
+
+    ``controls``: the names among the methods that are drawn in grey.
+    """
+    width = paper.inches("2col")
+    wide = min(2 if width < 5 else 4, len(curves))
+    rows = math.ceil(len(curves) / wide)
+    names = list(next(iter(curves.values())))
+    kept = [name for name in names if name not in controls][: paper.most(10)]
+    kept += [name for name in names if name in controls]
+    columns = max(1, int((width - 0.1) / (max(map(len, kept), default=1) * CHARACTER + 0.45)))
+    lines = math.ceil(len(kept) / columns)
+    with style():
+        figure = Figure(figsize=(width, min(1.55 * rows + 0.15 * lines + 0.35, PAGE)), layout="constrained")
         axes = figure.subplots(rows, wide, squeeze=False)
         for axis in list(axes.flat)[len(curves) :]:
             axis.axis("off")
-        markers = "osv^Dpx+"
-        for axis, (panel, lines) in zip(axes.flat, curves.items(), strict=False):
-            for n, (method, points) in enumerate(lines.items()):
-                strengths = list(points)
-                style = {
-                    "color": OKABE_ITO[n % 7],
-                    "marker": markers[(n // 7) % 8],
-                    "markersize": 2.5,
-                    "linewidth": 0.9,
-                }
-                style["linestyle"] = ("-", "--", ":", "-.")[(n // 7) % 4]
-                axis.plot(strengths, [points[s] for s in strengths], label=method, **style)
+        for number, (axis, (panel, values)) in enumerate(zip(axes.flat, curves.items(), strict=False)):
+            plots.robustness({n: values[n] for n in kept}, axis, parameter=axis_name, controls=controls)
             axis.set_title(panel)
-            axis.set_xlabel(axis_name)
-            axis.grid(linewidth=0.3, color="#dddddd")
-            steps = list(next(iter(lines.values()), {}))
-            if steps and steps[0] > steps[-1]:  # JPEG's quality falls as the flaw grows
-                axis.invert_xaxis()
+            axis.yaxis.set_major_locator(MaxNLocator(4))
+            if number + wide < len(curves):
+                axis.set_xlabel("")
             if panel == RANK_PANEL:
                 axis.invert_yaxis()
         handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=5.5)
-        figure.suptitle(title, fontsize=8)
+        figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, handlelength=2.2)
+        _title(figure, title)
     return figure
 
 
@@ -327,34 +308,3 @@ def source_names(board: Board) -> tuple[str, str]:
         if names:
             return str(names[0]), str(names[1])
     return "source A", "source B"
-
-
-def title_of(board: Board) -> str:
-    return f"{board.task_title}, {board.dataset}, profile {board.profile}"
-
-
-def _tile(axis: Axes, picture: UInt8, box: Box) -> None:
-    x, y, w, h = box
-    height, width = picture.shape[:2]
-    grey = {"cmap": "gray", "vmin": 0, "vmax": 255} if picture.ndim == 2 else {}
-    axis.imshow(picture, interpolation="nearest", **grey)  # type: ignore[arg-type]
-    axis.add_patch(Rectangle((x - 0.5, y - 0.5), w, h, fill=False, edgecolor="#E69F00", linewidth=0.6))
-    # The inset takes the lower corner away from the box.
-    side = 0.42
-    left = 0.0 if x + w / 2 > width / 2 else 1 - side
-    low = 0.0 if y + h / 2 < height / 2 else 1 - side
-    inset = axis.inset_axes((left, low, side, side))
-    inset.imshow(picture[y : y + h, x : x + w], interpolation="nearest", **grey)  # type: ignore[arg-type]
-    inset.set_xticks([])
-    inset.set_yticks([])
-    for spine in inset.spines.values():
-        spine.set_visible(True)
-        spine.set_color("#E69F00")
-        spine.set_linewidth(0.6)
-
-
-def shortened(board: Board, method: str, width: int) -> str:
-    """A title too long for its place becomes its acronym, or else the name that is typed."""
-    title = board.name(method)
-    text = title if len(title) <= width else acronym(title) or method
-    return text if len(text) <= width else text[: width - 1] + "…"

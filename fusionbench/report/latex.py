@@ -7,36 +7,84 @@ from collections.abc import Iterable, Sequence
 
 from fusionbench.report import references
 from fusionbench.report.boards import Board
-from fusionbench.report.columns import DEFAULT_COLUMNS
+from fusionbench.report.columns import DEFAULT_COLUMNS, filled
+from fusionbench.report.figures import PAPER, WIDTHS, Paper
+from fusionbench.report.plots import shortened
 from fusionbench.report.references import Entry, escaped
-from fusionbench.report.tables import Cell, sheet
+from fusionbench.report.tables import Cell, Line, sheet
+
+CHARACTER = 4.1
+"""Points that a character of 8-point text is wide, on average and a little more: figures are 4 in Computer Modern."""
+GAP = 6.0
+"""Points between two columns."""
+CITED = 16.0
+"""Points of a citation behind a method's name."""
 
 
-def table(board: Board, columns: Sequence[str] = DEFAULT_COLUMNS, *, std: bool = False) -> str:
-    """A booktabs table; needs \\usepackage{booktabs,siunitx}. Columns align on the decimal point.
+def table(board: Board, columns: Sequence[str] = DEFAULT_COLUMNS, *, std: bool = False, paper: Paper = PAPER) -> str:
+    """A booktabs table in 8 points; needs \\usepackage{booktabs,siunitx}. Columns align on the decimal point.
 
-    ``std``: standard deviations beside the means.
+    ``std``: standard deviations beside the means. ``paper``: one column of a page or two (the default), and how many
+    contenders; columns that this has no room for are left out, which the caption says: never the mean rank, the metrics
+    beside the core first, then those that describe.
     """
-    data = sheet(board, columns, std=std)
-    numeric = [_latex_format([line.cells[i] for line in data.lines if line.cells]) for i in range(len(data.headings))]
-    lines = ["% \\usepackage{booktabs,siunitx,graphicx}", "\\begin{table*}", "\\centering"]
-    lines += [f"\\caption{{{_latex_caption(board, data.legend)}}}", f"\\label{{tab:{_label(board)}}}"]
-    lines += [
-        "\\sisetup{table-number-alignment=right,table-text-alignment=right}",
-        "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
-    ]
-    lines += [f"\\begin{{tabular}}{{l{''.join(numeric)}}}", "\\toprule"]
-    lines += ["Method & " + " & ".join(f"{{{escaped(h)}}}" for h in data.headings) + " \\\\", "\\midrule"]
+    columns = filled(board, columns)
+    kept = _fitting(board, columns, std, paper)
+    shown = [name for name in board.metrics if name in kept]
+    left_out = [board.column(name).short for name in board.metrics if name not in kept]
+    data = sheet(board, [name for name in columns if name in kept], std=std, metrics=shown)
+    lines = [line for line in data.lines if _among(line, paper)]
+    numeric = [_latex_format([line.cells[i] for line in lines]) for i in range(len(data.headings))]
+    star = "" if paper.width == "1col" else "*"
+    told = [*data.legend, *([f"No room for {', '.join(left_out)}."] if left_out else [])]
+    text = ["% \\usepackage{booktabs,siunitx}", f"\\begin{{table{star}}}", "\\centering"]
+    text += [f"\\caption{{{_latex_caption(board, shown, told)}}}", f"\\label{{tab:{_label(board)}}}"]
+    text += ["\\sisetup{table-number-alignment=right,table-text-alignment=right}"]
+    text += [f"\\fontsize{{8}}{{9.5}}\\selectfont\\setlength{{\\tabcolsep}}{{{GAP / 2:g}pt}}"]
+    text += [f"\\begin{{tabular}}{{l{''.join(numeric)}}}", "\\toprule"]
+    text += ["Method & " + " & ".join(f"{{{escaped(h)}}}" for h in data.headings) + " \\\\", "\\midrule"]
     for kind in ("contender", "control"):
-        block = [line for line in data.lines if line.kind == kind]
+        block = [line for line in lines if line.kind == kind]
         if kind == "control" and block and board.order:
-            lines.append("\\midrule")
+            text.append("\\midrule")
         for line in block:
-            title = f"\\emph{{{escaped(line.title)}}}" if kind == "control" else escaped(line.title)
+            name = escaped(shortened(board, line.method, _name_width(paper)))
+            title = f"\\emph{{{name}}}" if kind == "control" else name
             title += _cite(references.of_method(board, line.method))
-            lines.append(" & ".join([title, *map(_latex_cell, line.cells)]) + " \\\\")
-    lines += ["\\bottomrule", "\\end{tabular}}", "\\end{table*}", ""]
-    return "\n".join(lines)
+            text.append(" & ".join([title, *map(_latex_cell, line.cells)]) + " \\\\")
+    return "\n".join([*text, "\\bottomrule", "\\end{tabular}", f"\\end{{table{star}}}", ""])
+
+
+def _among(line: Line, paper: Paper) -> bool:
+    """Whether a line is among those asked for."""
+    return bool(line.cells) and (line.kind == "control" or paper.top is None or 0 < line.place <= paper.top)
+
+
+def _name_width(paper: Paper) -> int:
+    """Characters that the name of a method may have."""
+    return 20 if paper.width == "1col" else 34
+
+
+def _fitting(board: Board, columns: Sequence[str], std: bool, paper: Paper) -> set[str]:
+    """The columns that fit beside the methods' names: mean rank first, then the core, then the others."""
+    data = sheet(board, columns, std=std)
+    lines = [line for line in data.lines if _among(line, paper)]
+    names = [len(shortened(board, line.method, _name_width(paper))) for line in lines]
+    left = WIDTHS[paper.width or "2col"] * 72.27 - max(names, default=0) * CHARACTER - CITED
+    every = [*columns, *board.metrics]
+    kept = set()
+
+    def wish(name: str) -> tuple[bool, bool, bool]:
+        return name != "rank", name not in board.core, name in board.metrics and board.column(name).describes
+
+    for name in sorted(every, key=wish):
+        index = every.index(name)
+        texts = [data.headings[index], *(f"{line.cells[index].text}{line.cells[index].std}" for line in lines)]
+        width = max(map(len, texts)) * CHARACTER + GAP
+        if width <= left or name == "rank":
+            kept.add(name)
+            left -= width
+    return kept
 
 
 def document(names: Iterable[str]) -> str:
@@ -47,7 +95,7 @@ def document(names: Iterable[str]) -> str:
     inputs = "\n\\clearpage\n".join(f"\\input{{{name}}}" for name in names)
     return (
         "\\documentclass[10pt]{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage[T1]{fontenc}\n\\usepackage{textcomp}\n"
-        "\\usepackage[margin=1.5cm,a3paper]{geometry}\n\\usepackage{booktabs,siunitx,graphicx}\n"
+        "\\usepackage[a4paper,textwidth=181mm,textheight=250mm]{geometry}\n\\usepackage{booktabs,siunitx}\n"
         f"\\begin{{document}}\n{inputs}\n\\clearpage\n"
         "\\bibliographystyle{unsrt}\n\\bibliography{references}\n\\end{document}\n"
     )
@@ -75,11 +123,9 @@ def _latex_format(cells: Sequence[Cell]) -> str:
     return f"S[table-format={max(whole)}.{decimals}]" if decimals else f"S[table-format={max(whole)}]"
 
 
-def _latex_caption(board: Board, legend: Iterable[str]) -> str:
+def _latex_caption(board: Board, shown: Sequence[str], legend: Iterable[str]) -> str:
     data = f"{escaped(board.dataset)}{_cite(references.of_data(board))}"
-    metrics = [
-        f"{escaped(board.column(m).short)}{_cite(e)}" for m in board.metrics if (e := references.of_metric(board, m))
-    ]
+    metrics = [f"{escaped(board.column(m).short)}{_cite(e)}" for m in shown if (e := references.of_metric(board, m))]
     sources = f" Metrics: {', '.join(metrics)}." if metrics else ""
     return (
         f"{escaped(board.task_title)} fusion on {data}, profile {escaped(board.profile)}. {escaped(' '.join(legend))}"

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from fusionbench.report.boards import Board
+from fusionbench.report.boards import Board, metric_heading, number
 from fusionbench.report.columns import DEFAULT_COLUMNS, filled, shown, title
 from fusionbench.report.verdicts import count, summary, verdict
 
@@ -64,21 +64,23 @@ def sheet(
     tests: bool = True,
     std: bool = False,
     styled: bool = True,
+    metrics: Sequence[str] | None = None,
 ) -> Sheet:
-    """The leaderboard in plain form.
+    """The leaderboard in plain form; ``metrics``: these of the board alone.
 
     ``tests=False`` leaves out the marks that need statistics (and is quicker); ``std``: standard deviations beside the
     means; ``styled``: whether the output can show bold and underlined cells, which the legend then explains.
     """
     columns = filled(board, columns)
-    headings = [title(name) for name in columns] + [metric_heading(board, m) for m in board.metrics]
-    places = {metric: board.placing(metric) for metric in board.metrics}
+    metrics = board.metrics if metrics is None else metrics
+    headings = [title(name) for name in columns] + [metric_heading(board, m) for m in metrics]
+    places = {metric: board.placing(metric) for metric in metrics}
     tied = board.tests.tied if tests and len(board.order) > 1 else {}
     lines = []
     for method in board.ranked:
         kind = "control" if method in board.controls else "contender"
         cells = [_column(board, name, method, tests) for name in columns]
-        for metric in board.metrics:
+        for metric in metrics:
             cells.append(
                 Cell(
                     number(board.cell(board.means, method, metric)),
@@ -91,7 +93,7 @@ def sheet(
         place = board.place_of(method) if kind == "contender" else 0
         lines.append(Line(method, board.name(method), kind, tuple(cells), place=place))
     lines += [Line(m, board.name(m), "apart", (), note) for m, note in board.apart.items()]
-    legend = _legend(board, columns, lines, styled)
+    legend = _legend(board, columns, metrics, lines, styled)
     return Sheet(heading(board), tuple(headings), tuple(lines), tuple(board.notes), tuple(legend))
 
 
@@ -99,15 +101,6 @@ def _spread(board: Board, method: str, metric: str) -> str:
     """The standard deviation of a cell; "" where a single pair has none."""
     value = board.cell(board.stds, method, metric)
     return "" if math.isnan(value) else number(value)
-
-
-def number(value: float, decimals: int = 4) -> str:
-    """Four decimals, as the literature prints; fewer for huge values; an en dash where there is no value."""
-    if math.isnan(value):
-        return "–"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    return f"{value:.{decimals if abs(value) < 1e5 else 0}f}"
 
 
 def heading(board: Board) -> str:
@@ -140,13 +133,6 @@ def markdown(
     return "\n".join([*lines, "", *apart, "", *(f"- {_md(text)}" for text in (*data.notes, *data.legend)), ""])
 
 
-def metric_heading(board: Board, metric: str) -> str:
-    """ "SSIM ↑", "EN* ↑": the asterisk stands for a metric that describes."""
-    arrow = {"higher": "↑", "lower": "↓"}[board.better[metric]]
-    column = board.column(metric)
-    return f"{column.short}{'*' if column.describes else ''} {arrow}"
-
-
 def _column(board: Board, name: str, method: str, tests: bool) -> Cell:
     text = shown(board, name, method, tests)
     if name != "rank" or method not in board.order:
@@ -157,7 +143,9 @@ def _column(board: Board, name: str, method: str, tests: bool) -> Cell:
     return Cell(text, place, told and level != 0)
 
 
-def _legend(board: Board, columns: Sequence[str], lines: Sequence[Line], styled: bool) -> list[str]:
+def _legend(
+    board: Board, columns: Sequence[str], metrics: Sequence[str], lines: Sequence[Line], styled: bool
+) -> list[str]:
     """What the cells of a sheet hold, and what each mark that is among them means."""
     cells = [cell for line in lines for cell in line.cells]
     what = "Mean ± standard deviation" if any(cell.std for cell in cells) else "Mean"
@@ -174,7 +162,7 @@ def _legend(board: Board, columns: Sequence[str], lines: Sequence[Line], styled:
     notes = [text]
     if any(line.kind == "control" for line in lines):
         notes.append("Controls are trivial fusers: their rank is the one they would have, and they never win a place.")
-    if any(board.column(m).describes for m in board.metrics):
+    if any(board.column(m).describes for m in metrics):
         notes.append(
             "* describes the image and is no measure of quality; ranked in the direction customary in the literature."
         )

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.figure import Figure
 
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
 from fusionbench.report.boards import acronym
-from fusionbench.report.figures import GREY, OKABE_ITO, STYLE, save
+from fusionbench.report.figures import WIDTHS, save, style
+from fusionbench.report.plots import GREY, OKABE_ITO, name_points
 from fusionbench.scores import Key
 
 SOURCES = "sources"
@@ -189,16 +189,16 @@ def plane(judged: Judged, observer: str) -> Figure:
 
     A copy of a source lies on one of the lines of guessing; who fuses lies towards the upper right.
     """
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(3.46, 3.46), layout="constrained")
+    with style():
+        width = WIDTHS["1col"]
+        figure = Figure(figsize=(width, width), layout="constrained")
         axis = figure.subplots()
         axis.axhline(0.5, color=GREY, lw=0.6, ls=":")
         axis.axvline(0.5, color=GREY, lw=0.6, ls=":")
-        placed: list[tuple[float, float]] = []
+        named = []
         for name, (x, y) in _stars(judged, observer).items():
             axis.plot(x, y, "*", color=OKABE_ITO[4], ms=9, mec="black", mew=0.4)
-            axis.annotate(name, (x, y), (0, -6), ha="center", va="top", **_label(5.5))
-            placed.append((x, y))
+            named.append((name, x, y, "black"))
         for method in judged.ordered(observer):
             found = judged.methods[method][observer]
             (x, x0, x1), (y, y0, y1) = found["first"], found["second"]
@@ -207,11 +207,7 @@ def plane(judged: Judged, observer: str) -> Figure:
             axis.plot([x0, x1], [y, y], color=color, lw=0.5, alpha=0.4)
             axis.plot([x, x], [y0, y1], color=color, lw=0.5, alpha=0.4)
             axis.plot(x, y, "s" if control else "o", color=color, ms=3)
-            if all(
-                abs(x - px) > 0.045 or abs(y - py) > 0.016 for px, py in placed
-            ):  # labels that would collide are left out
-                axis.annotate(_short(judged, method), (x, y), (3, 2), **_label(5.0))
-                placed.append((x, y))
+            named.append((_short(judged, method), x, y, GREY if control else "black"))
         axis.set_xlabel(f"area, {judged.modalities[0]}'s finding")
         axis.set_ylabel(f"area, {judged.modalities[1]}'s finding")
         axis.set_xlim(0.44, 1.0)
@@ -220,6 +216,7 @@ def plane(judged: Judged, observer: str) -> Figure:
         channel = Key(judged.dataset, judged.task).channel
         by = "" if channel == "luma" else f" by {channel}"
         axis.set_title(f"{judged.task}{by}, observer {observer}", loc="left")
+        name_points(axis, named)
     return figure
 
 
@@ -235,10 +232,6 @@ def _stars(judged: Judged, observer: str) -> dict[str, tuple[float, float]]:
         if all(abs(at[0] - x) + abs(at[1] - y) > 0.02 for x, y in stars.values()):
             stars[text] = at
     return stars
-
-
-def _label(size: float) -> dict[str, Any]:
-    return {"textcoords": "offset points", "fontsize": size, "color": "black"}
 
 
 def _short(judged: Judged, method: str) -> str:

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
 from fusionbench import stats
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
-from fusionbench.report.figures import GREY, OKABE_ITO, STYLE
+from fusionbench.report.figures import style
+from fusionbench.report.plots import GREY, OKABE_ITO
 from fusionbench.report.truth import Judged, read_truth
 from fusionbench.scores import Column, Key, find_tables, read_metric_facts, read_table
 
@@ -184,7 +184,7 @@ def forest(found: Sequence[Validated]) -> Figure:
     metrics = sorted({item.metric for item in found})
     level = {m: sum(own[m].tau for own in tasks.values() if m in own) / len(tasks) for m in metrics}
     metrics.sort(key=lambda m: (level[m], m))
-    with matplotlib.rc_context(STYLE):
+    with style():
         figure = Figure(figsize=(1.6 + 1.8 * len(tasks), 0.6 + 0.115 * len(metrics)), layout="constrained")
         axes = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
         for axis, (task, own) in zip(axes, tasks.items(), strict=True):

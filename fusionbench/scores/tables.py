@@ -254,6 +254,32 @@ def read_results(results: Path) -> list[Table]:
     return [read_table(results, key) for key in keys]
 
 
+def load_scores(results: Path | str) -> pd.DataFrame:
+    """All scores of a results folder in long form: a row a task, method, pair and metric, in this order.
+
+    - ``task``: data set and task, ``harvard/pet-mri``; ``phantom+noise,sigma=0.1/ct-mri`` of degraded inputs
+    - ``pair``: the pair's id
+    - ``patient``: whom the pair is of, one name in all tasks of a data set; "" where that is not known
+    - ``method``: as tables name it, with settings that are not its own: ``laplacian@levels=5``
+    - ``metric``: the column, ``name@convention+mask``, such as ``ssim@l2+foreground``
+    - ``value``: float64 in the metric's unit; NaN where it is undefined on that pair; all others are text
+
+    A pair on which a method failed has no row. ``frame.pivot_table("value", ["task", "pair"], ["method", "metric"])`` makes
+    it wide. Raises InputError when the folder holds no scores, or a damaged file.
+    """
+    import pandas as pd  # as in Table.frame
+
+    columns: dict[str, list[Any]] = {name: [] for name in ("task", "pair", "patient", "method", "metric", "value")}
+    for table in read_results(Path(results)):
+        task, facts = f"{table.key.dataset}/{table.key.task}", table.about.get("task", {})
+        for pair, record in sorted(table.pairs.items()):
+            patient = person(facts, str(record.get("case") or ""))
+            for metric, value in sorted(record.get("scores", {}).items()):
+                for name, item in zip(columns, (task, pair, patient, table.key.method, metric, value), strict=True):
+                    columns[name].append(item)
+    return pd.DataFrame(columns).astype({"value": float})
+
+
 def read_metric_facts(results: Path) -> dict[str, Any]:
     """``{"metrics": {id: facts}, "profiles": {name: {"title", "metrics", "core"}}}`` as the engine wrote them."""
     path = results / "scores" / "metrics.json"
