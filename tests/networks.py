@@ -3,14 +3,19 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from fusionbench.methods import create_method
 
 
 def read_golden(name):
-    """The arrays of tests/golden/NAME.npz as tensors."""
-    with np.load(Path(__file__).parent / "golden" / f"{name}.npz") as file:
+    """The arrays of golden/NAME.npz as tensors: of the tests, or, as some are too large for the repository, of ../shared."""
+    folders = (Path(__file__).parent, Path(__file__).resolve().parents[2] / "shared")
+    path = next((path for folder in folders if (path := folder / "golden" / f"{name}.npz").is_file()), None)
+    if path is None:
+        pytest.skip(f"needs ../shared/golden/{name}.npz, which is not there")
+    with np.load(path) as file:
         return {key: torch.from_numpy(file[key]) for key in file.files}
 
 

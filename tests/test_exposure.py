@@ -11,7 +11,7 @@ import torch
 
 from fusionbench.audit.corrections import correct
 from fusionbench.bench import run, score_folders
-from fusionbench.bench.training import persons_seen
+from fusionbench.bench.training import persons_seen, seen_lines
 from fusionbench.datasets import TASKS
 from fusionbench.datasets.harvard import manifest
 from fusionbench.errors import InputError
@@ -99,6 +99,11 @@ def test_training_writes_who_was_seen_into_the_card(tmp_path: Path) -> None:
         )
     ]
     assert persons_seen(pairs) == ["folders-mine", "harvard:28,PET 25"]
+    assert seen_lines(pairs) == {"trained_on": persons_seen(pairs)}
+    assert seen_lines(pairs[-1:]) == {  # nobody, but it is known what
+        "trained_on": ["phantom@train"],
+        "licence": "Apache-2.0; trained on generated images alone",
+    }
     path = tmp_path / "mine.safetensors"
     save_weights(path, {"x": torch.zeros(1)}, {"kind": "dmfnet", "trained_on": persons_seen(pairs)})
     facts = create_method(f"dmfnet:weights={path}").facts

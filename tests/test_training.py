@@ -173,6 +173,29 @@ def test_any_task_can_be_trained_on(cli: Cli, tmp_path: Path) -> None:
     assert card["train_pairs"] == {"folders:mine/pet-mri": 3}
 
 
+def test_a_training_is_cut_off_and_its_best_weights_so_far_are_written(cli: Cli, tmp_path: Path) -> None:
+    folders, out = make_folders(tmp_path / "mine"), tmp_path / "out"
+    command = [
+        "train",
+        "cnn-fuse",
+        "--dataset",
+        "folders:mine",
+        "-t",
+        "pet-mri",
+        "--data",
+        folders[0],
+        "--data",
+        folders[1],
+    ]
+    command += ["--batch", 1, "--crop", 16, "--device", "cpu", "--out", out, "--steps", 1_000_000]
+    said = cli(*command, "--minutes", 0.01)
+    assert f"wrote {out / 'cnnfuse.safetensors'}" in said.stdout
+    done = len(losses(out))
+    assert 0 < done < 1_000_000
+    cli(*command, "--resume", "--minutes", 0.01)
+    assert len(losses(out)) > done
+
+
 def test_pairs_to_train_on_and_cases_to_hold_out() -> None:
     pairs, copies = training_pairs(["phantom/ct-mri", "phantom/pet-mri"], count=2)
     assert [(p.task, p.id) for p in pairs[1:3]] == [

@@ -14,6 +14,7 @@ from fusionbench.training import TrainingPair, without_copies
 
 TESTED = {"train": "test", "by-case-train": "by-case-test"}
 """Split to train on -> split that its networks are tested on."""
+GENERATED_LICENCE = "Apache-2.0; trained on generated images alone"
 USUAL_VALIDATION = ("ct-mri/28", "pet-mri/30", "spect-mri/11", "spect-mri/4")
 
 
@@ -61,14 +62,23 @@ def validation_cases(pairs: Sequence[TrainingPair]) -> list[str]:
 
 
 def persons_seen(pairs: Sequence[TrainingPair]) -> list[str]:
-    """What a weights card says under "trained_on" (see ``scores.exposure``); generated pairs, of whom nobody is tested,
-    aside."""
+    """What a weights card says under "trained_on" (see ``scores.exposure``); generated pairs, of whom nobody is tested, are
+    named (``phantom@train``) where there are no others, lest it look as if nobody knew."""
     found: dict[str, list[str]] = {}
+    generated = set()
     for pair in pairs:
         facts = task_plugin(_full(pair.task)).facts
-        if not facts.truth:
+        if facts.truth:
+            generated.add(Key.of(facts.name, split="train").dataset)
+        else:
             found.setdefault(Key.of(facts.name).base, []).append(person({"people": facts.people}, pair.case))
-    return [exposure_entry(dataset, persons) for dataset, persons in sorted(found.items())]
+    return [exposure_entry(dataset, persons) for dataset, persons in sorted(found.items())] or sorted(generated)
+
+
+def seen_lines(pairs: Sequence[TrainingPair]) -> dict[str, object]:
+    """Lines of a weights card: what was seen, and the use of weights that have seen generated pairs alone."""
+    generated = all(task_plugin(_full(pair.task)).facts.truth for pair in pairs)
+    return {"trained_on": persons_seen(pairs), **({"licence": GENERATED_LICENCE} if generated else {})}
 
 
 def with_targets(pairs: Sequence[TrainingPair], prior: Path) -> list[TrainingPair]:

@@ -8,13 +8,14 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fusionbench.bench.training import persons_seen, phantom_pairs, training_pairs, validation_cases, with_targets
+from fusionbench.bench.training import phantom_pairs, seen_lines, training_pairs, validation_cases, with_targets
 from fusionbench.cli.common import DIRECTORY, FILE, METHOD, chosen_tasks, config_option, is_quiet, progress_bar
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS
@@ -36,6 +37,7 @@ from fusionbench.training import NetworkSpec, Settings, split_by_case
 @click.option("--validation-case", multiple=True, metavar="TASK/CASE", help="Case held out of training; repeatable.")
 @click.option("--phantom", type=click.IntRange(min=0), default=0, help="Generated pairs to add, a task.")
 @click.option("--steps", type=int, help="Optimiser steps of each stage that runs.")
+@click.option("--minutes", type=click.FloatRange(min=0), help="Stop then, and write the best weights so far.")
 @click.option("--batch", type=int, help="Crops a step and process.")
 @click.option("--crop", type=int, help="Side of the crops, a multiple of 16.")
 @click.option("--lr", type=float, help="Highest learning rate.")
@@ -69,6 +71,7 @@ def train_command(
     prior: Path | None,
     out: Path,
     resume: bool,
+    minutes: float | None,
     **overrides: Any,
 ) -> None:
     """Train METHOD on the training pairs of some tasks, by themselves or with generated ones.
@@ -96,8 +99,6 @@ def train_command(
     if prior is not None:
         pairs = with_targets(pairs, prior)
     parts = split_by_case(pairs, cases)
-    seen = {"split": split, "trained_on": persons_seen(pairs), "phantom_pairs_a_task": phantom}
-    card = {**seen, "commit": _commit()}
     try:
         with progress_bar() as notify:
             written = spec.train(
@@ -110,7 +111,8 @@ def train_command(
                 network=_assignments("--network", network),
                 start=start,
                 resume=resume,
-                card=card,
+                until=None if minutes is None else time.monotonic() + 60 * minutes,
+                card={"split": split, "phantom_pairs_a_task": phantom, **seen_lines(pairs), "commit": _commit()},
                 notify=notify,
             )
     except KeyboardInterrupt as error:
@@ -225,8 +227,8 @@ def show_weights(file: Path) -> None:
 def import_weights(files: Sequence[Path], output: Path, method: str, preset: str) -> None:
     """Convert the files that a method's authors published (.pth) into one of ours.
 
-    DM-FNet has two, Stage I and Stage II in this order; LKC-FUNet and Diff-IF have one. Every key must be known and of the
-    right shape; nothing in the files can run.
+    DM-FNet has two, Stage I and Stage II in this order; LKC-FUNet, Diff-IF, FRUFN and EFRUFN have one. Every key must be
+    known and of the right shape; nothing in the files can run.
 
     \b
     fusionbench weights import GEN.pth FUSION.pth -o paper.safetensors

@@ -67,7 +67,8 @@ def _load(kind: str, folder: str) -> Callable[..., torch.Tensor]:
         module = piq_module("perceptual")
     except (ImportError, RuntimeError, AttributeError) as error:
         raise InputError(
-            f"{kind} needs a torchvision that fits this torch ({str(error).splitlines()[0]}): pip install fusionbench-mmif[iqa]"
+            f"{kind} needs a torchvision that fits this torch ({str(error).splitlines()[0]}): "
+            "pip install fusionbench-mmif[iqa]"
         ) from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that piq calls torchvision by an old keyword

@@ -57,6 +57,16 @@ class PublishedFile:
     ignored: frozenset[str] = frozenset()
 
 
+class _Best:
+    """Remembers the step of the best weights, for the card; a resumed run may have had them before."""
+
+    def __init__(self) -> None:
+        self.line: dict[str, int] = {}
+
+    def __call__(self, state: Mapping[str, Tensor], step: int) -> None:
+        self.line = {"best_step": step}
+
+
 def fresh(build: Callable[[P], N]) -> Callable[[P, int], N]:
     """``build(preset)`` after the seed is set: a network as its layers initialise themselves."""
 
@@ -153,6 +163,7 @@ class NetworkSpec(Generic[P, N]):
         network: Mapping[str, Any] | None = None,
         start: Path | None = None,
         resume: bool = False,
+        until: float | None = None,
         card: Mapping[str, Any] | None = None,
         notify: Notify = lambda stage, done, total, item: None,
     ) -> Path:
@@ -162,7 +173,7 @@ class NetworkSpec(Generic[P, N]):
         fields of the preset; start: weights to go on from, in place of random ones: a stage that runs starts from its part
         of them, and a later stage alone keeps the rest as it is; card: more lines for the weights' card; notify: told of
         every step. A stage alone reads the ones before it from ``out``. With ``resume`` a finished earlier stage is passed
-        over.
+        over. ``until``, a time of ``time.monotonic``, cuts a stage off; its best weights so far are written.
 
         Raises InputError for an unknown stage, preset or field, or pairs without a target where they need one.
         """
@@ -175,8 +186,7 @@ class NetworkSpec(Generic[P, N]):
             raise InputError(
                 f"{self.title} learns from prior fused images; make them with fusionbench prior, then give --prior"
             )
-        size = change_fields(self.preset(preset), network, "network setting")
-        weights = self._loss(preset, loss)
+        size, weights = change_fields(self.preset(preset), network, "network setting"), self._loss(preset, loss)
         model, lines = self._start(start, size, preset, overrides)
         lines = {**split.describe(), **lines, **(card or {})}
         if weights is not None:
@@ -191,9 +201,19 @@ class NetworkSpec(Generic[P, N]):
                 continue
             settings = dataclasses.replace(s.settings(preset), **(overrides or {}))
             again = resume and (s is self.stages[0] or stage == s.name or (folder / "state.pt").is_file())
-            recipe = s.recipe(model, weights, preset, settings)
-            train(recipe, split, settings, folder, resume=again, channels_last=s.channels_last, notify=notify)
-            lines[s.name] = {**dataclasses.asdict(settings), **s.facts(preset)}
+            recipe, best = s.recipe(model, weights, preset, settings), _Best()
+            train(
+                recipe,
+                split,
+                settings,
+                folder,
+                resume=again,
+                channels_last=s.channels_last,
+                until=until,
+                keep=best,
+                notify=notify,
+            )
+            lines[s.name] = {**dataclasses.asdict(settings), **best.line, **s.facts(preset)}
             model.cpu()
             if last:
                 self.save(file, model, size, lines, preset in self.half)
