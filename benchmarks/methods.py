@@ -37,6 +37,7 @@ EXACT = {
     "efrufn": "cell, solver and losses equal to the authors' class within 1e-5",
     "frufn": "network and losses equal to the authors' class within 1e-5",
     "hybridfusion": "network, pyramid and losses equal to the authors' classes within 1e-5",
+    "rwkvfusion": "network, losses and gradients equal to the authors' classes within 1e-5",
     "dtcwt": "shift behaviour equal to the reference package's; perfect reconstruction to 1e-10",
     "cartoon-texture": "4 dB or more nearer to the clean phantom slice than its source (white noise of 0.08)",
 }

@@ -61,12 +61,14 @@ def test_an_unknown_command_gets_a_hint(cli: Cli) -> None:
 
 def test_list_and_explain(cli: Cli) -> None:
     whole = json.loads(cli("list", "--json").stdout)
-    assert whole.keys() == {"methods", "metrics", "tasks", "profiles"}
+    assert whole.keys() == {"methods", "metrics", "tasks", "profiles", "reconstructions"}
     assert {"average", "laplacian", "guided-filter"} <= {row["name"] for row in whole["methods"]}
     assert {row["name"]: row for row in whole["methods"]}["laplacian"]["settings"] == {"levels": 4}
     assert {row["name"]: row for row in whole["methods"]}["average"]["unavailable"] is None
     assert {"phantom/ct-mri", "harvard/pet-mri"} <= {row["name"] for row in whole["tasks"]}
     assert json.loads(cli("list", "profiles", "--json").stdout) == whole["profiles"]
+    assert {row["name"] for row in whole["reconstructions"]} == {"cmdnet", "cs"}
+    assert "CMD-Net, single coil" in cli("explain", "cmdnet").stdout
     text = cli("list", "methods").stdout
     assert all(row["name"] in text for row in whole["methods"])
     story = cli("explain", "ssim").stdout

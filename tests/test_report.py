@@ -713,6 +713,22 @@ def test_a_curve_begins_with_clean_inputs(three: Path, kind: str, strengths: tup
     assert curve["values"]["gain"]["a"][0] == round(float(np.mean(spread(2))), 4)
 
 
+def test_each_reconstruction_has_a_curve_of_its_own(three: Path) -> None:
+    for way in ("", "cs"):
+        place = f"made+undersample,accel=4{',reconstruct=cs' if way else ''}"
+        for method in "abc":
+            add(three, method, {"gain": spread(1), "loss": spread(3)}, dataset=place)
+            table = read_table(three, Key(place, "pet-mri", method))
+            said = {"kind": "undersample", "strength": 4, "input": "a", "title": "lines", "parameter": "accel"}
+            table.about["corruption"] = said | ({"reconstruct": way} if way else {})
+            write_table(three, table)
+    found = make_boards(read_results(three), read_metric_facts(three))
+    plain, restored = curves(found[0], found)
+    assert (plain["name"], restored["name"]) == ("undersample-a", "undersample-cs-a")
+    assert "restored by cs" in restored["kind"]
+    assert plain["strengths"] == restored["strengths"] == [1, 4]
+
+
 def test_the_verdict_in_plain_words(three: Path) -> None:
     first, second, third, fourth = verdicts.verdict(board(three))
     assert first == (

@@ -21,11 +21,12 @@ from fusionbench.cli.common import make_console, plugin_option
 from fusionbench.datasets import TASKS
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS, MethodFacts, unavailable
+from fusionbench.methods.reconstruction import RECONSTRUCTIONS
 from fusionbench.metrics import METRICS, PROFILES, Profile, explain
 from fusionbench.registry import Plugin
 from fusionbench.scores import Column
 
-KINDS = ("methods", "metrics", "tasks", "profiles")
+KINDS = ("methods", "metrics", "tasks", "profiles", "reconstructions")
 
 
 @click.command("list")
@@ -33,7 +34,7 @@ KINDS = ("methods", "metrics", "tasks", "profiles")
 @click.option("--json", "as_json", is_flag=True, help="All fact sheets, for programs.")
 @plugin_option
 def list_command(kind: str | None, as_json: bool) -> None:
-    """What is registered: methods, metrics, tasks, profiles (all when none is named)."""
+    """What is registered: methods, metrics, tasks, profiles, reconstructions (all when none is named)."""
     kinds = [kind] if kind else list(KINDS)
     listings = {name: _LISTINGS[name]() for name in kinds}
     if as_json:
@@ -79,8 +80,10 @@ def _stories(name: str) -> list[str]:
     method = name.partition(":")[0].lower()
     if method in METHODS:
         found.append(_explain_method(METHODS[method]))
+    if method in RECONSTRUCTIONS:
+        found.append(_explain_method(RECONSTRUCTIONS[method], fuses=False))
     if not found:
-        near = difflib.get_close_matches(wanted, {*METRICS, *PROFILES, *METHODS}, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(wanted, {*METRICS, *PROFILES, *METHODS, *RECONSTRUCTIONS}, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "`fusionbench list` shows all there are"
         raise InputError(f"no metric, profile or method is called {name!r}; {hint}")
     return found
@@ -94,16 +97,17 @@ def _explain_profile(profile: Profile) -> str:
     return "\n".join([*lines, "", f"The mean rank is over: {' '.join(profile.core)}", ""])
 
 
-def _explain_method(plugin: Plugin[MethodFacts]) -> str:
+def _explain_method(plugin: Plugin[MethodFacts], fuses: bool = True) -> str:
     facts = plugin.facts
     settings = ", ".join(f"{key}={p.default}" for key, p in plugin.settings.items())
+    sources = "interchangeable" if facts.symmetric else "not interchangeable: the first is the structural image"
     rows = (
         ("Family", facts.family + (" (a control: never ranked as a winner)" if facts.control else "")),
         ("Reference", facts.reference + (f", https://doi.org/{facts.doi}" if facts.doi else "")),
         ("Settings", settings),
         ("Needs trained weights", "yes" if facts.trained else "no"),
         ("Draws noise", "yes, from --seed" if facts.stochastic else ""),
-        ("Sources", "interchangeable" if facts.symmetric else "not interchangeable: the first is the structural image"),
+        ("Sources", sources if fuses else "one image, from undersampled k-space, before it is fused"),
         ("The authors' code", facts.theirs),
         ("This code", facts.ours),
         ("Licence", facts.licence),
@@ -138,11 +142,25 @@ def _profiles() -> list[dict[str, Any]]:
     return [dataclasses.asdict(profile) for profile in PROFILES.values()]
 
 
-_LISTINGS = {"methods": _methods, "metrics": _metrics, "tasks": _tasks, "profiles": _profiles}
+def _reconstructions() -> list[dict[str, Any]]:
+    return [
+        dataclasses.asdict(RECONSTRUCTIONS[name].facts) | {"unavailable": unavailable(RECONSTRUCTIONS[name])}
+        for name in RECONSTRUCTIONS.names()
+    ]
+
+
+_LISTINGS = {
+    "methods": _methods,
+    "metrics": _metrics,
+    "tasks": _tasks,
+    "profiles": _profiles,
+    "reconstructions": _reconstructions,
+}
 _COLUMNS = {
     "methods": ("name", "title", "family", "year", "reference"),
     "metrics": ("name", "title", "family", "direction", "origin"),
     "tasks": ("name", "title", "modalities", "year", "reference"),
+    "reconstructions": ("name", "title", "family", "year", "reference"),
 }
 _NARROW = 120  # columns of a terminal below which listings are stacked
 

@@ -20,7 +20,8 @@ from fusionbench.cli.common import DIRECTORY, FILE, METHOD, chosen_tasks, config
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS
 from fusionbench.methods._authors import BASE, fetch_authors, importer, lookup, published, spec_of
-from fusionbench.methods._learned import Learned
+from fusionbench.methods._learned import Trained
+from fusionbench.methods.reconstruction import RECONSTRUCTIONS
 from fusionbench.training import NetworkSpec, Settings, split_by_case
 
 
@@ -74,7 +75,7 @@ def train_command(
     minutes: float | None,
     **overrides: Any,
 ) -> None:
-    """Train METHOD on the training pairs of some tasks, by themselves or with generated ones.
+    """Train METHOD, or a reconstruction, on the training pairs of some tasks, by themselves or with generated ones.
 
     \b
     fusionbench train dmfnet --data HARVARD_FOLDER --out training/dmfnet
@@ -149,8 +150,8 @@ def _command_line(arguments: Sequence[str]) -> str:
 
 
 def _spec(method: str, refusal: str) -> NetworkSpec[Any, Any]:
-    factory = METHODS[method].factory
-    if not (isinstance(factory, type) and issubclass(factory, Learned)):
+    factory = (RECONSTRUCTIONS if method.lower() in RECONSTRUCTIONS else METHODS)[method].factory
+    if not (isinstance(factory, type) and issubclass(factory, Trained)):
         raise InputError(refusal)
     return factory.spec()
 

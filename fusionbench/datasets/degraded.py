@@ -4,13 +4,18 @@
 or ``,input=b`` says which source is degraded (a: the structural one), else the kind's own choice below. Random parts are
 drawn from the pair's id and the kind, not from the strength, so that a curve over strengths shows one and the same flaw
 growing. Results are kept under a data set of their own, ``phantom+noise,sigma=0.05`` (some systems allow no colon in names).
+
+``undersample:accel=4,reconstruct=NAME`` restores the image before it is fused, from what was measured of its k-space;
+without it, or with ``zero-filled``, what was not measured is zero. How a name restores is for whoever opens the task to say.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import io
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,10 +29,13 @@ from fusionbench.errors import InputError
 from fusionbench.pairs import Pair, UInt8, grey, to_uint8
 from fusionbench.scores import fingerprint
 
+ZERO_FILLED = "zero-filled"  # what undersampling is without a reconstruction
 VERSION = 1  # bumped whenever a pixel of any degraded image changes
 
 Array = NDArray[np.float64]
 Degrade = Callable[[Array, float, np.random.Generator], Array]
+Restore = Callable[[NDArray[np.complex128], Array], Array]
+"""(H, W) masked spectrum as of ``numpy.fft.fft2``, (H,) ones for the lines that were measured -> (H, W) image."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,27 +57,37 @@ class Kind:
 
 @dataclasses.dataclass(frozen=True)
 class Degradation:
-    """A kind at one strength, of source ``input`` ("a" or "b")."""
+    """A kind at one strength, of source ``input`` ("a" or "b"). ``reconstruct``: what restores it before fusing, or ""."""
 
     kind: str
     strength: float
     input: str
+    reconstruct: str = ""
 
     @property
     def label(self) -> str:
         """The normal form of the name, which results are kept under."""
         usual = KINDS[self.kind]
         extra = "" if self.input == usual.input else f",input={self.input}"
-        return f"{self.kind},{usual.parameter}={self.strength:g}{extra}"
+        restored = f",reconstruct={self.reconstruct}" if self.reconstruct else ""
+        return f"{self.kind},{usual.parameter}={self.strength:g}{extra}{restored}"
 
-    def apply(self, pair: Pair) -> Pair:
-        """The pair with one source degraded; of a coloured source all channels are, alike, and its grey follows."""
+    def apply(self, pair: Pair, restore: Restore | None = None) -> Pair:
+        """The pair with one source degraded; of a coloured source all channels are, alike, and its grey follows.
+
+        restore: what ``reconstruct`` names. Raises ValueError where it names something and nothing is given.
+        """
+        if self.reconstruct and restore is None:
+            raise ValueError(f"{self.label}: give what restores the image")
         rng = np.random.default_rng(list(hashlib.sha256(f"{self.kind}/{pair.id}".encode()).digest()))
         kind = KINDS[self.kind]
 
         def degrade(image: UInt8) -> UInt8:
             channels = image[..., None] if image.ndim == 2 else image
-            result = kind.degrade(channels / 255.0, self.strength, rng)
+            if restore is None:
+                result = kind.degrade(channels / 255.0, self.strength, rng)
+            else:
+                result = _restored(channels / 255.0, self.strength, rng, restore)
             return to_uint8(np.clip(result[..., 0] if image.ndim == 2 else result, 0.0, 1.0))
 
         if self.input == "a":
@@ -81,23 +99,33 @@ class Degradation:
 
 
 class DegradedTask:
-    """A task whose pairs come degraded. Ids and cases are those of the clean one."""
+    """A task whose pairs come degraded. Ids and cases are those of the clean one.
 
-    def __init__(self, task: Task, degradation: Degradation) -> None:
+    restore: what the degradation's ``reconstruct`` names; made: changes with what it gives.
+    """
+
+    def __init__(self, task: Task, degradation: Degradation, restore: Restore | None = None, made: str = "") -> None:
         self._task = task
         self._degradation = degradation
+        self._made = made
+        self._apply = functools.lru_cache(
+            maxsize=128 if restore else 0
+        )(  # a network takes a second, and each method asks
+            lambda id: degradation.apply(task.load(id), restore)
+        )
 
     def ids(self) -> list[str]:
         return self._task.ids()
 
     def load(self, id: str) -> Pair:
-        return self._degradation.apply(self._task.load(id))
+        return self._apply(id)
 
     def case(self, id: str) -> str:
         return self._task.case(id)
 
     def digest(self, id: str) -> str:
-        return fingerprint(self._task.digest(id), self._degradation.label, VERSION)
+        made = [self._made] if self._made else []
+        return fingerprint(self._task.digest(id), self._degradation.label, VERSION, *made)
 
     def check(self, id: str) -> None:
         check_pair(self._task, id)
@@ -112,7 +140,7 @@ def parse_degradation(text: str) -> Degradation:
     if name not in KINDS:
         raise InputError(f"unknown degradation {name!r}; known: {', '.join(_usage(kind) for kind in KINDS)}")
     kind = KINDS[name]
-    strength, source = kind.default, kind.input
+    strength, source, reconstruct = kind.default, kind.input, ""
     for item in filter(None, rest.split(",")):
         key, _, value = item.partition("=")
         if key == kind.parameter:
@@ -126,15 +154,21 @@ def parse_degradation(text: str) -> Degradation:
                 raise InputError(f"degradation {text!r}: {key} must be between {kind.low:g} and {kind.high:g}")
         elif key == "input" and value in ("a", "b"):
             source = value
+        elif key == "reconstruct" and name == "undersample" and re.fullmatch(r"[a-z0-9-]+", value):
+            reconstruct = "" if value == ZERO_FILLED else value
         else:
-            raise InputError(f"degradation {text!r}: cannot read {item!r}; write it as {_usage(name)}[,input=a|b]")
-    return Degradation(name, float(f"{strength:g}"), source)
+            more = "[,reconstruct=NAME]" if name == "undersample" else ""
+            raise InputError(
+                f"degradation {text!r}: cannot read {item!r}; write it as {_usage(name)}[,input=a|b]{more}"
+            )
+    return Degradation(name, float(f"{strength:g}"), source, reconstruct)
 
 
 def about(degradation: Degradation) -> Mapping[str, Any]:
     """What score files say of it."""
     kind = KINDS[degradation.kind]
-    return dataclasses.asdict(degradation) | {"parameter": kind.parameter, "title": kind.title, "version": VERSION}
+    said = {key: value for key, value in dataclasses.asdict(degradation).items() if value != ""}
+    return said | {"parameter": kind.parameter, "title": kind.title, "version": VERSION}
 
 
 def _usage(name: str) -> str:
@@ -178,19 +212,31 @@ def _bias(image: Array, strength: float, rng: np.random.Generator) -> Array:
     return np.asarray(image * np.exp(strength * field / np.abs(field).max())[..., None])
 
 
-def _undersample(image: Array, acceleration: float, rng: np.random.Generator) -> Array:
-    """Cartesian k-space with one line in ``acceleration`` kept, the central 8 % among them; the rest is filled with zeros.
+def _measured(image: Array, acceleration: float, rng: np.random.Generator) -> tuple[NDArray[np.complex128], Array]:
+    """The lines of k-space that are kept: (H, W, C) -> ((H, W, C) spectrum, zero elsewhere, (H,) ones for those lines).
 
-    The usual random mask of accelerated MRI (Zbontar et al., fastMRI, arXiv:1811.08839); the magnitude is taken.
+    Cartesian, one line in ``acceleration`` kept along the first axis, the central 8 % among them: the usual random mask of
+    accelerated MRI (Zbontar et al., fastMRI, arXiv:1811.08839). Frequency zero is at index 0, as of ``numpy.fft``.
     """
     lines = image.shape[0]
     centre = np.arange(lines // 2 - max(1, round(0.04 * lines)), lines // 2 + max(1, round(0.04 * lines)))
     others = rng.permutation(np.setdiff1d(np.arange(lines), centre))
     wanted = max(0, round(lines / acceleration) - len(centre))
-    mask = np.zeros(lines)
-    mask[centre] = mask[others[:wanted]] = 1
-    spectrum = np.fft.fftshift(np.fft.fft2(image, axes=(0, 1)), axes=0) * mask[:, None, None]
-    return np.asarray(np.abs(np.fft.ifft2(np.fft.ifftshift(spectrum, axes=0), axes=(0, 1))))
+    centred = np.zeros(lines)
+    centred[centre] = centred[others[:wanted]] = 1
+    mask = np.fft.ifftshift(centred)
+    return np.fft.fft2(image, axes=(0, 1)) * mask[:, None, None], mask
+
+
+def _undersample(image: Array, acceleration: float, rng: np.random.Generator) -> Array:
+    """What is not measured is filled with zeros; the magnitude is taken."""
+    return np.asarray(np.abs(np.fft.ifft2(_measured(image, acceleration, rng)[0], axes=(0, 1))))
+
+
+def _restored(image: Array, acceleration: float, rng: np.random.Generator, restore: Restore) -> Array:
+    """The same lines kept as :func:`_undersample` keeps, and each channel restored from them."""
+    spectrum, mask = _measured(image, acceleration, rng)
+    return np.stack([restore(channel, mask) for channel in np.moveaxis(spectrum, 2, 0)], axis=2)
 
 
 KINDS: Mapping[str, Kind] = {

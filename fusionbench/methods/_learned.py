@@ -54,8 +54,8 @@ def pad_to_multiple(image: Tensor, multiple: int, smallest: int = 1) -> Tensor:
     return image
 
 
-class Learned:
-    """A method with a trained network.
+class Trained:
+    """What holds a trained network: where its weights are, what they are, and how they are loaded.
 
     ``weights``: a .safetensors file that ``fusionbench train`` or ``weights import`` wrote, "" for the shipped one,
     "authors" for the one that ``weights fetch`` has imported.
@@ -104,9 +104,6 @@ class Learned:
             return None  # prepare() says what is wrong with it
         return None if stated is None else tuple(map(str, stated))
 
-    def supports(self, task: str) -> str | None:
-        return None
-
     def prepare(self, device: torch.device) -> None:
         """Load the weights. Raises InputError when they are missing, damaged or of another network."""
         if self._fetched and not self._file.is_file():
@@ -121,6 +118,13 @@ class Learned:
         if self._network is None:
             raise RuntimeError("call prepare(device) before fuse")
         return self._network
+
+
+class Learned(Trained):
+    """A method with a trained network."""
+
+    def supports(self, task: str) -> str | None:
+        return None
 
     def fuse(self, a: Tensor, b: Tensor, generator: Generators) -> Tensor:
         """(N,1,H,W) float32 in [0, 1] twice -> the same. One pair at a time: the maps of a large one fill memory."""

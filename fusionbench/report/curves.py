@@ -29,11 +29,14 @@ def curves(board: Board, boards: Sequence[Board]) -> list[dict[str, Any]]:
             about = next(iter(other.tables.values())).about.get("corruption", {})
             source = "a" if about.get("input") == "a" else "b"
             title = f"{about.get('title', change)}, {source_names(board)['ab'.index(source)]}"
-            key = (str(about.get("kind", change)), source, title, str(about.get("parameter", "strength")))
+            name = str(about.get("kind", change))
+            if restored := about.get("reconstruct"):
+                name, title = f"{name}-{restored}", f"{title}, restored by {restored}"
+            key = (name, source, title, str(about.get("parameter", "strength")))
             kinds.setdefault(key, {})[float(about.get("strength", 1))] = other
     found = []
     for (name, source, title, parameter), steps in sorted(kinds.items()):
-        neutral = _NEUTRAL.get(name, 0.0)
+        neutral = _NEUTRAL.get(name.partition("-")[0], 0.0)
         levels = {neutral: board} | steps
         strengths = sorted(levels, key=lambda strength: abs(strength - neutral))
         methods = [m for m in board.ranked if all(m in level.ranked for level in levels.values())]

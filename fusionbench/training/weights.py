@@ -25,7 +25,10 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, A
     """Write tensors and card atomically; `half` stores float16, which loading turns back into float32."""
     dtype = torch.float16 if half else torch.float32
     kept = {
-        key: t.detach().to("cpu", dtype if t.is_floating_point() else t.dtype).contiguous()
+        # A copy of each: a parameter that serves in several places is stored in each of them.
+        key: t.detach()
+        .to("cpu", dtype if t.is_floating_point() else t.dtype)
+        .clone(memory_format=torch.contiguous_format)
         for key, t in tensors.items()
     }
     for key, tensor in kept.items():
