@@ -26,7 +26,6 @@ from fusionbench import stats
 from fusionbench.report.inference import Tests, run_tests
 from fusionbench.scores import Column, Key, Table, conflicts, person
 
-
 SOURCES_ALONE = ("source-a", "source-b")
 """The controls that return a source."""
 

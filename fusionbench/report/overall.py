@@ -278,7 +278,10 @@ def csv_text(found: Overall) -> str:
     for row in lines:
         method = row["method"]
         row |= {f"without:{out}": found.tests.without[out][method] for out in found.pool if out != method}
-    fields = [*(name for name in lines[0] if not name.startswith("without:")), *(f"without:{out}" for out in found.pool)]
+    fields = [
+        *(name for name in lines[0] if not name.startswith("without:")),
+        *(f"without:{out}" for out in found.pool),
+    ]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fields, restval="", lineterminator="\n")
     writer.writeheader()

@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fusionbench import __version__
-from fusionbench.errors import InputError
 from fusionbench.files import write_bytes, write_text
 from fusionbench.report import overall, references, sources, truth
 from fusionbench.report.boards import Board
@@ -113,7 +112,7 @@ def _groups(boards: Sequence[Board]) -> list[list[Board]]:
 
 
 def render(data: Mapping[str, Any]) -> str:
-    """Put data, style and scripts into the template; the first task's answer is in the HTML itself, for who reads no script."""
+    """Put data, style and scripts into the template; the first task's answer is in the HTML itself, to be seen at once."""
     folder = resources.files("fusionbench.report") / "templates"
     script = "\n".join(
         ['"use strict";', "(() => {", *((folder / name).read_text("utf-8") for name in SCRIPTS), "})();"]
@@ -139,10 +138,10 @@ def render(data: Mapping[str, Any]) -> str:
 
 
 def made(boards: Sequence[Board], results: Path) -> dict[str, str]:
-    """Of what the page is made: version of fusionbench, and where they are on record versions, commit and date of the results.
+    """Of what the page is made: version of fusionbench, and versions, commit and date of the results, where on record.
 
-    ``results/made.json`` says them for all tables at once (and may name a ``date``); else the tables do. The date may come
-    from SOURCE_DATE_EPOCH, as reproducible builds have it; it is never that of the clock, so that a report twice is the same.
+    ``results/made.json`` says them for all tables at once (and may name a ``date``); else the tables do. The date may
+    come from SOURCE_DATE_EPOCH, as reproducible builds have it, never from the clock: a report twice is the same.
     """
     abouts = [table.about for board in boards for table in board.tables.values()]
     try:

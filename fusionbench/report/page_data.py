@@ -183,9 +183,7 @@ def _profile(board: Board) -> dict[str, Any]:
     places: list[list[list[float]]] = []
     if not isinstance(intervals, str):
         shares = intervals.places.loc[board.order].to_numpy()[:, :PLACES]
-        places = [
-            [[n + 1, round(float(v), 3)] for n, v in enumerate(row) if round(float(v), 3) > 0] for row in shares
-        ]
+        places = [[[n + 1, round(float(v), 3)] for n, v in enumerate(row) if round(float(v), 3) > 0] for row in shares]
     friedman = tests.friedman
     return {
         "name": board.profile,

@@ -161,9 +161,8 @@ def exposed(board: Board) -> str:
     may = [m for m in board.order if board.tables[m].exposure.seen]
     if not may:
         return ""
-    return (
-        f"{len(may)} of {count(len(board.order), 'ranked method')} have seen patients of this board in training, or may have."
-    )
+    number = count(len(board.order), "ranked method")
+    return f"{len(may)} of {number} have seen patients of this board in training, or may have."
 
 
 def _independent(board: Board) -> str:

@@ -2,6 +2,7 @@
 const ROW = 17;
 const CHARTS = {}; // id -> {title, note(), height(), draw()}: `draw` returns a picture, or a sentence why there is none
 const stale = new Set();
+const onScreen = new Set();
 let watcher = null;
 
 function frame(width, height, text) {
@@ -27,7 +28,10 @@ function addCharts() {
   }
   if (!("IntersectionObserver" in window)) return;
   watcher = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) if (isIntersecting) drawChart(target.dataset.chart);
+    for (const { target, isIntersecting } of entries) {
+      onScreen[isIntersecting ? "add" : "delete"](target.dataset.chart);
+      if (isIntersecting) drawChart(target.dataset.chart);
+    }
   }, { rootMargin: "100px" });
   for (const id of Object.keys(CHARTS)) {
     $(`chart-${id}`).dataset.chart = id;
@@ -35,10 +39,8 @@ function addCharts() {
   }
 }
 
-const near = (node) => { const box = node.getBoundingClientRect(); return box.bottom > -100 && box.top < innerHeight + 100; };
-
 function drawChart(id) {
-  if (!stale.delete(id)) return;
+  if (!stale.delete(id) || $(`figure-${id}`).hidden) return;
   const drawn = CHARTS[id].draw();
   $(`chart-${id}`).replaceChildren(drawn instanceof Node ? drawn : el("p", { class: "muted" }, drawn));
   $(`chart-${id}`).dataset.drawn = "yes";
@@ -46,16 +48,16 @@ function drawChart(id) {
 
 // The view has changed: what is on the screen is drawn now, the rest when it comes there.
 function chartsChanged() {
-  const boxes = Object.keys(CHARTS).map((id) => [id, $(`chart-${id}`)]), seen = boxes.filter(([, box]) => near(box)).map(([id]) => id);
-  for (const [id, box] of boxes) {
+  for (const id of Object.keys(CHARTS)) {
+    const box = $(`chart-${id}`);
     stale.add(id);
     $(`figure-${id}`).hidden = CHARTS[id].there ? !CHARTS[id].there() : false;
     box.style.minHeight = `${CHARTS[id].height()}px`;
     delete box.dataset.drawn;
     fill(`note-${id}`, CHARTS[id].note());
-    if (!seen.includes(id)) box.replaceChildren();
+    if (!onScreen.has(id)) box.replaceChildren();
   }
-  requestAnimationFrame(() => { for (const id of watcher ? seen : Object.keys(CHARTS)) drawChart(id); });
+  requestAnimationFrame(() => { for (const id of watcher ? onScreen : Object.keys(CHARTS)) drawChart(id); });
 }
 
 const drawAll = () => { for (const id of Object.keys(CHARTS)) drawChart(id); };

@@ -11,6 +11,11 @@ const $ = (id) => document.getElementById(id);
 const task = () => DATA.tasks[state.task];
 const profile = () => task().profiles[state.profile];
 const cohort = () => task().cohorts[profile().cohort];
+// Where a method stands in the lists of a cohort.
+function positionOf(group, key) {
+  group.position ??= new Map(group.methods.map((name, n) => [name, n]));
+  return group.position.get(key) ?? -1;
+}
 const method = (key) => task().methods[key];
 const metric = (id) => DATA.metrics[id];
 const shared = (key, name) => DATA.shared[method(key)[name]]; // sheet, settings, cite: held once for all tasks
@@ -34,7 +39,7 @@ function svg(tag, attributes = {}, ...children) {
   return node;
 }
 
-const fill = (id, ...children) => $(id).replaceChildren(...children);
+const fill = (id, ...children) => $(id).replaceChildren(...children.filter((c) => c !== null && c !== undefined));
 
 function options(id, entries, chosen) {
   fill(id, ...entries.map(([value, text]) =>

@@ -27,7 +27,7 @@ function factsOf(key) {
 }
 
 function patientTable(key) {
-  const group = cohort(), n = group.methods.indexOf(key), ids = core().filter((id) => group.metrics[id]?.patients);
+  const group = cohort(), n = positionOf(group, key), ids = core().filter((id) => group.metrics[id]?.patients);
   if (n < 0 || !ids.length) return null;
   const means = ids.map((id) => patientMeans(group, id));
   const pairs = group.patients.map((_, p) => group.of.filter((patient) => patient === p).length);

@@ -10,7 +10,7 @@ function viewCsv() {
   const now = view(), group = cohort(), ids = columns().filter((c) => c.metric).map((c) => c.metric);
   const rows = [["place", "method", "title", "mean_rank", "mean_rank_low", "mean_rank_high", "first_share", "patients_seen", ...ids]];
   for (const key of listedKeys()) {
-    const n = group.methods.indexOf(key), ends = now.ends[key] ?? [];
+    const n = positionOf(group, key), ends = now.ends[key] ?? [];
     rows.push([now.place[key], key, method(key).title, now.rank[key], ends[0], ends[1], now.first[key], method(key).columns.exposed?.text, ...ids.map((id) => group.metrics[id].mean[n])]);
   }
   return rows.map((row) => row.map(quote).join(",")).join("\n") + "\n";
@@ -23,7 +23,7 @@ function viewLatex() {
   const now = view(), group = cohort(), ids = columns().filter((c) => c.metric).map((c) => c.metric);
   const marks = Object.fromEntries(ids.map((id) => [id, podium(id, now.order)]));
   const cell = (key) => (id) => {
-    const text = number(group.metrics[id].mean[group.methods.indexOf(key)]);
+    const text = number(group.metrics[id].mean[positionOf(group, key)]);
     return { best: `\\textbf{${text}}`, second: `\\underline{${text}}` }[marks[id][key]] ?? text.replace("–", "--");
   };
   const head = ["Method", "Mean rank", ...ids.map((id) => `${tex(metric(id).short)} ${metric(id).better === "lower" ? "$\\downarrow$" : "$\\uparrow$"}`)];

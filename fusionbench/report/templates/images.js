@@ -58,6 +58,7 @@ const SOURCES = ["a", "b"];
 const choiceName = (name) => (SOURCES.includes(name) ? task().sources[SOURCES.indexOf(name)] : method(name)?.title ?? name);
 const fileOf = (entry, name) => (SOURCES.includes(name) ? (name === "b" && entry.color ? "color" : name) : entry.fused[name]);
 
+let imagesSeen = false;
 let layers = null; // what is on show: name -> canvas; `grey`: the pictures behind them
 async function loadLayers() {
   const ticket = ++look.ticket, entry = gallery().find((e) => e.id === look.pair), host = $("compare");
@@ -217,7 +218,10 @@ function drawCompare() {
 function startImages() {
   window.addEventListener("resize", () => paint());
   if (!("IntersectionObserver" in window)) return;
-  new IntersectionObserver((entries) => { if (entries.some((e) => e.isIntersecting) && $("compare").dataset.task !== task().id) showImages(); }, { rootMargin: "200px" }).observe($("images"));
+  new IntersectionObserver((entries) => {
+    imagesSeen = entries.at(-1).isIntersecting;
+    if (imagesSeen && $("compare").dataset.task !== task().id) showImages();
+  }, { rootMargin: "200px" }).observe($("images"));
 }
 
 function showImages() {
@@ -229,5 +233,5 @@ function showImages() {
 function imagesChanged() {
   layers = null;
   delete $("compare").dataset.task;
-  if (!("IntersectionObserver" in window) || near($("images"))) showImages();
+  if (!("IntersectionObserver" in window) || imagesSeen) showImages();
 }

@@ -1,14 +1,14 @@
 // Charts of every two methods. One path a colour, so that 3,000 cells are a handful of elements; the cell pointed at is read out.
-const MOST = 61;
+const MOST = 30; // the first so many are shown, of more no name could be read
 const WORDS = { b: "better than", w: "worse than", e: "equivalent to", n: "not separable from", u: "not decidable against" };
 const TURNED = { b: "w", w: "b" };
 
 // size x size cells; kind(i, j): class of a cell or ""; read(i, j): what is said of it.
 function matrix(keys, text, kind, read) {
-  const cell = ROW, size = keys.length * cell, width = SIDE + size + 20, height = size + 150;
+  const cell = 13, size = keys.length * cell, width = SIDE + size + 20, height = size + 110;
   const picture = frame(width, height, text), cells = {};
   keys.forEach((key, i) => {
-    picture.append(nameRow(key, i * cell + cell / 2), said(0, 0, label(key, 20), { class: "name", "text-anchor": "end", transform: `translate(${SIDE + i * cell + cell / 2 + 4} ${size + 10}) rotate(-60)` }));
+    picture.append(nameRow(key, i * cell + cell / 2), said(0, 0, label(key, 16), { class: "name", "text-anchor": "end", transform: `translate(${SIDE + i * cell + cell / 2 + 4} ${size + 10}) rotate(-60)` }));
     keys.forEach((_, j) => {
       const name = i === j ? "self" : kind(i, j);
       if (name) (cells[name] ??= []).push(`M${SIDE + j * cell} ${i * cell}h${cell - 1}v${cell - 1}h${1 - cell}z`);
@@ -27,13 +27,14 @@ function matrix(keys, text, kind, read) {
 const legend = (entries) => entries.flatMap(([name, text]) => [svgKey(name), ` ${text}  `]);
 const svgKey = (name) => svg("svg", { width: 12, height: 12, class: "key", "aria-hidden": "true" }, svg("rect", { width: 12, height: 12, class: `cell ${name}` }));
 const twoMethods = () => (view().order.length < 2 ? "There is only one method to compare." : "");
+const firstOnes = () => (view().order.length > MOST ? `; the first ${MOST} are shown` : "");
 const compared = () => view().order.slice(0, MOST);
 
 CHARTS.significance = {
   title: "Who is better than whom, by patient",
   note: () => (view().undecidable ? `No two methods can be told apart: ${view().undecidable}.`
-    : el("span", {}, ...legend([["b", "row better"], ["w", "worse"], ...(view().whole ? [["e", "equivalent"]] : []), ["n", "not separable"]]), "sign flips by patient, step-down max-T over all of them.")),
-  height: () => compared().length * ROW + 180,
+    : el("span", {}, ...legend([["b", "row better"], ["w", "worse"], ...(view().whole ? [["e", "equivalent"]] : []), ["n", "not separable"]]), `sign flips by patient, step-down max-T over all methods${firstOnes()}.`)),
+  height: () => compared().length * 13 + 140,
   draw() {
     const shown = view(), keys = compared();
     if (twoMethods() || (!shown.whole && !shown.known)) return twoMethods() || "Not in this page for a choice on this task.";
@@ -48,8 +49,8 @@ CHARTS.significance = {
 CHARTS.wins = {
   title: "Win rate of every two methods",
   there: () => Boolean(view().whole ? rerankable(cohort(), core()) : view().known),
-  note: () => el("span", {}, "Share of patients on whom the row has the better mean rank: ", ...legend([["r0", "0"], ["r2", "¼"], ["r4", "½"], ["r6", "¾"], ["r8", "1"]])),
-  height: () => compared().length * ROW + 180,
+  note: () => el("span", {}, "Share of patients on whom the row has the better mean rank: ", ...legend([["r0", "0"], ["r2", "¼"], ["r4", "½"], ["r6", "¾"], ["r8", "1"]]), firstOnes().slice(2)),
+  height: () => compared().length * 13 + 140,
   draw() {
     const shown = view(), keys = compared();
     if (twoMethods()) return twoMethods();

@@ -24,20 +24,22 @@ CHARTS.forest = {
 
 CHARTS.blobs = {
   title: "Places when patients are drawn anew",
-  note: () => "The area of a dot is the share of resamples in which a method has that place; a cross: its place on the board.",
-  height: () => view().order.length * ROW + 40,
+  note: () => "The area of a dot is the share of resamples in which a method has that place; a cross: its place. Methods that reach the places told.",
+  reaching: () => (view().places ?? []).flatMap((row, n) => (row.some(([, share]) => share >= 0.005) ? [n] : [])),
+  height() { return Math.max(12, this.reaching().length) * ROW + 40; },
   draw() {
     const shown = view();
     if (!shown.places?.length) return shown.ready ? "Too few patients, or not in this page for this choice." : "Being drawn …";
-    const deepest = Math.min(Math.max(12, ...shown.places.flatMap((row) => row.map(([place, share]) => (share >= 0.005 ? place : 0)))), 40);
+    const told = shown.places.flatMap((row) => row.map(([place, share]) => (share >= 0.005 ? place : 0)));
+    const deepest = Math.min(Math.max(...told), 40);
     const width = 620, height = this.height();
     const x = (place) => SIDE + 14 + ((place - 1) / Math.max(1, deepest - 1)) * (width - SIDE - 30);
     const picture = frame(width, height, "Share of resamples of patients in which each method has each place");
     for (let place = 1; place <= deepest; place += place === 1 ? 4 : 5) picture.append(rule(x(place), 6, x(place), height - 26), soft(x(place), height - 10, place, { "text-anchor": "middle" }));
-    shown.order.forEach((key, n) => {
-      const y = 14 + n * ROW, place = shown.place[key];
+    this.reaching().forEach((n, row) => {
+      const key = shown.order[n], y = 14 + row * ROW, place = shown.place[key];
       picture.append(nameRow(key, y));
-      for (const [at, share] of shown.places[n] ?? []) if (at <= deepest && share >= 0.005) picture.append(svg("circle", { class: "blob", cx: x(at), cy: y, r: 9 * Math.sqrt(share) }, hint(`${method(key).title}: place ${at} in ${(100 * share).toFixed(1)} %`)));
+      for (const [at, share] of shown.places[n]) if (at <= deepest && share >= 0.005) picture.append(svg("circle", { class: "blob", cx: x(at), cy: y, r: 9 * Math.sqrt(share) }, hint(`${method(key).title}: place ${at} in ${(100 * share).toFixed(1)} %`)));
       if (place <= deepest) picture.append(svg("path", { class: "cross", d: `M${x(place) - 3} ${y - 3}l6 6m0 -6l-6 6` }));
     });
     return picture;

@@ -35,7 +35,7 @@ function columns() {
   const group = cohort();
   const scores = ids.filter((id) => group.metrics[id]).map((id) => ({
     id: `m:${id}`, title: heading(id), about: metric(id).title, metric: id, falling: metric(id).better !== "lower",
-    value: (key) => group.metrics[id].mean[group.methods.indexOf(key)],
+    value: (key) => group.metrics[id].mean[positionOf(group, key)],
   }));
   return [...ranking, ...truthColumns(), ...rest, ...scores, ...last];
 }
@@ -105,7 +105,7 @@ function drawTable() {
   if (!shown.some((c) => c.id === state.sort)) [state.sort, state.down] = ["rank", false]; // a column of another profile
   const marks = Object.fromEntries(shown.filter((c) => c.metric).map((c) => [c.metric, podium(c.metric, now.order)]));
   const line = (kind) => (key) => {
-    const n = group.methods.indexOf(key);
+    const n = positionOf(group, key);
     return el("tr", { class: kind, "data-row": key }, nameCell(key),
       ...shown.map((c) => (c.metric ? scoreCell(c.metric, key, n, marks[c.metric]) : rankCell(c, key))));
   };

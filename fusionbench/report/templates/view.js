@@ -37,10 +37,10 @@ function placesOf(order, rank) {
 }
 
 function choiceView() {
-  const group = cohort(), position = new Map(group.methods.map((key, n) => [key, n])), ids = core();
+  const group = cohort(), ids = core();
   const order = profile().order.filter(chosen), controls = profile().controls;
-  const own = order.map((key) => position.get(key));
-  const [ranks, beside] = meanRanks(group, ids, own, controls.map((key) => position.get(key)));
+  const own = order.map((key) => positionOf(group, key));
+  const [ranks, beside] = meanRanks(group, ids, own, controls.map((key) => positionOf(group, key)));
   const rank = Object.fromEntries([...order.map((key, n) => [key, ranks[n]]), ...controls.map((key, n) => [key, beside[n]])]);
   const sorted = [...order].sort((x, y) => rank[x] - rank[y] || (method(x).title < method(y).title ? -1 : 1));
   const known = rerankable(group, ids), least = smallestP(group.patients.length);
@@ -53,7 +53,7 @@ function choiceView() {
 
 // Intervals, P(first) and the confidence set of a choice: a tenth of a second or so, hence after the ranks are shown.
 function finish(shown) {
-  const group = cohort(), own = shown.order.map((key) => group.methods.indexOf(key));
+  const group = cohort(), own = shown.order.map((key) => positionOf(group, key));
   if (own.length > 1 && group.patients.length >= 5) {
     const { ends, places } = bootstrap(group, shown.core, own);
     shown.order.forEach((key, n) => { shown.ends[key] = ends[n]; shown.first[key] = places[n][1]; });
@@ -68,7 +68,7 @@ function finish(shown) {
 
 function choiceBlocks(shown) {
   const group = cohort();
-  shown.blocks ??= patientBlocks(group, shown.core, shown.order.map((key) => group.methods.indexOf(key)));
+  shown.blocks ??= patientBlocks(group, shown.core, shown.order.map((key) => positionOf(group, key)));
   return shown.blocks;
 }
 
@@ -105,7 +105,7 @@ function separated(shown, first) {
 function podium(id, order) {
   const group = cohort(), found = {}, better = metric(id).better === "lower" ? 1 : -1;
   if (order.length < 2) return found;
-  const values = new Map(order.map((key) => [key, meanOf(group, id, group.methods.indexOf(key))]).filter(([, v]) => v !== null));
+  const values = new Map(order.map((key) => [key, meanOf(group, id, positionOf(group, key))]).filter(([, v]) => v !== null));
   const levels = [...new Set(values.values())].sort((x, y) => better * (x - y));
   const best = [...values].filter(([, v]) => v === levels[0]);
   for (const [key] of best) found[key] = "best";
