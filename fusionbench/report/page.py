@@ -11,27 +11,22 @@ from __future__ import annotations
 import base64
 import datetime
 import hashlib
-import io
 import json
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment
-from numpy.typing import NDArray
-from PIL import Image
 
 from fusionbench import __version__
-from fusionbench.files import write_bytes, write_text
-from fusionbench.report import overall, references, sources, truth
+from fusionbench.files import write_text
+from fusionbench.report import overall, page_images, references, truth
 from fusionbench.report.boards import Board
 from fusionbench.report.columns import BESIDE
 from fusionbench.report.curves import curves
-from fusionbench.report.page_data import LEVELS, interned, metric_data, task_data, trim
+from fusionbench.report.page_data import LEVELS, interned, metric_data, same_task, task_data, trim
 from fusionbench.report.page_overall import overall_data
 from fusionbench.scores import Key
 
@@ -52,8 +47,6 @@ SCRIPTS = (
     "details.js",
     "main.js",
 )
-SHOWN = 3
-"""Pairs of a task whose images are put beside the page, unless some are asked for."""
 
 
 def write(
@@ -73,9 +66,16 @@ def write(
     groups = _groups(boards)
     content = page_data(boards, results, notify)
     written: list[Path] = []
+    studies = truth.read_truth(results)
     for task, own in zip(content["tasks"], groups, strict=True):
-        task["images"], paths = _pictures(own[0], results, data, pairs, images, out)
+        task["images"], paths = page_images.pictures(own[0], results, data, pairs, images, out)
+        task["images"]["findings"] = []
         written += paths
+        for judged in studies:
+            if same_task(Key(judged.dataset, judged.task), own[0]):
+                entries, paths = page_images.findings(judged, results, images, out)
+                task["images"]["findings"] += entries
+                written += [path for path in paths if path not in written]
     write_text(out / "index.html", render(content))
     return [*written, out / "index.html"]
 
@@ -167,58 +167,6 @@ def _agreed(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
             if value:
                 found.setdefault(name, set()).add(str(value))
     return {name: ", ".join(sorted(values)) for name, values in sorted(found.items())}
-
-
-def _pictures(
-    board: Board, results: Path, data: Sequence[Path], wanted: Sequence[str], images: str, out: Path
-) -> tuple[dict[str, Any], list[Path]]:
-    """What images of a task the page has: ``pairs``, each with its size and the methods at hand, or a ``reason`` for none.
-
-    Written as OUT/images/DATASET/TASK/PAIR/NAME.webp, NAME "a", "b", "color" or m-METHOD.
-    """
-    task: Any = None
-    if images == "none":
-        reason = "this page was written without images"
-    elif images != "all" and sources.private(board):
-        reason = f"the licence of {board.dataset} does not let its images be passed on"
-    else:
-        task = sources.available(board, data)
-        reason = task if isinstance(task, str) else ""
-    if reason:
-        return {"reason": reason}, []
-    folder = out / "images" / _plain(board.dataset) / _plain(board.task)
-    entries, files = [], {}
-    for pair in sources.choose(board, [p for p in wanted if p in board.pairs], SHOWN):
-        shown = sources.load(board, task, results, pair)
-        pictures = {"a": shown.pair.a, "b": shown.pair.b}
-        pictures |= {} if shown.pair.color is None else {"color": shown.pair.color}
-        pictures |= {f"m-{_plain(method)}": image for method, image in shown.fused.items()}
-        files |= {folder / _plain(pair) / f"{name}.webp": image for name, image in pictures.items()}
-        entries.append(
-            {
-                "id": pair,
-                "folder": f"{folder.relative_to(out).as_posix()}/{_plain(pair)}",
-                "color": shown.pair.color is not None,
-                "fused": {method: f"m-{_plain(method)}" for method in shown.fused},
-            }
-        )
-    if not any(entry["fused"] for entry in entries):
-        return {"reason": "the fused images are not in the results folder"}, []
-    for path, image in files.items():
-        write_bytes(path, webp(image))
-    return {"pairs": entries}, list(files)
-
-
-def _plain(name: str) -> str:
-    """A name as part of an address: letters that need escaping there are numbers."""
-    return re.sub(r"[^A-Za-z0-9._=@+~-]", lambda found: f"%{ord(found[0]):x}".replace("%", "-x"), name)
-
-
-def webp(image: NDArray[np.uint8]) -> bytes:
-    """Lossless: the grey levels that were scored."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="WEBP", lossless=True, method=4, exact=True)
-    return buffer.getvalue()
 
 
 def _json(data: Any) -> str:

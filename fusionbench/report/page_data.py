@@ -62,7 +62,7 @@ def task_data(
             _profile(board) | {"verdict": _verdict(board, boards), "cohort": positions[_cohort_key(board)]}
             for board in boards
         ],
-        "truth": [_study(judged) for judged in studies if _same_task(judged, first)],
+        "truth": [_study(judged) for judged in studies if same_task(Key(judged.dataset, judged.task), first)],
         "robustness": [_curve(found, first.core) for found in robustness],
         "conventions": [
             {
@@ -258,9 +258,9 @@ def _method_data(board: Board, method: str) -> dict[str, Any]:
     return data
 
 
-def _same_task(judged: Judged, board: Board) -> bool:
-    """Whether a study judged fusion of the same kind of pair, fused by the same channel."""
-    return judged.task == board.task and Key(judged.dataset, judged.task).channel == board.place.channel
+def same_task(place: Key, board: Board) -> bool:
+    """Whether a study (by its data set and task) judged fusion of the same kind of pair, fused by the same channel."""
+    return place.task == board.task and place.channel == board.place.channel
 
 
 def _study(judged: Judged) -> dict[str, Any]:

@@ -191,7 +191,8 @@ function drawCompare() {
   const entries = gallery(), host = $("compare");
   delete host.dataset.ready;
   host.replaceChildren(folderPicker());
-  if (!entries.length) return host.append(el("p", { class: "muted" }, `No images here: ${task().images?.reason ?? "none were at hand"}.`));
+  if (task().images?.reason) host.append(el("p", { class: "muted" }, `No images of this board here: ${task().images.reason}.`));
+  if (!entries.length) return;
   if (look.task !== task().id) Object.assign(look, { task: task().id, pair: "", left: "", right: "", x: 0.5, y: 0.5, zoom: 1 });
   const entry = entries.find((e) => e.id === look.pair) ?? entries[0];
   look.pair = entry.id;
