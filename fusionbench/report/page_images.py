@@ -52,7 +52,8 @@ def pictures(
     if isinstance(task, str):
         return {"reason": task}, []
     folder = out / "images" / _plain(board.dataset) / _plain(board.task)
-    entries, files = [], {}
+    entries: list[dict[str, Any]] = []
+    files: dict[Path, NDArray[np.uint8]] = {}
     for pair in sources.choose(board, [p for p in wanted if p in board.pairs], SHOWN):
         shown = sources.load(board, task, results, pair)
         entry, own = _entry(out, folder, shown.pair, shown.fused)
@@ -73,7 +74,8 @@ def findings(judged: Judged, results: Path, images: str, out: Path) -> tuple[lis
     except InputError:
         return [], []
     folder = out / "images" / _plain(judged.dataset) / _plain(judged.task)
-    entries, files = [], {}
+    entries: list[dict[str, Any]] = []
+    files: dict[Path, NDArray[np.uint8]] = {}
     for state, words in STATES.items():
         pair = task.load(f"test-00000-{state}")
         fused = {}

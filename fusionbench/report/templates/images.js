@@ -234,5 +234,6 @@ function showImages() {
 function imagesChanged() {
   layers = null;
   delete $("compare").dataset.task;
+  $("compare").classList.toggle("full", gallery().length > 0);
   if (!("IntersectionObserver" in window) || imagesSeen) showImages();
 }
