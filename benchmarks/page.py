@@ -14,6 +14,7 @@ import contextlib
 import functools
 import gzip
 import http.server
+import io
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ import statistics
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,7 +100,7 @@ def served(page: Path) -> Iterator[str]:
 def browser(width: int = 1440, theme: str = "light") -> Iterator[Any]:
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=Service(DRIVER))
@@ -212,14 +214,40 @@ def held(name: str, value: float) -> str:
     return f"{'holds' if good else 'MISSED'} ({way} {limit:,g})"
 
 
+def screenshots(page: Path, folder: Path) -> None:
+    """The pictures of docs/report.md: FOLDER/page.png, page-compare.png and page-charts.png, of the task SPECT-MRI."""
+    from PIL import Image
+
+    shown = {
+        "page": ("#answer", "window.scrollTo(0, 0)"),
+        "page-compare": ("#compare canvas", "document.getElementById('images').scrollIntoView()"),
+        "page-charts": ("#chart-significance svg", "document.getElementById('figure-significance').scrollIntoView()"),
+    }
+    with browser(1280) as driver:
+        driver.get(f"{page.resolve().as_uri()}#task=harvard/spect-mri")
+        for name, (part, go) in shown.items():
+            driver.execute_script(go)
+            time.sleep(2)
+            if not driver.execute_script("return Boolean(document.querySelector(arguments[0]))", part):
+                raise SystemExit(f"{page}: no {part} to be pictured; write the page from results with task truth")
+            image = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")
+            image.quantize(128).save(folder / f"{name}.png", optimize=True)
+
+
 @click.command()
 @click.option(
     "--page", "pages", multiple=True, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--node", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Holds node_modules.")
+@click.option(
+    "--shots", type=click.Path(file_okay=False, path_type=Path), help="Make the pictures of docs/ here; no figures."
+)
 @click.option("--repeats", default=3, show_default=True, help="So often every tab and profile is switched to.")
-def main(pages: tuple[Path, ...], node: Path | None, repeats: int) -> None:
+def main(pages: tuple[Path, ...], node: Path | None, shots: Path | None, repeats: int) -> None:
     """Measure one page or several."""
+    if shots is not None:
+        screenshots(pages[-1], shots)
+        return
     columns: list[dict[str, float]] = []
     for page in pages:
         click.echo(f"{page}", err=True)

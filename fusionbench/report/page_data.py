@@ -243,8 +243,8 @@ def _method_data(board: Board, method: str) -> dict[str, Any]:
         "ours": table.origin == "trained here",
         "classical": not learnt and not table.control,
         "unexposed": table.exposure.known and not table.exposure.seen and not table.control,
-        "sheet": {k: v if isinstance(v, str | int | float | bool) else json.dumps(v) for k, v in facts.items()},
-        "settings": {k: str(v) for k, v in about.get("settings", {}).items()},
+        "sheet": {k: _fact(v) for k, v in facts.items()},
+        "settings": {k: str(v) for k, v in about.get("settings", {}).items() if v not in ("", None)},
         "cite": cite.text if cite else "",
         "device": board.device(method),
         "columns": {},
@@ -256,6 +256,13 @@ def _method_data(board: Board, method: str) -> dict[str, Any]:
             shown = significant(value, 3) if isinstance(value, float) else _plain(value)
             data["columns"][name] = {"value": shown, "text": column.show(value)}
     return data
+
+
+def _fact(value: Any) -> str | int | float | bool:
+    """A value of a fact sheet as it is shown: lists as words."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return value if isinstance(value, str | int | float | bool) else json.dumps(value)
 
 
 def same_task(place: Key, board: Board) -> bool:

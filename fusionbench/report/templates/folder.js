@@ -54,5 +54,5 @@ function folderPicker() {
     },
   });
   return el("p", { class: "folder" }, el("label", {}, "Images of your own folder: ", input),
-    el("span", { class: "muted" }, " the Harvard pairs (PET-MRI/test/MRI/ID.png ...), a results folder, or METHOD/TASK/ID.png. They are shown here and leave this computer by no way."));
+    el("span", { class: "muted" }, " the Harvard pairs, a results folder, or METHOD/TASK/ID.png. They are shown here; nothing leaves this computer."));
 }

@@ -73,9 +73,10 @@ async function loadLayers() {
   }
   if (ticket !== look.ticket) return; // a later choice has overtaken this one
   const draw = (image, name) => (SOURCES.includes(name) ? shown(image, null, !look.color) : shown(image, color, false));
+  const grey = (image, name) => (name === "b" ? b : image); // levels are compared, not colours
   layers = {
-    grey: { a, b, left, right },
-    canvas: { a: shown(a), b: shown(color ?? b, null, !look.color), left: draw(left, look.left), right: draw(right, look.right), difference: difference(left, right) },
+    grey: { a, b, left: grey(left, look.left), right: grey(right, look.right) },
+    canvas: { a: shown(a), b: shown(color ?? b, null, !look.color), left: draw(left, look.left), right: draw(right, look.right), difference: difference(grey(left, look.left), grey(right, look.right)) },
   };
   const titles = { a: task().sources[0], b: task().sources[1], left: choiceName(look.left), right: choiceName(look.right), difference: "Difference of the two; white: 64 levels or more" };
   for (const [name, text] of Object.entries(titles)) for (const caption of host.querySelectorAll(`[data-caption="${name}"]`)) caption.textContent = text;

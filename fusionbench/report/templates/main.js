@@ -80,7 +80,7 @@ function selectTask(index) {
 }
 
 function startTabs() {
-  fill("tabs", ...DATA.tasks.map((t, n) => el("button", { role: "tab", type: "button", id: `tab-${n}`, "aria-controls": "panel", onclick: () => selectTask(n) }, t.title, el("small", {}, t.dataset))));
+  fill("tabs", ...DATA.tasks.map((t, n) => el("button", { role: "tab", type: "button", id: `tab-${n}`, "aria-controls": "panel", onfocus: (event) => event.target.scrollIntoView({ block: "nearest", inline: "nearest" }), onclick: () => selectTask(n) }, t.title, el("small", {}, t.dataset))));
   $("tabs").addEventListener("keydown", (event) => {
     const last = DATA.tasks.length - 1, to = { ArrowRight: state.task === last ? 0 : state.task + 1, ArrowLeft: state.task ? state.task - 1 : last, Home: 0, End: last }[event.key];
     if (to === undefined) return;

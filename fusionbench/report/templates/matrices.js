@@ -24,7 +24,7 @@ function matrix(keys, text, kind, read) {
   return el("div", {}, out, picture);
 }
 
-const legend = (entries) => entries.flatMap(([name, text]) => [svgKey(name), ` ${text}  `]);
+const legend = (entries) => entries.flatMap(([name, text], n) => [svgKey(name), ` ${text}${n + 1 < entries.length ? ", " : "; "}`]);
 const svgKey = (name) => svg("svg", { width: 12, height: 12, class: "key", "aria-hidden": "true" }, svg("rect", { width: 12, height: 12, class: `cell ${name}` }));
 const twoMethods = () => (view().order.length < 2 ? "There is only one method to compare." : "");
 const firstOnes = () => (view().order.length > MOST ? `; the first ${MOST} are shown` : "");
@@ -49,7 +49,7 @@ CHARTS.significance = {
 CHARTS.wins = {
   title: "Win rate of every two methods",
   there: () => Boolean(view().whole ? rerankable(cohort(), core()) : view().known),
-  note: () => el("span", {}, "Share of patients on whom the row has the better mean rank: ", ...legend([["r0", "0"], ["r2", "¼"], ["r4", "½"], ["r6", "¾"], ["r8", "1"]]), firstOnes().slice(2)),
+  note: () => el("span", {}, "Share of patients on whom the row has the better mean rank: ", ...legend([["r0", "0"], ["r2", "¼"], ["r4", "½"], ["r6", "¾"], ["r8", "1"]]), firstOnes().slice(2) || "by mean rank within pairs"),
   height: () => compared().length * 13 + 140,
   draw() {
     const shown = view(), keys = compared();

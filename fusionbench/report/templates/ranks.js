@@ -24,7 +24,7 @@ CHARTS.forest = {
 
 CHARTS.blobs = {
   title: "Places when patients are drawn anew",
-  note: () => "The area of a dot is the share of resamples in which a method has that place; a cross: its place. Methods that reach the places told.",
+  note: () => "The area of a dot is the share of resamples in which a method has that place; a cross: its place. Methods without a dot are left out.",
   reaching: () => (view().places ?? []).flatMap((row, n) => (row.some(([, share]) => share >= 0.005) ? [n] : [])),
   height() { return Math.max(12, this.reaching().length) * ROW + 40; },
   draw() {

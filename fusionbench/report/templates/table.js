@@ -96,7 +96,7 @@ function drawHead(shown) {
   const cell = (column) => el("th", {
     scope: "col", class: column.text ? "text" : null, "data-column": column.id, title: column.about ?? null,
     "aria-sort": state.sort === column.id ? (state.down ? "descending" : "ascending") : null,
-  }, el("button", { type: "button", onclick: () => sortBy(column) }, column.title, state.sort === column.id ? (state.down ? " ▾" : " ▴") : ""));
+  }, el("button", { type: "button", onclick: () => sortBy(column) }, column.title, state.sort === column.id ? (state.down ? "\u00a0▾" : "\u00a0▴") : ""));
   return el("tr", {}, el("th", { class: "who", scope: "col" }, "Method"), ...shown.map(cell));
 }
 
