@@ -192,7 +192,10 @@ def lighthouse(address: str, node: Path) -> dict[str, float]:
             command = [str(node / "node_modules" / ".bin" / "lighthouse"), address, "--quiet", "--output=json"]
             command += [f"--output-path={out}", "--chrome-flags=--headless=new --no-sandbox --disable-gpu"]
             command += ["--preset=desktop"] if kind == "desktop" else []
-            subprocess.run(command, check=True, env={**os.environ, "CHROME_PATH": CHROMIUM}, capture_output=True)
+            done = subprocess.run(command, env={**os.environ, "CHROME_PATH": CHROMIUM}, capture_output=True, text=True)
+            if done.returncode:  # a page too heavy for it, or a machine too busy
+                click.echo(f"  Lighthouse {kind} gave up: {done.stderr.strip().splitlines()[-1:]}", err=True)
+                continue
             report = json.loads(out.read_text(encoding="utf-8"))
         for name in ("performance", "accessibility", "best-practices", "seo"):
             found[f"Lighthouse {kind}, {name}"] = round(100 * float(report["categories"][name]["score"] or 0))
@@ -259,8 +262,9 @@ def main(pages: tuple[Path, ...], node: Path | None, shots: Path | None, repeats
         columns.append(figures)
     missed = False
     click.echo(f"| | {' | '.join(str(page) for page in pages)} | limit |\n|---|{'---:|' * len(pages)}---|")
-    for name in dict.fromkeys(name for figures in columns for name in figures):
-        told = held(name, columns[-1][name]) if name in columns[-1] else ""
+    wanted = LIMITS if node is not None else {}
+    for name in dict.fromkeys([*(name for figures in columns for name in figures), *wanted]):
+        told = held(name, columns[-1][name]) if name in columns[-1] else "MISSED, not measured"
         missed |= told.startswith("MISSED")
         cells = [f"{figures[name]:,g}" if name in figures else "" for figures in columns]
         click.echo(f"| {name} | {' | '.join(cells)} | {told} |")
