@@ -1,4 +1,5 @@
 // The ranking: which columns, sorting, filtering.
+const AT_ONCE = 26;
 const USUAL = ["rank", "interval", "first", "exposed", "seconds"];
 
 // A column of DATA.columns: `value` to sort by, `show` what is printed.
@@ -113,12 +114,16 @@ function drawTable() {
   const divide = (text) => el("tr", { class: "divide" }, el("th", { scope: "rowgroup", class: "who" }, text), el("td", { colspan: wide }));
   const contenders = sorted(now.order.filter(visible), shown), controls = sorted(now.controls.filter(visible), shown);
   const apart = Object.entries(profile().apart).filter(([key]) => visible(key));
-  const body = contenders.map(line("contender"));
+  // After a click the lines that a screen holds come first, the others in the next frame; the first drawing is whole.
+  const at = drawTable.before ? Math.min(AT_ONCE, contenders.length) : contenders.length, late = contenders.slice(at);
+  const body = contenders.slice(0, at).map(line("contender"));
   if (controls.length) body.push(divide("Controls, which win no place"), ...controls.map(line("control")));
   if (apart.length) body.push(divide("Not ranked"), ...apart.map(([key, why]) => el("tr", { class: "apart", "data-row": key }, nameCell(key), el("td", { class: "text", colspan: wide }, why))));
   $("board").replaceChildren(el("caption", { class: "hidden" }, `Ranking for ${task().title} on ${task().dataset}`),
     el("thead", {}, drawHead(shown)), el("tbody", {}, ...body));
   drawNotes(contenders.length, marks);
+  drawTable.before = body[at - 1];
+  if (late.length) requestAnimationFrame(() => setTimeout(() => { if (now === view() && body[at - 1].isConnected) body[at - 1].after(...late.map(line("contender"))); }));
 }
 
 // One line says what is shown.
