@@ -1,9 +1,15 @@
-"""The leaderboard page in a real headless Chromium: sorting, filtering, switching, the slider, and no error."""
+"""The leaderboard page in a real headless Chromium: what it shows, re-ranks, links to, draws and never does."""
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import io
+import json
 import shutil
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +17,7 @@ import pytest
 from fusionbench import bench
 from fusionbench.metrics import PROFILES
 from fusionbench.report import page
+from fusionbench.report.boards import Board
 from fusionbench.report.choice import make_boards
 from fusionbench.scores import read_metric_facts, read_results
 from tests.conftest import make_folders, write_plugin
@@ -29,41 +36,52 @@ TITLE = "<script>window.hacked=1</script><img src=x onerror=alert(1)>"
 
 SEEN = {"trained": True, "trained_on": ("folders",), "trained_for": ("ssim",)}
 
-@METHODS.register(MethodFacts(name="evil", title=TITLE, family="<b>", **SEEN))
+@METHODS.register(MethodFacts(name="evil", title=TITLE, family="<b>", origin="trained here", **SEEN))
 def evil(a, b):
     return a * 0.7 + b * 0.3
 """
+METHODS = ["average", "maximum", "pca", "laplacian", "ratio-pyramid", "dwt", "evil"]
+PATIENTS = 7
+CLASSICAL = ["dwt", "laplacian", "pca", "ratio-pyramid"]
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A page of six methods under two profiles, with images and one degraded input."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
+    """Results of seven methods on seven pairs under two profiles, and one degraded input; the folders of the pairs."""
     root = tmp_path_factory.mktemp("page")
-    data = list(make_folders(root / "data"))
-    from fusionbench.methods import METHODS
+    data = list(make_folders(root / "data", PATIENTS))
+    from fusionbench.methods import METHODS as registry
 
-    METHODS.load(str(write_plugin(root / "evil.py", PLUGIN)))
+    registry.load(str(write_plugin(root / "evil.py", PLUGIN)))
     metrics = list(dict.fromkeys([*PROFILES["dmfnet"].metrics, *PROFILES["cddfuse"].metrics]))
-    methods = ["average", "maximum", "pca", "laplacian", "ratio-pyramid", "evil"]
     results = root / "results"
-    bench.run(methods, ["folders/pet-mri"], results, data=data, metrics=metrics)
+    bench.run(METHODS, ["folders/pet-mri"], results, data=data, metrics=metrics)
     bench.run(["pca", "laplacian"], ["folders/pet-mri"], results, data=data, corrupt=["noise:sigma=0.1"])
+    # A second task is another tab: two of the methods on phantom pairs.
+    bench.run(["average", "pca", "laplacian"], ["phantom/ct-mri"], results, metrics=metrics, limit=2)
+    return results, data
+
+
+@pytest.fixture(scope="module")
+def address(made: tuple[Path, list[Path]]) -> str:
+    results, data = made
     boards = make_boards(read_results(results), read_metric_facts(results))
-    (root / "index.html").write_text(page.write(boards, results, data, (), "auto"), encoding="utf-8")
-    return (root / "index.html").as_uri()
+    page.write(boards, results / "page", results, data)
+    return (results / "page" / "index.html").as_uri()
+
+
+def board(results: Path, **chosen: Any) -> Board:
+    """The board of the first tab, or of some of its methods."""
+    found = make_boards(read_results(results), read_metric_facts(results), **chosen)
+    return next(b for b in found if b.dataset == "folders" and b.profile == "dmfnet")
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--window-size=1300,900",
-    ):
+    flags = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1300,900")
+    for argument in flags:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     from selenium.webdriver.chrome.service import Service
@@ -77,6 +95,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def browser(chromium: Any, address: str) -> Iterator[Any]:
+    """The page as it opens; afterwards the console has to be empty."""
     chromium.get("about:blank")
     chromium.get(address)
     yield chromium
@@ -84,186 +103,415 @@ def browser(chromium: Any, address: str) -> Iterator[Any]:
     assert errors == []
 
 
+@contextlib.contextmanager
+def phone(browser: Any, width: int = 390, theme: str = "light") -> Iterator[None]:
+    """Another width, or dark."""
+    size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 700}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    scheme = [{"name": "prefers-color-scheme", "value": theme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
+    browser.refresh()
+    yield
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def js(browser: Any, script: str, *values: Any) -> Any:
+    return browser.execute_script(f"return ({script})", *values)
+
+
 def rows(browser: Any, kind: str = "contender") -> list[str]:
-    found: list[str] = browser.execute_script(
-        "return [...document.querySelectorAll(`#board tr.${arguments[0]}`)].map((row) => row.dataset.row)", kind
+    found: list[str] = js(
+        browser, "[...document.querySelectorAll(`#board tr.${arguments[0]}`)].map((row) => row.dataset.row)", kind
     )
     return found
 
 
-def column(browser: Any, heading: str) -> list[float]:
-    """The numbers of a column, top to bottom, contenders only."""
+def column(browser: Any, name: str) -> list[str]:
+    """The cells of a column by its id, top to bottom, contenders only."""
     script = """
       const heads = [...document.querySelectorAll('#board thead th')];
-      const index = heads.findIndex((th) => th.textContent.startsWith(arguments[0]));
-      return [...document.querySelectorAll('#board tr.contender')].map((row) => parseFloat(row.children[index].textContent));
+      const index = heads.findIndex((th) => th.dataset.column === arguments[0]);
+      return [...document.querySelectorAll('#board tr.contender')].map((row) => row.children[index].textContent);
     """
-    values: list[float] = browser.execute_script(script, heading)
-    return values
+    found: list[str] = browser.execute_script(script, name)
+    return found
+
+
+def numbers(browser: Any, name: str) -> list[float]:
+    return [float(text.rstrip("†‡")) for text in column(browser, name)]
 
 
 def click(browser: Any, selector: str) -> None:
     browser.execute_script("document.querySelector(arguments[0]).click()", selector)
 
 
-def choose(browser: Any, selector: str, value: str) -> None:
-    script = (
-        "const s = document.querySelector(arguments[0]); s.value = arguments[1]; s.dispatchEvent(new Event('change'))"
-    )
-    browser.execute_script(script, selector, value)
+def put(browser: Any, selector: str, value: str, event: str = "change") -> None:
+    script = """
+      const field = document.querySelector(arguments[0]);
+      field.value = arguments[1];
+      field.dispatchEvent(new Event(arguments[2]));
+    """
+    browser.execute_script(script, selector, value, event)
 
 
 def text(browser: Any, selector: str) -> str:
-    found: str = browser.execute_script("return document.querySelector(arguments[0]).textContent", selector)
+    found: str = js(browser, "document.querySelector(arguments[0]).textContent", selector)
     return found
 
 
-def test_who_has_seen_the_patients_and_what_a_method_was_made_for(browser: Any) -> None:
-    cells = "return [...document.querySelectorAll(`[data-row=${arguments[0]}] td.text`)].map((td) => td.textContent)"
-    assert [text for text in browser.execute_script(cells, "evil") if text in ("all", "SSIM")] == ["all", "SSIM"]
-    assert browser.execute_script(cells, "laplacian").count("none") == 1
+def until(browser: Any, script: str, *values: Any) -> Any:
+    """What a script returns, as soon as that is true."""
+    end = time.monotonic() + 20
+    while not (found := js(browser, script, *values)):
+        assert time.monotonic() < end, script
+        time.sleep(0.02)
+    return found
 
 
-def test_controls_are_set_apart_and_best_is_marked(browser: Any) -> None:
-    assert sorted(rows(browser)) == ["evil", "laplacian", "pca", "ratio-pyramid"]
+def settled(browser: Any) -> None:
+    until(browser, "document.getElementById('count').dataset.ready === 'true'")
+
+
+def scroll_to(browser: Any, selector: str) -> None:
+    browser.execute_script("document.querySelector(arguments[0]).scrollIntoView({block: 'center'})", selector)
+
+
+def test_the_first_screen_answers(browser: Any, made: tuple[Path, list[Path]]) -> None:
+    found = board(made[0])
+    answer = text(browser, "#answer")
+    assert answer.startswith(f"For PET–MRI on folders, {found.name(found.order[0])} is first by mean rank, ")
+    assert f"on {PATIENTS} pairs" in answer
+    assert numbers(browser, "rank") == [round(float(found.mean_rank[m]), 2) for m in found.order]
+    intervals = found.tests.bootstrap
+    assert not isinstance(intervals, str)
+    ends = [f"{intervals.rank_low[m]:.2f}–{intervals.rank_high[m]:.2f}" for m in found.order]
+    assert column(browser, "interval") == ends
+    for metric in found.core:
+        means = [round(found.cell(found.means, m, metric), 4) for m in found.order]
+        assert numbers(browser, f"m:{metric}") == means
     assert sorted(rows(browser, "control")) == ["average", "maximum"]
-    assert browser.execute_script("return document.querySelectorAll('#board tr.control .best').length") == 0
-    assert browser.execute_script("return document.querySelectorAll('#board tr.contender .best').length") > 5
-    assert "First by mean rank" in text(browser, "#answer")
+    assert js(browser, "document.querySelectorAll('#board tr.control .best').length") == 0
+    assert js(browser, "document.querySelectorAll('#board tr.contender .best').length") >= len(found.core)
+    assert dict(zip(rows(browser), column(browser, "exposed"), strict=True))["evil"] == "all"
+    assert text(browser, "header p").startswith("fusionbench ")
 
 
-def test_sorting_by_click_and_again(browser: Any) -> None:
+def test_sorting_by_click_and_again_and_a_column_that_goes(browser: Any) -> None:
     click(browser, '[data-column="m:ssim"] button')
-    assert column(browser, "SSIM") == sorted(column(browser, "SSIM"), reverse=True)
+    assert numbers(browser, "m:ssim") == sorted(numbers(browser, "m:ssim"), reverse=True)
     click(browser, '[data-column="m:ssim"] button')
-    assert column(browser, "SSIM") == sorted(column(browser, "SSIM"))
-    assert browser.execute_script("return document.querySelector('[data-column=\"m:ssim\"]').ariaSort") == "ascending"
+    assert numbers(browser, "m:ssim") == sorted(numbers(browser, "m:ssim"))
+    assert js(browser, "document.querySelector('[data-column=\"m:ssim\"]').ariaSort") == "ascending"
+    put(browser, "#profile", "1")  # cddfuse has another SSIM: the best are on top again
+    assert numbers(browser, "rank") == sorted(numbers(browser, "rank"))
+    click(browser, "#every")
     click(browser, '[data-column="m:mse"] button')  # lower is better: the first click puts the lowest first
-    assert column(browser, "MSE") == sorted(column(browser, "MSE"))
+    assert numbers(browser, "m:mse") == sorted(numbers(browser, "m:mse"))
 
 
-def test_filtering(browser: Any) -> None:
-    browser.execute_script(
-        "const f = document.getElementById('find'); f.value = 'LAPL'; f.dispatchEvent(new Event('input'))"
-    )
-    assert rows(browser) == ["laplacian"]
-    assert text(browser, "#count").startswith("1 of 4 methods shown")
-    browser.execute_script(
-        "const f = document.getElementById('find'); f.value = ''; f.dispatchEvent(new Event('input'))"
-    )
-    choose(browser, "#family", "multiscale")
-    assert sorted(rows(browser)) == ["laplacian", "ratio-pyramid"]
+def test_filtering_ranks_nobody_anew(browser: Any) -> None:
+    before = dict(zip(rows(browser), numbers(browser, "rank"), strict=True))
+    put(browser, "#find", "LAPL", "input")
+    assert dict(zip(rows(browser), numbers(browser, "rank"), strict=True)) == {"laplacian": before["laplacian"]}
+    assert "1 of them listed" in text(browser, "#count")
+    put(browser, "#find", "", "input")
+    put(browser, "#family", "multiscale")
+    assert sorted(rows(browser)) == ["dwt", "laplacian", "ratio-pyramid"]
     click(browser, "#controls")
     assert rows(browser, "control") == []
+    click(browser, "#clear")
+    assert len(rows(browser)) == 5
 
 
-def test_switching_the_profile_changes_numbers_and_tells_what_moved(browser: Any) -> None:
-    before = column(browser, "SSIM")
-    choose(browser, "#profile", "1")
-    assert text(browser, "#profile-note").startswith("Profile cddfuse")
-    assert "methods change place" in text(browser, "#profile-note")
-    assert column(browser, "SSIM") != before
-    assert "Moved" in text(browser, "#board thead")
-    assert "profile=cddfuse" in browser.current_url
+def test_ticked_methods_are_ranked_as_the_command_ranks_them(browser: Any, made: tuple[Path, list[Path]]) -> None:
+    click(browser, "[data-preset=classical]")
+    settled(browser)
+    found = board(made[0], methods=[*CLASSICAL, "average", "maximum"])
+    assert rows(browser) == found.order
+    assert numbers(browser, "rank") == [round(float(found.mean_rank[m]), 2) for m in found.order]
+    assert "4 of 5 methods, ranked anew" in text(browser, "#count")
+    assert "intervals and tests made in this page" in text(browser, "#count")
+    tests = found.tests
+    assert not isinstance(tests.bootstrap, str)
+    ends = [[float(v) for v in cell.split("–")] for cell in column(browser, "interval")]
+    for method, (low, high) in zip(found.order, ends, strict=True):
+        assert low == pytest.approx(tests.bootstrap.rank_low[method], abs=0.3)
+        assert high == pytest.approx(tests.bootstrap.rank_high[method], abs=0.3)
+    first = dict(zip(rows(browser), numbers(browser, "first"), strict=True))
+    assert first == pytest.approx({m: float(tests.bootstrap.first[m]) for m in found.order}, abs=0.06)
+    marked = js(
+        browser,
+        "[...document.querySelectorAll('#board tr.contender')].filter((r) => r.children[1].textContent.includes('†'))"
+        ".map((r) => r.dataset.row)",
+    )
+    assert set(marked) == set(tests.among_best) - set(found.first)
+    said = text(browser, "#answer")
+    assert said.startswith(f"For PET–MRI on folders, {found.name(found.order[0])} is first by mean rank")
+    assert "among 4 ticked methods" in said
+    click(browser, "[data-preset='']")
+    assert "figures as fusionbench computed them" in text(browser, "#count")
 
 
-def test_details_show_the_fact_sheet_and_every_pair(browser: Any) -> None:
+def test_single_methods_and_metrics_are_ticked(browser: Any, made: tuple[Path, list[Path]]) -> None:
+    click(browser, "#pick-methods summary")
+    until(browser, "document.querySelectorAll('#pick-methods input').length === 5")
+    browser.find_element("css selector", "#pick-methods input").click()
+    settled(browser)
+    assert len(rows(browser)) == 4
+    click(browser, "#pick-metrics summary")
+    until(browser, "document.querySelectorAll('#pick-metrics input').length > 7")
+    for _ in range(6):  # all but one of the core: always the first that is ticked
+        click(browser, "#pick-metrics input:checked")
+    settled(browser)
+    shown = js(browser, "[...document.querySelectorAll('#board [data-column^=\"m:\"]')].map((th) => th.dataset.column)")
+    assert len(shown) == 1
+    assert "1 ticked metric" in text(browser, "#answer")
+    assert numbers(browser, "rank") == sorted(numbers(browser, "rank"))
+
+
+def test_the_view_lives_in_the_address(browser: Any) -> None:
+    click(browser, "[data-preset=classical]")
+    click(browser, '[data-column="m:ssim"] button')
+    settled(browser)
+    link, shown = browser.current_url, rows(browser)
+    assert "only=classical" in link
+    click(browser, "#clear")
+    browser.execute_script("location.hash = arguments[0]", link.partition("#")[2])  # pasted into the open page
+    until(browser, "document.querySelectorAll('#board tr.contender').length === 4")
+    assert rows(browser) == shown
+    browser.execute_script("location.hash = '#task=phantom/ct-mri'")
+    until(browser, "document.querySelector('#tab-1').ariaSelected === 'true'")
+    browser.get("about:blank")
+    browser.get(link.partition("#")[0] + "#task=folders/pet-mri&method=laplacian")  # the permalink of a method
+    assert js(browser, "document.getElementById('details').open") is True
+    assert "Burt and Adelson" in text(browser, "#details")
+    click(browser, "#details .close")
+    until(browser, "!location.href.includes('method=')")  # the event of closing comes a moment later
+    browser.get("about:blank")
+    browser.get(link.partition("#")[0] + "#task=nothing&profile=nobody&m=x&metric=y&sort=z")  # of another page
+    assert len(rows(browser)) == 5
+
+
+def test_details_show_the_fact_sheet_and_means_by_patient(browser: Any) -> None:
     click(browser, '[data-method="laplacian"]')
-    details = text(browser, "#details")
-    assert "Burt and Adelson" in details
-    assert all(pair in details for pair in ("p0", "p1", "p2"))
-    shown = browser.execute_script("return document.querySelector('#details').open")
-    assert shown is True
-    click(browser, "#details .head button")
-    assert browser.execute_script("return document.querySelector('#details').open") is False
+    assert "Burt and Adelson" in text(browser, "#details")
+    assert js(browser, "document.querySelectorAll('#details tbody tr').length") == PATIENTS
+    click(browser, "#details .close")
+    assert js(browser, "document.querySelector('#details').open") is False
 
 
-def ready(browser: Any) -> str:
-    script = """
-      const done = arguments[arguments.length - 1];
-      const look = () => { const r = document.getElementById('compare').dataset.ready; r ? done(r) : setTimeout(look, 20); };
-      look();
+def test_what_is_taken_away_is_what_is_seen(browser: Any) -> None:
+    """The three files, caught where the page hands them to the browser."""
+    click(browser, "[data-preset=classical]")
+    settled(browser)
+    catch = """
+      window.caught = [];
+      URL.createObjectURL = (blob) => { blob.text().then((t) => window.caught.push(t)); return 'blob:x'; };
+      HTMLAnchorElement.prototype.click = () => {};
+      for (const id of ['save-csv', 'save-tex', 'save-bib']) document.getElementById(id).click();
     """
-    found: str = browser.execute_async_script(script)
-    return found
+    browser.execute_script(catch)
+    until(browser, "window.caught.length === 3")
+    table, latex, references = sorted(js(browser, "window.caught"), key=lambda t: (t[0] != "p", t[0] != "%"))
+    lines = list(csv.DictReader(io.StringIO(table)))
+    assert [line["method"] for line in lines][:4] == rows(browser)
+    assert [round(float(line["mean_rank"]), 2) for line in lines[:4]] == numbers(browser, "rank")
+    assert [round(float(line["ssim"]), 4) for line in lines[:4]] == numbers(browser, "m:ssim")
+    assert latex.count("\\\\\n") == 1 + len(lines)
+    assert latex.count("\\textbf{") >= 7
+    assert "@" in references
+    assert "fusionbench" in references
+    assert "fusionbench" in text(browser, "#cite")
+
+
+CHARTS = ("forest", "blobs", "bump", "significance", "wins", "time", "robust")
+
+
+def test_charts_are_drawn_when_they_are_scrolled_to_and_nothing_moves(browser: Any) -> None:
+    assert not js(browser, "document.querySelector('#chart-robust').dataset.drawn")
+    ready(browser)
+    tall = js(browser, "document.documentElement.scrollHeight")
+    for name in CHARTS:
+        scroll_to(browser, f"#chart-{name}")
+        until(browser, "document.getElementById(`chart-${arguments[0]}`).dataset.drawn", name)
+        assert js(browser, "document.querySelectorAll(`#chart-${arguments[0]} svg *`).length", name) > 10, name
+        label = js(browser, "document.querySelector(`#chart-${arguments[0]} svg`).getAttribute('aria-label')", name)
+        assert len(label) > 20
+    assert js(browser, "document.documentElement.scrollHeight") == pytest.approx(tall, abs=60)
+    put(browser, "#robust-metric", "ssim")
+    assert "Structural similarity" in js(
+        browser, "document.querySelector('#chart-robust svg').getAttribute('aria-label')"
+    )
+    assert js(browser, "document.getElementById('figure-truth').hidden") is True  # nobody was judged
+
+
+def test_the_map_of_verdicts_is_that_of_the_tests(browser: Any, made: tuple[Path, list[Path]]) -> None:
+    """Drawn from Python's verdicts, and by the page's own tests where everything is ticked by hand."""
+    found = board(made[0])
+    words = list(found.tests.pairwise["verdict"])
+    scroll_to(browser, "#chart-significance")
+    label = until(browser, "document.querySelector('#chart-significance svg')?.getAttribute('aria-label')")
+    assert f"{words.count('not separable')} not separable" in label
+    click(browser, "[data-preset=classical]")
+    settled(browser)
+    few = board(made[0], methods=[*CLASSICAL, "average", "maximum"])
+    lines = few.tests.pairwise
+    apart = int((lines["p_adjusted"] <= 0.05).sum())
+    label = until(browser, "document.querySelector('#chart-significance svg')?.getAttribute('aria-label')")
+    assert f"{len(lines) - apart} not separable" in label
+
+
+def ready(browser: Any) -> list[str]:
+    scroll_to(browser, "#compare")
+    found: str = until(browser, "document.getElementById('compare').dataset.ready")
+    return found.split("|")
 
 
 def pixels(browser: Any, view: str) -> str:
-    found: str = browser.execute_script(
-        "return document.querySelector(`canvas[data-view=${arguments[0]}]`).toDataURL()", view
-    )
+    """A picture of a canvas as it is on the screen: of files of a disk no script may read it."""
+    found: str = browser.find_element("css selector", f"canvas[data-view={view}]").screenshot_as_base64
     return found
 
 
-def test_comparing_images_slider_zoom_and_difference(browser: Any) -> None:
-    pair, left, right = ready(browser).split("|")
+VIEWS = ("a", "b", "left", "right", "difference")
+
+
+def test_images_from_the_disk_swipe_zoom_and_difference(browser: Any) -> None:
+    pair, left, right = ready(browser)
+    assert pair in {f"p{n}" for n in range(PATIENTS)}
     assert left != right
+    captions = js(browser, "[...document.querySelectorAll('.view [data-caption]')].map((c) => c.textContent)")
+    assert captions[:2] == ["MRI", "PET"]
     middle = pixels(browser, "swipe")
-    slide = "const s = document.getElementById('split'); s.value = arguments[0]; s.dispatchEvent(new Event('input'))"
-    browser.execute_script(slide, 100)
+    put(browser, "#split", "100", "input")
     assert pixels(browser, "swipe") != middle
-    whole = {view: pixels(browser, view) for view in ("a", "b", "left", "right", "difference")}
+    put(browser, "#split", "50", "input")
+    whole = {view: pixels(browser, view) for view in VIEWS}
     assert len(set(whole.values())) == 5
-    zoom = "const z = document.getElementById('zoom'); z.value = 4; z.dispatchEvent(new Event('input'))"
-    browser.execute_script(zoom)
+    put(browser, "#zoom", "4", "input")
     assert all(pixels(browser, view) != whole[view] for view in whole)  # all views are linked
     click(browser, "#reset")
     assert {view: pixels(browser, view) for view in whole} == whole
+    click(browser, "#colour")
+    until(browser, "document.getElementById('compare').dataset.ready")
+    assert pixels(browser, "b") != whole["b"]
     click(browser, "#swap")
-    browser.execute_script("return 0")
-    assert ready(browser).split("|") in ([pair, left, right], [pair, right, left])
+    assert ready(browser) == [pair, right, left]
+    put(browser, "#left", "a")  # a source by itself
+    assert ready(browser)[1] == "a"
 
 
-def test_keyboard_moves_the_images_and_the_tabs_are_tabs(browser: Any) -> None:
+def test_a_folder_of_the_readers_own_is_shown(browser: Any, made: tuple[Path, list[Path]], tmp_path: Path) -> None:
     ready(browser)
-    before = pixels(browser, "a")
-    press = (
-        "document.querySelector('canvas[data-view=a]').dispatchEvent(new KeyboardEvent('keydown', {key: arguments[0]}))"
+    for part, folder in zip(("MRI", "PET"), made[1], strict=True):
+        shutil.copytree(folder, tmp_path / "PET-MRI" / "test" / part)
+    shutil.copytree(made[0] / "fused" / "folders", tmp_path / "fused" / "folders")
+    browser.find_element("id", "folder").send_keys(str(tmp_path))
+    until(browser, "[...document.querySelectorAll('#pair optgroup')].some((g) => g.label === 'Your folder')")
+    put(browser, "#pair", "p1 (your folder)")
+    assert ready(browser)[0] == "p1 (your folder)"
+    assert "leaves this computer" in text(browser, "#told")
+    options = js(browser, "[...document.querySelectorAll('#left option')].map((o) => o.value)")
+    assert set(METHODS) | {"a", "b"} == set(options)
+    readout = (
+        "const c = document.querySelector('canvas[data-view=a]'), b = c.getBoundingClientRect();"
+        "c.dispatchEvent(new PointerEvent('pointermove', {clientX: b.left + b.width / 2, clientY: b.top + b.height / 2}))"
     )
-    browser.execute_script(press, "+")
-    assert pixels(browser, "a") != before
-    browser.execute_script(press, "0")
-    assert pixels(browser, "a") == before
-    tab = browser.find_element("css selector", "[role=tab]")
-    assert tab.get_attribute("aria-selected") == "true"
-    names = browser.execute_script(
-        "return [...document.querySelectorAll('button, select, input')].filter((e) => !e.closest('#details'))"
-        ".every((e) => e.textContent.trim() || e.labels?.length || e.ariaLabel)"
+    browser.execute_script(readout)
+    assert text(browser, "#readout").startswith("x ")  # grey levels can be read where the reader gave the files
+
+
+def test_keyboard(browser: Any) -> None:
+    def press(selector: str, key: str) -> None:
+        event = "new KeyboardEvent('keydown', {key: arguments[1], bubbles: true})"
+        script = f"document.querySelector(arguments[0]).dispatchEvent({event})"
+        browser.execute_script(script, selector, key)
+
+    selected = "document.querySelector('[role=tab][aria-selected=true]').id"
+    for key, expected in (("End", "tab-1"), ("Home", "tab-0"), ("ArrowLeft", "tab-1"), ("ArrowRight", "tab-0")):
+        press(f"#{js(browser, selected)}", key)
+        assert js(browser, selected) == expected
+        assert js(browser, "document.activeElement.id") == expected
+    names = js(
+        browser,
+        "[...document.querySelectorAll('button, select, input')]"
+        ".every((e) => e.textContent.trim() || e.labels?.length || e.ariaLabel)",
     )
     assert names is True
+    from selenium.webdriver.common.keys import Keys
 
-
-def test_charts_statistics_and_robustness_are_drawn(browser: Any) -> None:
-    for part in ("forest", "time", "boxes", "cd", "robust"):
-        assert browser.execute_script("return document.querySelectorAll(`#${arguments[0]} svg *`).length", part) > 10, (
-            part
-        )
-    assert browser.execute_script("return document.querySelectorAll('#heat td').length") > 30
-    assert browser.execute_script("return document.querySelectorAll('#pairwise td').length") == 16
-    before = text(browser, "#boxes")
-    choose(browser, "#box-metric", "en")
-    assert text(browser, "#boxes") != before
-    assert "Friedman" in text(browser, "#friedman")
-    assert "ssim@l2" in text(browser, "#convention-table")
+    browser.refresh()
+    body = browser.find_element("tag name", "body")
+    body.send_keys(Keys.TAB)
+    assert js(browser, "document.activeElement.getAttribute('href')") == "#panel"  # skip links are the first stops
+    ready(browser)
+    before = pixels(browser, "a")
+    press("canvas[data-view=a]", "+")
+    assert pixels(browser, "a") != before
+    press("canvas[data-view=a]", "0")
+    assert pixels(browser, "a") == before
 
 
 def test_a_name_with_markup_is_only_text(browser: Any) -> None:
-    assert browser.execute_script("return window.hacked === undefined")
-    assert browser.execute_script("return document.querySelectorAll('main img, main script, dialog img').length") == 0
+    assert js(browser, "window.hacked === undefined")
+    assert js(browser, "document.querySelectorAll('main img, main script, dialog img').length") == 0
     assert "<script>window.hacked=1</script>" in text(browser, "#board")
     click(browser, '[data-method="evil"]')
     assert "<img src=x onerror=alert(1)>" in text(browser, "#details")
+    for name in CHARTS:
+        scroll_to(browser, f"#chart-{name}")
+        until(browser, "document.getElementById(`chart-${arguments[0]}`).dataset.drawn", name)
+    assert js(browser, "document.querySelectorAll('main img, main script').length") == 0
 
 
-def test_dark_theme_and_a_phones_width(browser: Any) -> None:
-    paper = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280, 1440])
+def test_widths_and_themes(browser: Any, width: int, theme: str) -> None:
+    with phone(browser, width, theme):
+        ready(browser)
+        wide = js(browser, "document.documentElement.scrollWidth")
+        paper = js(browser, "getComputedStyle(document.body).backgroundColor")
+        sticky = js(browser, "getComputedStyle(document.querySelector('#board thead th')).position")
+    assert wide <= width
+    assert (paper == "rgb(16, 21, 26)") is (theme == "dark")
+    assert sticky == "sticky"
+
+
+def test_the_switch_of_the_theme_is_kept(browser: Any) -> None:
+    paper = js(browser, "getComputedStyle(document.body).backgroundColor")
     click(browser, "#theme")
-    assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") != paper
-    size = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    browser.refresh()
-    ready(browser)
-    wide = browser.execute_script("return document.documentElement.scrollWidth")
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert js(browser, "getComputedStyle(document.body).backgroundColor") != paper
     click(browser, "#theme")
-    assert wide <= 390
+    assert js(browser, "getComputedStyle(document.body).backgroundColor") == paper
+
+
+def test_print_shows_the_whole_table(browser: Any) -> None:
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    hidden = js(browser, "getComputedStyle(document.querySelector('.controls')).display")
+    room = js(
+        browser, "(() => { const t = document.getElementById('table'); return t.scrollHeight - t.clientHeight; })()"
+    )
+    drawn = js(browser, "document.querySelectorAll('.drawing[data-drawn]').length")
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert hidden == "none"
+    assert room <= 1  # nothing is cut
+    assert drawn == len(CHARTS)
+
+
+def test_written_twice_the_same_and_images_beside_it(made: tuple[Path, list[Path]], tmp_path: Path) -> None:
+    results, data = made
+    boards = make_boards(read_results(results), read_metric_facts(results))
+    for name in ("one", "two"):
+        page.write(boards, tmp_path / name, results, data)
+    one, two = (
+        {str(p.relative_to(tmp_path / name)): p.read_bytes() for p in (tmp_path / name).rglob("*") if p.is_file()}
+        for name in ("one", "two")
+    )
+    assert one == two
+    content = json.loads(one["index.html"].decode().partition('id="data">')[2].partition("</script>")[0])
+    for task in content["tasks"]:
+        for entry in task["images"]["pairs"]:
+            for name in ("a", "b", *entry["fused"].values()):
+                assert f"{entry['folder']}/{name}.webp" in one

@@ -10,7 +10,7 @@ import math
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,17 @@ import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 from matplotlib.collections import PathCollection
+from PIL import Image
 from scipy import stats as scipy_stats
 
-from fusionbench import bench, report
+import fusionbench
+from fusionbench import bench, report, stats
 from fusionbench.datasets import TASKS, create_task
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS
 from fusionbench.methods.published import published_facts, published_names
 from fusionbench.metrics import METRICS as REGISTERED_METRICS
+from fusionbench.pairs import read_picture
 from fusionbench.registry import Registry
 from fusionbench.report import (
     conventions,
@@ -34,6 +37,7 @@ from fusionbench.report import (
     latex,
     leaderboards,
     page,
+    page_data,
     plots,
     references,
     sources,
@@ -518,14 +522,18 @@ def test_a_report_is_a_pure_function_of_the_results(real: tuple[Path, list[Path]
     )
 
 
-def page_data(results: Path, data: list[Path]) -> dict[str, Any]:
-    """What the page embeds."""
-    boards = make_boards(read_results(results), read_metric_facts(results))
-    html = page.write(boards, results, data, (), "auto")
+def embedded(html: str) -> dict[str, Any]:
+    """The data of a page."""
     found = re.search(r'id="data">(.*?)</script>', html, re.DOTALL)
     assert found is not None
     content: dict[str, Any] = json.loads(found[1])
     return content
+
+
+def written_page(results: Path, out: Path, data: Sequence[Path] = (), images: str = "auto") -> str:
+    boards = make_boards(read_results(results), read_metric_facts(results))
+    page.write(boards, out, results, data, (), images)
+    return (out / "index.html").read_text(encoding="utf-8")
 
 
 def test_pairs_and_zoom_of_the_grid(real: tuple[Path, list[Path]], tmp_path: Path) -> None:
@@ -606,46 +614,82 @@ def test_images_that_are_not_those_scored_are_not_shown(real: tuple[Path, list[P
     pca, average = (Key("folders", "pet-mri", name).fused(tmp_path / "results") for name in ("pca", "average"))
     for pair in ("p0", "p1", "p2"):
         shutil.copy(average / f"{pair}.png", pca)
-    (shown, *_) = page_data(tmp_path / "results", data)["tasks"][0]["images"]["pairs"]
+    html = written_page(tmp_path / "results", tmp_path / "out", data)
+    (shown, *_) = embedded(html)["tasks"][0]["images"]["pairs"]
     assert sorted(shown["fused"]) == ["average", "laplacian", "maximum"]
+    with Image.open(tmp_path / "out" / shown["folder"] / f"{shown['fused']['average']}.webp") as image:
+        scored = read_picture(average / f"{shown['id']}.png").grey
+        np.testing.assert_array_equal(np.asarray(image.convert("L")), scored)
 
 
-def test_every_number_on_the_page_is_that_of_the_csv(real: tuple[Path, list[Path]]) -> None:
+def test_every_number_on_the_page_is_that_of_the_csv(real: tuple[Path, list[Path]], tmp_path: Path) -> None:
     results, data = real
-    (task,) = page_data(results, data)["tasks"]
-    for method in ("average", "maximum", "pca", "laplacian"):
-        with Key("folders", "pet-mri", method).csv(results).open() as file:
-            for row in csv.DictReader(file):
-                n = task["pairs"].index(row["pair"])
-                for metric, values in task["scores"][method].items():
-                    assert values[n] == round(float(row[metric]), 4)
+    (task,) = embedded(written_page(results, tmp_path, data))["tasks"]
     boards = make_boards(read_results(results), read_metric_facts(results))
     clean = {found.profile: found for found in boards if found.dataset == "folders"}
     assert [profile["name"] for profile in task["profiles"]] == list(clean)
     for profile in task["profiles"]:
-        for row in csv.DictReader(io.StringIO(csvs.csv_text(clean[profile["name"]]))):
-            cells = profile["rows"][row["method"]]
-            assert cells["rank"] == round(float(row["mean_rank"]), 4)
-            for part in ("mean", "std", "rank"):
-                stored = [row[f"{metric}_{part}"] for metric in profile["metrics"]]
-                assert cells["scores"][part] == [round(float(text), 4) if text else None for text in stored]
-            told = row["among_best"] == "True" and not clean[profile["name"]].tests.undecidable
-            assert cells["tied"] is told
-            ends = [row[f"{name}"] for name in ("mean_rank_low", "mean_rank_high") if row[name]]
-            assert cells.get("interval", []) == [round(float(text), 4) for text in ends]
+        group = task["cohorts"][profile["cohort"]]
+        ranked = [*profile["order"], *profile["controls"]]
+        rows = {row["method"]: row for row in csv.DictReader(io.StringIO(csvs.csv_text(clean[profile["name"]])))}
+        for n, method in enumerate(ranked):
+            assert profile["columns"]["rank"][n] == round(float(rows[method]["mean_rank"]), 4)
+            for metric in profile["metrics"]:
+                told = group["metrics"][metric]["mean"][group["methods"].index(method)]
+                assert told == pytest.approx(float(rows[method][f"{metric}_mean"]), abs=5e-5, rel=5e-6)
+            among = rows[method]["among_best"] == "True" and not clean[profile["name"]].tests.undecidable
+            assert (method in profile["among"]) is among
 
 
 def test_the_page_marks_what_the_tables_mark(three: Path) -> None:
     found = board(three)
-    rows = page.task_data([found], [])["profiles"][0]["rows"]
+    task = page_data.task_data([found])
+    (group,) = task["cohorts"]
     for line in tables.sheet(found, []).lines:
-        marks = rows[line.method]["scores"]
+        n = group["methods"].index(line.method)
         for metric, cell in zip(found.metrics, line.cells, strict=True):
-            place = {"best": metric in marks["best"], "second": metric in marks["second"]}
-            assert [name for name, there in place.items() if there] == [cell.place] * bool(cell.place)
-            assert (metric in marks["tied"] and cell.place != "best") is cell.tied
-            assert marks["undefined"].get(metric, 0) == cell.undefined
-    assert any(row["scores"]["tied"] for row in rows.values())
+            held = group["metrics"][metric]
+            assert (n in held.get("tied", []) and cell.place != "best") is cell.tied
+            assert held.get("undefined", {}).get(line.method, 0) == cell.undefined
+    assert any(held.get("tied") for held in group["metrics"].values())
+
+
+def test_what_the_page_derives_ranks_from_is_what_was_scored(tmp_path: Path) -> None:
+    """Orders within pairs exactly, means by patient to a five-hundredth of the span."""
+    random = np.random.default_rng(3)
+    for name in "abcd":
+        values = {m: tuple(np.round(random.normal(size=12), 1)) for m in METRICS}
+        values["gain"] = (*values["gain"][:5], math.nan, *values["gain"][6:]) if name == "a" else values["gain"]
+        add(tmp_path, name, values, slices_of_one=3)
+    found = board(tmp_path)
+    (group,) = page_data.task_data([found])["cohorts"]
+    digits = page_data._DIGITS
+    for metric, better in (("gain", "higher"), ("loss", "lower")):
+        held, frame = group["metrics"][metric], found.scores[metric][group["methods"]]
+        steps = [[digits.index(c) for c in text] for text in held["orders"]]
+        positions = np.cumsum([[n // 2 if n % 2 == 0 else -(n + 1) // 2 for n in row] for row in steps], axis=0)
+        expected = frame.rank(axis=1, ascending=better == "lower", method="dense", na_option="bottom") - 1
+        np.testing.assert_array_equal(positions, expected)
+        by_patient = stats.by_patient(frame, found.patients).loc[group["patients"]].to_numpy()
+        for p, codes in enumerate(held["patients"]["codes"]):
+            counts = [
+                digits.index(a) * len(digits) + digits.index(b) for a, b in zip(codes[::2], codes[1::2], strict=True)
+            ]
+            step = held["patients"]["step"][p]
+            for n, steps_up in enumerate(counts):
+                if np.isnan(by_patient[p, n]):
+                    assert steps_up == page_data.LEVELS + 1
+                else:
+                    told = held["mean"][n] + held["patients"]["low"][p] + steps_up * step
+                    assert told == pytest.approx(by_patient[p, n], abs=0.51 * step + 1e-5)
+
+
+def test_a_page_of_too_many_methods_keeps_the_ranks(three: Path) -> None:
+    task = page_data.task_data([board(three)])
+    page_data.trim([task, json.loads(json.dumps(task))], 10**6)
+    assert all("orders" in task["cohorts"][0]["metrics"][m] for m in ("gain", "loss"))
+    page_data.trim([task], 10)
+    assert all(set(held) <= {"mean", "tied"} for held in task["cohorts"][0]["metrics"].values())
 
 
 def test_a_column_is_described_once_for_tables_and_page(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -657,15 +701,14 @@ def test_a_column_is_described_once_for_tables_and_page(three: Path, monkeypatch
     sheet = tables.sheet(found, ["done", "rank"])
     assert sheet.headings[:2] == ("Pairs done", "Mean rank")
     assert sheet.lines[0].cells[0].text == "8 pairs"
-    html = page.write([found], three, (), (), "none")
-    data = json.loads(re.search(r'id="data">(.*?)</script>', html, re.DOTALL)[1])  # type: ignore[index]
+    data = embedded(written_page(three, three / "out", images="none"))
     assert data["columns"][-1] == {"id": "done", "title": "Pairs done"}
     assert data["tasks"][0]["methods"]["a"]["columns"]["done"] == {"value": 8.0, "text": "8 pairs"}
 
 
-def test_robustness_curves(real: tuple[Path, list[Path]]) -> None:
+def test_robustness_curves(real: tuple[Path, list[Path]], tmp_path: Path) -> None:
     results, data = real
-    (curve,) = page_data(results, data)["tasks"][0]["robustness"]
+    (curve,) = embedded(written_page(results, tmp_path, data))["tasks"][0]["robustness"]
     assert curve["strengths"] == [0, 0.1]
     assert sorted(curve["values"]["ssim"]) == ["average", "pca"]
     assert curve["values"]["ssim"]["pca"][1] < curve["values"]["ssim"]["pca"][0]
@@ -805,7 +848,8 @@ def test_a_verdict_needs_two_methods(tmp_path: Path) -> None:
     assert said[1].startswith("A control is ahead of every method on G")
     assert len(said) == 2
     assert not any(cell.place or cell.tied for line in tables.sheet(found).lines for cell in line.cells)
-    assert page.task_data([found], [])["profiles"][0]["verdict"] == said
+    told = page_data.task_data([found])["profiles"][0]["verdict"]
+    assert [*told["answer"], *told["more"]] == said
 
 
 @pytest.mark.parametrize(
@@ -830,13 +874,13 @@ def test_titles_too_long_for_a_chart_stay_apart(tmp_path: Path) -> None:
         add(tmp_path, name, {m: spread(n) for m in METRICS}, title=f"A network with a long title, {name} (compact)")
     found = board(tmp_path)
     assert [plots.shortened(found, name, 14) for name in ("dmfnet", "diffif")] == ["dmfnet", "diffif"]
-    embedded = page.task_data([found], [])["methods"]
-    assert {name: entry["short"] for name, entry in embedded.items()} == {"dmfnet": "dmfnet", "diffif": "diffif"}
+    methods = page_data.task_data([found])["methods"]
+    assert {name: entry["short"] for name, entry in methods.items()} == {"dmfnet": "dmfnet", "diffif": "diffif"}
 
 
 def test_the_page_needs_no_network_and_no_markup_of_a_name_survives(three: Path) -> None:
     add(three, "evil", {m: spread(2) for m in METRICS}, title="<script>alert(1)</script><img src=x>", note="</script>")
-    html = page.write(make_boards(read_results(three), read_metric_facts(three)), three, (), (), "auto")
+    html = written_page(three, three / "out")
     assert "<script>alert" not in html
     assert "<img" not in html
     assert html.count("</script>") == 2
@@ -856,8 +900,7 @@ def test_conventions_of_one_metric_are_compared(tmp_path: Path) -> None:
 
 def test_images_that_may_not_be_passed_on_stay_out(three: Path) -> None:
     add(three, "a", {m: spread(2) for m in METRICS}, dataset="harvard")
-    boards = make_boards(read_results(three), read_metric_facts(three))
-    html = page.write(boards, three, (), (), "auto")
+    html = written_page(three, three / "out")
     assert "the licence of harvard does not let its images be passed on" in html
 
 
@@ -916,8 +959,37 @@ def test_what_few_patients_or_methods_cannot_show_is_not_drawn(tmp_path: Path) -
 
 def test_the_page_has_the_places_and_verdicts_of_the_board(three: Path) -> None:
     found = board(three)
-    (profile,) = page.task_data([found], [])["profiles"]
+    (profile,) = page_data.task_data([found])["profiles"]
     assert not isinstance(found.tests.bootstrap, str)
-    for method, shares in profile["places"].items():
-        assert shares == [round(v, 3) for v in found.tests.bootstrap.places.loc[method]]
-    assert profile["pairwise"]["verdict"] == list(found.tests.pairwise["verdict"])
+    for method, shares in zip(profile["order"], profile["places"], strict=True):
+        expected = found.tests.bootstrap.places.loc[method]
+        assert shares == [[n, round(v, 3)] for n, v in expected.items() if round(v, 3) > 0]
+    pairs = [(a, b) for n, a in enumerate(found.order) for b in found.order[n + 1 :]]
+    lines = {(x["first"], x["second"]): x["verdict"] for x in found.tests.pairwise.to_dict("records")}
+    turned = {"better": "worse", "worse": "better"}
+    words = [lines[a, b] if (a, b) in lines else turned.get(lines[b, a], lines[b, a]) for a, b in pairs]
+    assert profile["pairs"] == "".join(page_data.LETTERS[word] for word in words)
+
+
+def test_the_page_says_of_what_it_is_made(three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    boards = [board(three)]
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    assert page.made(boards, three) == {"page": fusionbench.__version__}
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    assert page.made(boards, three)["date"] == "1970-01-02"
+    content = {"commit": "abc", "versions": {"numpy": "2"}, "date": "2026-12-01", "device_name": "EPYC"}
+    (three / "made.json").write_text(json.dumps(content))
+    found = page.made(boards, three)
+    assert found == {
+        "page": fusionbench.__version__,
+        "versions": "numpy 2",
+        "commit": "abc",
+        "device_name": "EPYC",
+        "date": "2026-12-01",
+    }
+
+
+def test_a_source_by_itself_goes_by_its_modality(tmp_path: Path) -> None:
+    for n, name in enumerate(("a", "b", "source-b")):
+        add(tmp_path, name, {m: spread(n) for m in METRICS}, control=name == "source-b")
+    assert board(tmp_path).name("source-b") == "PET alone"

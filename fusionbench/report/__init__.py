@@ -3,6 +3,7 @@
 ::
 
     OUT/index.html                     the page: one file, no network
+    OUT/images/DATASET/TASK/ID/*.webp  images that the page shows, where they may be shown
     OUT/README.md                      all tables, as GitHub shows them
     OUT/DATASET/TASK/PROFILE.{md,csv,tex}
     OUT/DATASET/TASK/PROFILE-{statistics,pairwise,pair-ranks}.csv
@@ -207,8 +208,7 @@ def write_report(
         figure = draw()
         written += figures.save(figure, stem) if figure is not None else []
     told = functools.partial(notify, "report: page")
-    write_text(out / "index.html", page.write(boards, results, data, pairs, images, told))
-    return [*written, out / "index.html"]
+    return [*written, *page.write(boards, out, results, data, pairs, images, told)]
 
 
 def _tell_unnamed(boards: Sequence[Board], tell: Callable[[str], None]) -> None:

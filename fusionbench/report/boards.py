@@ -27,6 +27,9 @@ from fusionbench import stats
 from fusionbench.report.inference import Tests, run_tests
 from fusionbench.scores import Column, Key, Table, conflicts, person
 
+SOURCES_ALONE = ("source-a", "source-b")
+"""The controls that return a source."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Board:
@@ -130,8 +133,20 @@ class Board:
         """One number of ``means``, ``stds``, ``ranks`` or ``undefined``."""
         return float(frame.to_numpy()[frame.index.get_loc(method), frame.columns.get_loc(metric)])
 
+    @property
+    def modalities(self) -> tuple[str, str]:
+        """Names of the two sources, structural first, as the task's fact sheet gives them."""
+        for table in self.tables.values():
+            names = table.about.get("task", {}).get("modalities")
+            if names:
+                return str(names[0]), str(names[1])
+        return "source A", "source B"
+
     def name(self, method: str) -> str:
-        """The title of a method, made unique on this board by its file name where two share one."""
+        """The title of a method, made unique on this board by its file name where two share one; a source by itself goes
+        by its modality."""
+        if method in SOURCES_ALONE:
+            return f"{self.modalities[SOURCES_ALONE.index(method)]} alone"
         title = self.tables[method].name
         shared = sum(table.name == title for table in self.tables.values()) > 1
         settings = self.tables[method].key.settings

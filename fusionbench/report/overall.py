@@ -208,7 +208,7 @@ def markdown(found: Overall) -> str:
     heads = ["#", "Method", "Mean rank", "95 % interval", "P(first)", "Win rate"]
     heads += [board.task_title for board in found.boards.values()]
     lines += [f"| {' | '.join(heads)} |", "|--:|:--|" + "--:|" * (len(heads) - 2)]
-    for method, row in zip(found.pool, _rows(found), strict=True):
+    for method, row in zip(found.pool, rows(found), strict=True):
         ends = f"{row['low']:.2f}–{row['high']:.2f}" if row["low"] is not None else "–"
         share = f"{row['first_share']:.2f}" if row["first_share"] is not None else "–"
         mark = "†" if not undecidable(tests.number) and tests.best[method] > stats.ALPHA else ""
@@ -235,7 +235,7 @@ def markdown(found: Overall) -> str:
     return "\n".join([*lines, ""])
 
 
-def _rows(found: Overall) -> list[dict[str, Any]]:
+def rows(found: Overall) -> list[dict[str, Any]]:
     """A record a method; None where there is no interval."""
     tests = found.tests
 
@@ -259,13 +259,16 @@ def _rows(found: Overall) -> list[dict[str, Any]]:
 
 def csv_text(found: Overall) -> str:
     """Every number in full precision, a line a method; the last columns: mean rank without each other method."""
-    rows = _rows(found)
-    for row in rows:
+    lines = rows(found)
+    for row in lines:
         method = row["method"]
         row |= {f"without:{out}": found.tests.without[out][method] for out in found.pool if out != method}
-    fields = [*(name for name in rows[0] if not name.startswith("without:")), *(f"without:{out}" for out in found.pool)]
+    fields = [
+        *(name for name in lines[0] if not name.startswith("without:")),
+        *(f"without:{out}" for out in found.pool),
+    ]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fields, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows([{k: "" if v is None else v for k, v in row.items()} for row in rows])
+    writer.writerows([{k: "" if v is None else v for k, v in row.items()} for row in lines])
     return buffer.getvalue()

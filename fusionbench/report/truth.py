@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
-from fusionbench.report.boards import acronym
+from fusionbench.report.boards import SOURCES_ALONE, acronym
 from fusionbench.report.figures import WIDTHS, save, style
 from fusionbench.report.plots import GREY, OKABE_ITO, name_points
 from fusionbench.scores import Key
@@ -60,9 +60,8 @@ class Judged:
 
     def title(self, method: str) -> str:
         """Sources by their modality, others as their fact sheets call them."""
-        alone = {"source-a": 0, "source-b": 1}
-        if method in alone:
-            return f"{self.modalities[alone[method]]} alone"
+        if method in SOURCES_ALONE:
+            return f"{self.modalities[SOURCES_ALONE.index(method)]} alone"
         return str(self.abouts[method].get("method", {}).get("title") or method)
 
     def control(self, method: str) -> bool:
@@ -196,7 +195,7 @@ def plane(judged: Judged, observer: str) -> Figure:
         axis.axhline(0.5, color=GREY, lw=0.6, ls=":")
         axis.axvline(0.5, color=GREY, lw=0.6, ls=":")
         named = []
-        for name, (x, y) in _stars(judged, observer).items():
+        for name, (x, y) in stars(judged, observer).items():
             axis.plot(x, y, "*", color=OKABE_ITO[4], ms=9, mec="black", mew=0.4)
             named.append((name, x, y, "black"))
         for method in judged.ordered(observer):
@@ -220,7 +219,7 @@ def plane(judged: Judged, observer: str) -> Figure:
     return figure
 
 
-def _stars(judged: Judged, observer: str) -> dict[str, tuple[float, float]]:
+def stars(judged: Judged, observer: str) -> dict[str, tuple[float, float]]:
     """The upper bounds to draw: both sources; of a tracer with its level too, unless that is the same or hue is read."""
     base = observer.removesuffix(" colour")
     stars: dict[str, tuple[float, float]] = {}

@@ -149,12 +149,8 @@ def summary(board: Board) -> list[str]:
             said.append(
                 f"Equivalent: the 90 % interval lies within {tests.margin:.2f} ranks, what JPEG at quality 95 costs."
             )
-    may = [m for m in board.order if board.tables[m].exposure.seen]
-    if may:
-        said.append(
-            f"Exposure: {len(may)} of {count(len(board.order), 'ranked method')} have seen patients of this board in "
-            "training, or may have; `fusionbench report --unexposed` ranks the others."
-        )
+    if told := exposed(board):
+        said.append(f"Exposure: {told} `fusionbench report --unexposed` ranks the others.")
     if isinstance(tests.friedman, str):
         said.append(f"No overall test: {tests.friedman}.")
     else:
@@ -164,6 +160,15 @@ def summary(board: Board) -> list[str]:
             f"{p_text(tests.friedman.p)}, Kendall's W {tests.friedman.w:.2f}){_independent(board)}."
         )
     return said
+
+
+def exposed(board: Board) -> str:
+    """How many methods have seen the patients of a board; "" where none has."""
+    may = [m for m in board.order if board.tables[m].exposure.seen]
+    if not may:
+        return ""
+    number = count(len(board.order), "ranked method")
+    return f"{len(may)} of {number} have seen patients of this board in training, or may have."
 
 
 def _independent(board: Board) -> str:

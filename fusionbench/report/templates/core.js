@@ -1,18 +1,24 @@
-// State and small helpers. All text goes through textContent: names from the results never become markup.
+// Data, state and small helpers. All text goes through textContent: names from the results never become markup.
 const DATA = JSON.parse(document.getElementById("data").textContent);
-const state = { task: 0, profile: 0, sort: "rank", down: false, find: "", family: "", controls: true, spread: false, hidden: new Set() };
+const state = {
+  task: 0, profile: 0, sort: "rank", down: false, find: "", family: "", controls: true, every: false,
+  preset: "", methods: null, // null: all; else the keys that are ticked
+  metrics: null, // null: the profile's core; else the ids that are ticked
+  columns: new Set(), method: "", // columns asked for beside the usual ones; the method whose sheet is open
+};
 
 const $ = (id) => document.getElementById(id);
 const task = () => DATA.tasks[state.task];
 const profile = () => task().profiles[state.profile];
+const cohort = () => task().cohorts[profile().cohort];
+// Where a method stands in the lists of a cohort.
+function positionOf(group, key) {
+  group.position ??= new Map(group.methods.map((name, n) => [name, n]));
+  return group.position.get(key) ?? -1;
+}
 const method = (key) => task().methods[key];
 const metric = (id) => DATA.metrics[id];
-// What a method scored on the n-th metric of the profile shown.
-function score(key, n) {
-  const all = profile().rows[key].scores, id = profile().metrics[n];
-  return { mean: all.mean[n], std: all.std[n], rank: all.rank[n], best: all.best.includes(id), second: all.second.includes(id), tied: all.tied.includes(id), undefined: all.undefined[id] ?? 0 };
-}
-const ranked = () => [...profile().order, ...profile().controls];
+const shared = (key, name) => DATA.shared[method(key)[name]]; // sheet, settings, cite: held once for all tasks
 
 function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -22,7 +28,7 @@ function el(tag, attributes = {}, ...children) {
     else if (name === "class") node.className = value;
     else node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.filter((child) => child !== null && child !== undefined).map((c) => (c instanceof Node ? c : String(c))));
+  node.append(...children.filter((c) => c !== null && c !== undefined).map((c) => (c instanceof Node ? c : String(c))));
   return node;
 }
 
@@ -33,35 +39,69 @@ function svg(tag, attributes = {}, ...children) {
   return node;
 }
 
-function fill(id, ...children) {
-  $(id).replaceChildren(...children);
-}
+const fill = (id, ...children) => $(id).replaceChildren(...children.filter((c) => c !== null && c !== undefined));
 
 function options(id, entries, chosen) {
-  fill(id, ...entries.map(([value, text]) => el("option", { value, selected: String(value) === String(chosen) }, text)));
+  fill(id, ...entries.map(([value, text]) =>
+    el("option", { value, selected: String(value) === String(chosen) }, text)));
+}
+
+const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+const and = (names) => [names.slice(0, -1).join(", "), ...names.slice(-1)].filter(Boolean).join(" and ");
+
+// "a, b and 3 more": as the sentences that Python writes.
+function listed(names) {
+  return and(names.length > 8 ? [...names.slice(0, 8), `${names.length - 8} more`] : names);
 }
 
 // A title too long for its place becomes its acronym, or else the name that is typed, or is cut.
-const label = (key, length) => { const { title, short } = method(key); return title.length <= length ? title : short.length <= length ? short : `${title.slice(0, length - 1)}…`; };
-const number = (value, decimals = 4) => (value === null || value === undefined ? "–" : Math.abs(value) < 1e5 ? value.toFixed(decimals) : value.toFixed(0));
-const arrow = (id) => (metric(id).better === "lower" ? "↓" : "↑");
-const heading = (id) => `${metric(id).short}${metric(id).describes ? "*" : ""} ${arrow(id)}`;
+function label(key, length) {
+  const { title, short } = method(key);
+  if (title.length <= length) return title;
+  return short.length <= length ? short : `${title.slice(0, length - 1)}…`;
+}
 
-// A round step that gives about `count` ticks between two values.
-function ticks(low, high, count = 5) {
+function number(value, decimals = 4) {
+  if (value === null || value === undefined) return "–";
+  return Math.abs(value) < 1e5 ? value.toFixed(decimals) : value.toFixed(0);
+}
+
+const heading = (id) => `${metric(id).short}${metric(id).describes ? "*" : ""} ${metric(id).better === "lower" ? "↓" : "↑"}`;
+
+// A round step that gives about `many` ticks between two values.
+function ticks(low, high, many = 5) {
   if (!(high > low)) return [low];
-  const raw = (high - low) / count;
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((s) => s >= raw);
+  const power = 10 ** Math.floor(Math.log10((high - low) / many));
+  const step = [1, 2, 2.5, 5, 10].map((m) => m * power).find((s) => s >= (high - low) / many);
   const found = [];
   for (let t = Math.ceil(low / step); t <= Math.floor(high / step + 1e-9); t++) found.push(Number((t * step).toPrecision(10)));
   return found;
 }
 
-// cividis, sampled: dark blue to yellow; readable in grey and with any colour vision.
-const CIVIDIS = ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838"];
-function shade(part) {
-  const index = Math.round((1 - Math.min(1, Math.max(0, part))) * (CIVIDIS.length - 1));
-  return { background: CIVIDIS[index], color: index < 5 ? "#fff" : "#000" };
+// Okabe and Ito's colours, the readable ones; more lines are told apart by their dashes.
+const LINES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];
+
+// Where a document may not write to the clipboard, a hidden field is copied from.
+async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const field = el("textarea", { "aria-hidden": "true" }, text);
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+  }
 }
-const LINES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8a8a8a"];
+
+function tell(text) {
+  fill("told", text);
+  clearTimeout(tell.timer);
+  tell.timer = setTimeout(() => fill("told"), 4000);
+}
+
+function save(name, type, content) {
+  const link = el("a", { href: URL.createObjectURL(new Blob([content], { type })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}

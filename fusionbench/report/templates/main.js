@@ -1,34 +1,60 @@
-// Wiring: tabs, the address (so that a view can be linked to), theme, and the first drawing.
+// Wiring: tabs, theme, what stands below the table, and the first drawing.
 function drawReading() {
-  const now = profile();
-  const facts = task().facts;
+  const now = profile(), facts = task().facts, pairs = cohort().pairs.length;
   const lines = [
     "Each metric ranks the methods by their mean over the pairs (1 = best, ties averaged); the mean rank averages those ranks over the core metrics of the profile.",
-    "A profile is a named set of conventions. The same metric name stands for many different numbers in the literature, and the choice changes the ranking; switch the profile above to see it.",
+    "A profile is a named set of conventions: one name of a metric stands for many different numbers in the literature, and the choice changes the ranking.",
     "Controls are trivial fusers (the mean, the maximum, a source by itself). Where one of them is ahead, the metric does not measure what a reader would call a good fusion.",
-    "The unit is the patient: slices of one patient are repeated measurements. Ranks within pairs are averaged over each patient's pairs; tests flip the signs of whole patients, intervals draw whole patients anew.",
-    now.pairs.length < now.total ? `Compared on the ${now.pairs.length} of ${now.total} pairs that all ranked methods share.` : `All ${now.total} pairs are common to all ranked methods.`,
-    "Metrics compare a fused image with its sources. None of them shows that a diagnosis becomes easier.",
+    "The unit is the patient: slices of one patient are repeated measurements. Tests flip the signs of whole patients, intervals draw whole patients anew.",
+    "Ticked methods are ranked among themselves on the same pairs; with everything ticked, the figures are those that fusionbench computed.",
+    pairs < now.total ? `Compared on the ${pairs} of ${now.total} pairs that all ranked methods share.` : `All ${now.total} pairs are common to all ranked methods.`,
+    "Metrics compare a fused image with its sources. None of them shows that a diagnosis becomes easier; task truth, where it is told, is closer to that.",
   ];
   if (facts.reference) lines.push(`Data: ${facts.title ?? ""} – ${facts.reference}${facts.licence ? ` (${facts.licence})` : ""}`);
-  fill("reading", el("ul", {}, ...lines.map((text) => el("li", {}, text))));
+  fill("reading", ...lines.map((text) => el("li", {}, text)));
+  if (!$("facts").open) return $("metric-facts").replaceChildren();
   const rows = now.metrics.map((id) => {
-    const m = metric(id);
-    const direction = m.describes ? "describes; customarily " + m.better : m.better + " is better";
-    return el("tr", {}, el("th", { class: "left", scope: "row" }, m.short), el("td", { class: "left wrap" }, m.title), el("td", { class: "left" }, id), el("td", { class: "left" }, direction), el("td", { class: "left wrap" }, m.convention ?? m.formula ?? ""), el("td", { class: "left wrap" }, m.reference ?? ""));
+    const m = metric(id), direction = m.describes ? `describes; customarily ${m.better}` : `${m.better} is better`;
+    return el("tr", {}, el("th", { class: "text", scope: "row" }, m.short), ...[m.title, id, direction, m.convention ?? m.formula ?? "", m.reference ?? ""].map((text) => el("td", { class: "text wrap" }, text)));
   });
-  $("metric-facts").replaceChildren(el("thead", {}, el("tr", {}, ...["", "Metric", "Id", "Direction", "Convention", "Reference"].map((t) => el("th", { class: "left", scope: "col" }, t)))), el("tbody", {}, ...rows));
-  const versions = Object.entries(DATA.versions).map(([name, version]) => `${name} ${version}`).join(" · ");
-  fill("made", versions ? `Made with ${versions}.` : "");
+  $("metric-facts").replaceChildren(el("thead", {}, el("tr", {}, ...["", "Metric", "Id", "Direction", "Convention", "Reference"].map((t) => el("th", { class: "text", scope: "col" }, t)))), el("tbody", {}, ...rows));
 }
 
-function drawProfile() {
-  drawAnswer();
-  drawToolbar();
-  drawTable();
-  drawCharts();
-  drawStatistics();
+// Every task of the data set together, and conventions of one name: made when they are opened.
+function drawOverall() {
+  const found = DATA.overall.find((o) => o.dataset === task().dataset && o.profile === profile().name);
+  $("overall").hidden = !found;
+  if (!found || !$("overall").open) return fill("overall-body");
+  const at = Object.fromEntries(found.heads.map((name, n) => [name, n])), of = (row, name) => row[at[name]];
+  const title = (key) => DATA.tasks.find((t) => t.dataset === found.dataset && t.methods[key])?.methods[key].title ?? key;
+  const text = (v) => (v === null ? "–" : v.toFixed(2)), heads = ["Place", "Method", "Mean rank", "95 % interval", "P(first)", "Win rate", ...found.titles];
+  const line = (row) => el("tr", {}, el("td", {}, of(row, "place")), el("th", { scope: "row", class: "text" }, title(of(row, "method"))),
+    el("td", { class: of(row, "place") === 1 ? "best" : null }, text(of(row, "mean_rank")), found.among.includes(of(row, "method")) ? el("span", { class: "mark" }, "†") : null),
+    el("td", {}, of(row, "low") === null ? "–" : `${text(of(row, "low"))}–${text(of(row, "high"))}`), el("td", {}, text(of(row, "first_share"))), el("td", {}, text(of(row, "win_rate"))),
+    ...found.tasks.map((name) => el("td", {}, text(of(row, `rank:${name}`)))));
+  fill("overall-body", ...found.verdict.answer.map((sentence, n) => el("p", { class: n ? null : "lead" }, sentence)), el("ul", { class: "notes" }, ...found.verdict.more.map((s) => el("li", {}, s))),
+    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "All tasks, scrolls sideways" }, el("table", {},
+      el("thead", {}, el("tr", {}, ...heads.map((h, n) => el("th", { scope: "col", class: n === 1 ? "text" : null }, h)))), el("tbody", {}, ...found.rows.map(line)))),
+    found.left_out.length ? el("p", { class: "muted" }, `Not ranked in all tasks, and left out: ${listed(found.left_out)}.`) : "");
+}
+
+function drawConventions() {
+  const lines = task().conventions;
+  $("conventions").hidden = !lines.length;
+  if (!lines.length || !$("conventions").open) return $("convention-table").replaceChildren();
+  const winner = (key, ahead) => el("td", { class: "text" }, key ? method(key).title : "–", ahead ? el("span", { class: "tag" }, `behind ${count(ahead, "control")}`) : null);
+  const heads = ["Printed as", "Convention", "Other convention", "Kendall's tau", "Best", "Best under the other"];
+  $("convention-table").replaceChildren(
+    el("thead", {}, el("tr", {}, ...heads.map((text, n) => el("th", { scope: "col", class: n === 3 ? null : "text" }, text)))),
+    el("tbody", {}, ...lines.map((line) => el("tr", {}, el("th", { class: "text", scope: "row" }, line.name.toUpperCase()),
+      ...line.columns.map((id) => el("td", { class: "text", title: metric(id)?.title ?? null }, id)), el("td", { class: line.tau !== null && line.tau < 0.5 ? "best" : null }, number(line.tau, 2)),
+      ...line.best.map((key, n) => winner(key, line.controls_ahead[n]))))));
+}
+
+function drawBelow() {
   drawReading();
+  drawOverall();
+  drawConventions();
 }
 
 function drawTask() {
@@ -37,64 +63,59 @@ function drawTask() {
     tab.tabIndex = n === state.task ? 0 : -1;
   }
   $("panel").setAttribute("aria-labelledby", `tab-${state.task}`);
-  drawProfile();
-  drawConventions();
-  drawCompare();
+  drawView();
+  drawBelow();
+  imagesChanged();
 }
 
-function selectTask(index, profileName) {
-  const wanted = profileName ?? profile().name;
+function selectTask(index) {
+  const wanted = profile().name;
   state.task = index;
   state.profile = Math.max(0, task().profiles.findIndex((p) => p.name === wanted));
-  state.sort = "rank";
-  state.down = false;
-  remember();
+  if (state.methods) state.methods = new Set([...state.methods].filter((key) => method(key)));
+  if (state.methods && !profile().order.some(chosen)) state.methods = null;
+  if (state.metrics) state.metrics = state.metrics.filter((id) => cohort().metrics[id]);
+  if (!state.metrics?.length) state.metrics = null;
   drawTask();
 }
 
-function remember() {
-  const address = `#${encodeURIComponent(task().id)}&profile=${encodeURIComponent(profile().name)}`;
-  try { history.replaceState(null, "", address); } catch { /* a sandboxed frame has no history */ }
+function startTabs() {
+  fill("tabs", ...DATA.tasks.map((t, n) => el("button", { role: "tab", type: "button", id: `tab-${n}`, "aria-controls": "panel", onfocus: (event) => event.target.scrollIntoView({ block: "nearest", inline: "nearest" }), onclick: () => selectTask(n) }, t.title, el("small", {}, t.dataset))));
+  $("tabs").addEventListener("keydown", (event) => {
+    const last = DATA.tasks.length - 1, to = { ArrowRight: state.task === last ? 0 : state.task + 1, ArrowLeft: state.task ? state.task - 1 : last, Home: 0, End: last }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    selectTask(to);
+    $(`tab-${to}`).focus();
+  });
 }
 
-function recall() {
-  const [id, rest] = location.hash.slice(1).split("&profile=");
-  const index = DATA.tasks.findIndex((t) => t.id === decodeURIComponent(id ?? ""));
-  if (index >= 0) state.task = index;
-  if (rest) state.profile = Math.max(0, task().profiles.findIndex((p) => p.name === decodeURIComponent(rest)));
-}
-
-function setTheme(name) {
-  document.documentElement.dataset.theme = name;
-  try { localStorage.setItem("fusionbench-theme", name); } catch { /* storage may be closed to files */ }
+function startTheme() {
+  const stored = () => { try { return localStorage.getItem("fusionbench-theme"); } catch { return null; } };
+  if (["dark", "light"].includes(stored())) document.documentElement.dataset.theme = stored();
+  $("theme").addEventListener("click", () => {
+    const dark = document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    document.documentElement.dataset.theme = dark ? "light" : "dark";
+    try { localStorage.setItem("fusionbench-theme", dark ? "light" : "dark"); } catch { /* storage may be closed to files */ }
+  });
 }
 
 function start() {
   recall();
-  fill("tabs", ...DATA.tasks.map((t, n) => el("button", { role: "tab", type: "button", id: `tab-${n}`, "aria-controls": "panel", onclick: () => selectTask(n) }, t.title, el("small", {}, t.dataset))));
-  $("tabs").addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
-    selectTask((state.task + step + DATA.tasks.length) % DATA.tasks.length);
-    $(`tab-${state.task}`).focus();
-  });
-  $("profile").addEventListener("change", (event) => { state.profile = Number(event.target.value); remember(); drawProfile(); });
-  $("find").addEventListener("input", (event) => { state.find = event.target.value; drawTable(); });
-  $("family").addEventListener("change", (event) => { state.family = event.target.value; drawTable(); });
-  $("controls").addEventListener("change", (event) => { state.controls = event.target.checked; drawTable(); });
-  $("spread").addEventListener("change", (event) => { state.spread = event.target.checked; drawTable(); });
-  $("save-csv").addEventListener("click", saveCsv);
-  document.addEventListener("click", (event) => { if (!$("columns").contains(event.target)) $("columns").open = false; });
-  $("columns").addEventListener("keydown", (event) => { if (event.key === "Escape") { $("columns").open = false; $("columns").firstElementChild.focus(); } });
+  startTabs();
+  startControls();
+  startDownloads();
+  startTheme();
+  startImages();
+  addCharts();
+  $("profile").addEventListener("change", drawBelow);
+  for (const id of ["overall", "conventions", "facts"]) $(id).addEventListener("toggle", drawBelow);
   $("details").addEventListener("click", (event) => { if (event.target === $("details")) $("details").close(); });
-  window.addEventListener("beforeprint", () => { for (const part of document.querySelectorAll("details.basis")) part.open = true; });
-  let stored = null;
-  try { stored = localStorage.getItem("fusionbench-theme"); } catch { /* storage may be closed to files */ }
-  if (stored === "dark" || stored === "light") document.documentElement.dataset.theme = stored;
-  $("theme").addEventListener("click", () => {
-    const dark = document.documentElement.dataset.theme ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-    setTheme(dark ? "light" : "dark");
-  });
+  $("details").addEventListener("close", () => { state.method = ""; remember(); });
+  window.addEventListener("hashchange", follow);
+  window.addEventListener("beforeprint", () => { for (const part of document.querySelectorAll("details:not(.pick)")) part.open = true; drawBelow(); drawAll(); });
   drawTask();
+  document.body.classList.add("drawn");
+  if (state.method) openDetails(state.method);
 }
 start();

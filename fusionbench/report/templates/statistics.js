@@ -1,88 +1,213 @@
-// Tests among the contenders: Friedman, the critical-difference diagram, and every two methods.
-const PAIR_VALUES = [["p", "p by patient"], ["difference", "difference in mean rank"], ["verdict", "verdict by patient"], ["agree", "share of patients who agree"], ["wilcoxon", "p, Wilcoxon with Holm"], ["nemenyi", "p, Nemenyi"]];
+// Ranks, intervals and tests of any choice of methods and metrics, with the patient as the unit: what fusionbench.stats
+// does, on means by patient and the order of methods within each pair. Pure functions of a cohort; no page, no state.
+const RESAMPLES = 1000;
+const ALPHA = 0.05;
+const DIGITS = [...Array(92).keys()].map((n) => String.fromCharCode(35 + n)).filter((c) => !"&<>\\".includes(c)).join("");
 
-function drawFriedman() {
-  const test = profile().friedman;
-  const text = typeof test === "string"
-    ? `No overall test: ${test}.`
-    : `Friedman test over ${profile().units} (Iman–Davenport F = ${number(test.f, 2)}, χ² = ${number(test.chi2, 2)}): p ${test.p}; the methods ${test.significant ? "differ" : "are not shown to differ"}. Kendall's W = ${test.w.toFixed(2)} (0: pairs disagree, 1: all pairs rank the methods alike).`;
-  fill("friedman", el("p", {}, text), el("p", { class: "muted" }, "Tested is the mean rank over the core metrics within each pair; controls take no part."));
+// Average ranks of values, 1 the best; null comes last.
+function ranksOf(values, better) {
+  const loss = values.map((v) => (v === null ? Infinity : better === "lower" ? v : -v));
+  const order = [...loss.keys()].sort((i, j) => (loss[i] < loss[j] ? -1 : loss[i] > loss[j] ? 1 : 0));
+  const ranks = new Array(values.length);
+  for (let from = 0; from < order.length;) {
+    let to = from;
+    while (to + 1 < order.length && loss[order[to + 1]] === loss[order[from]]) to++;
+    for (let n = from; n <= to; n++) ranks[order[n]] = 1 + (from + to) / 2;
+    from = to + 1;
+  }
+  return ranks;
 }
 
-function drawCd() {
-  const test = profile().nemenyi;
-  if (typeof test === "string") return fill("cd", el("p", { class: "muted" }, `No diagram: ${test}.`));
-  const names = test.ranks.map(([key]) => key), values = test.ranks.map(([, value]) => value);
-  const count = names.length, half = Math.ceil(count / 2), row = 19;
-  const width = 1060, side = 270, base = 62;
-  const levels = base + 14 + test.groups.length * 9;
-  const height = levels + half * row + 16;
-  const x = (rank) => side + ((rank - 1) / (count - 1 || 1)) * (width - 2 * side);
-  const picture = frame(width, height, `Critical-difference diagram: critical difference ${test.difference.toFixed(2)} at α = ${test.alpha}. ` + test.ranks.map(([key, value]) => `${method(key).title} ${value.toFixed(2)}`).join(", "));
-  picture.append(svg("line", { class: "axis", x1: x(1), x2: x(count), y1: base, y2: base }));
-  const step = Math.max(1, Math.round(count / 10));
-  for (let rank = 1; rank <= count; rank++) if (rank === 1 || rank === count || (rank % step === 0 && rank < count - step / 2)) picture.append(svg("line", { class: "axis", x1: x(rank), x2: x(rank), y1: base - 6, y2: base }), svg("text", { class: "soft", x: x(rank), y: base - 10, "text-anchor": "middle" }, rank));
-  picture.append(svg("line", { class: "cdbar", x1: x(1), x2: x(Math.min(count, 1 + test.difference)), y1: 28, y2: 28 }), svg("text", { class: "soft", x: x(1), y: 20 }, `critical difference ${test.difference.toFixed(2)} (α = ${test.alpha})`));
-  names.forEach((key, n) => {
-    const left = n < half, y = levels + 12 + (left ? n : count - 1 - n) * row, end = left ? side - 14 : width - side + 14;
-    picture.append(svg("path", { class: "lead", d: `M${x(values[n])} ${base}V${y}H${end}` }),
-      svg("text", { x: left ? end - 6 : end + 6, y: y + 4, "text-anchor": left ? "end" : "start" }, left ? `${label(key, 30)}  ${values[n].toFixed(2)}` : `${values[n].toFixed(2)}  ${label(key, 30)}`));
-  });
-  test.groups.forEach((group, n) => {
-    const y = base + 9 + n * 9;
-    picture.append(svg("line", { class: "join", x1: x(values[names.indexOf(group[0])]) - 4, x2: x(values[names.indexOf(group.at(-1))]) + 4, y1: y, y2: y }, svg("title", {}, group.map((key) => method(key).title).join(", "))));
-  });
-  fill("cd", picture);
+// A mean over pairs that are not all defined ranks last.
+const meanOf = (held, id, n) => (held.metrics[id].undefined?.[held.methods[n]] ? null : held.metrics[id].mean[n]);
+
+// Mean rank over metrics of some contenders, and the rank that controls would have among them: [contenders, controls].
+function meanRanks(held, metrics, own, controls) {
+  const total = own.map(() => 0), beside = controls.map(() => 0);
+  for (const id of metrics) {
+    const { better } = metric(id);
+    const values = own.map((n) => meanOf(held, id, n));
+    ranksOf(values, better).forEach((rank, n) => { total[n] += rank; });
+    const loss = (v) => (v === null ? Infinity : better === "lower" ? v : -v);
+    controls.forEach((control, n) => {
+      const value = loss(meanOf(held, id, control));
+      for (const other of values) beside[n] += loss(other) < value ? 1 : loss(other) === value ? 0.5 : 0;
+      beside[n] += 1;
+    });
+  }
+  return [total, beside].map((sums) => sums.map((sum) => sum / metrics.length));
 }
 
-function drawPairwise() {
-  const what = $("pair-value").value || "p";
-  const keys = profile().order;
-  if (keys.length < 2) return fill("pairwise", el("p", { class: "muted" }, "There is only one method to compare."));
-  const values = new Map();
-  const { first, second, [what]: found } = profile().pairwise;
-  found.forEach((value, n) => {
-    values.set(`${first[n]},${second[n]}`, value);
-    const turned = { better: "worse", worse: "better" };
-    values.set(`${second[n]},${first[n]}`, what === "difference" && value !== null ? -value : what === "verdict" ? turned[value] ?? value : value);
-  });
-  const cell = (value, row, column) => {
-    if (value === null || value === undefined) return el("td", {}, "–");
-    if (what === "verdict") return el("td", { class: value === "better" ? "best" : "", title: `${method(row).title} ${value} ${method(column).title}` }, { better: "+", worse: "−", equivalent: "=" }[value] ?? "");
-    const p = what !== "difference" && what !== "agree";
-    const text = !p ? value.toFixed(2) : value < 0.001 ? "<.001" : value.toFixed(3).replace(/^0/, "");
-    const strong = p && value <= 0.05;
-    return el("td", { class: strong ? "best" : "", title: `${method(row).title} and ${method(column).title}` }, text);
+const rerankable = (held, metrics) => metrics.every((id) => held.metrics[id]?.patients);
+
+// (patients) lists of means by patient, a value a method, null where undefined.
+function patientMeans(held, id) {
+  const found = held.metrics[id], base = DIGITS.length;
+  found.decoded ??= found.patients.codes.map((codes, p) => found.mean.map((mean, n) => {
+    const steps = DIGITS.indexOf(codes[2 * n]) * base + DIGITS.indexOf(codes[2 * n + 1]);
+    return mean === null || steps > DATA.levels ? null : mean + found.patients.low[p] + steps * found.patients.step[p];
+  }));
+  return found.decoded;
+}
+
+// (pairs) lists of positions, a value a contender; equal scores share one.
+function pairOrders(held, id) {
+  const found = held.metrics[id];
+  if (!found.positions) {
+    let last = new Array(held.contenders).fill(0);
+    found.positions = found.orders.map((text) => {
+      last = last.map((before, n) => {
+        const code = text.charCodeAt(n);
+        const step = code >= 256 ? DIGITS.length + code - 256 : DIGITS.indexOf(text[n]);
+        return before + (step % 2 ? -(step + 1) / 2 : step / 2);
+      });
+      return last;
+    });
+  }
+  return found.positions;
+}
+
+// Patient x contender: mean rank over the metrics within each pair, averaged over the patient's pairs.
+function patientBlocks(held, metrics, own) {
+  const sums = held.patients.map(() => own.map(() => 0)), pairs = held.patients.map(() => 0);
+  held.of.forEach((patient) => { pairs[patient] += 1; });
+  for (const id of metrics) {
+    pairOrders(held, id).forEach((positions, pair) => {
+      const ranks = ranksOf(own.map((n) => positions[n]), "lower");
+      ranks.forEach((rank, n) => { sums[held.of[pair]][n] += rank; });
+    });
+  }
+  return sums.map((row, p) => row.map((sum) => sum / metrics.length / pairs[p]));
+}
+
+// Mulberry32: the same numbers in every browser.
+function generator(seed) {
+  return () => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
   };
-  const table = el("table", { class: "cells" },
-    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, ""), ...keys.map((key) => el("th", { scope: "col", title: method(key).title }, label(key, 12))))),
-    el("tbody", {}, ...keys.map((row, i) => el("tr", {}, el("th", { scope: "row" }, method(row).title), ...keys.map((column, j) => (i === j ? el("td", {}, "·") : cell(values.get(`${i},${j}`), row, column)))))));
-  const notes = {
-    p: profile().undecidable ? `No two methods can be told apart: ${profile().undecidable}.` : "Sign-flip permutation by patient, step-down max-T over all comparisons in this table. Marked up to 0.05: patients tell the two methods apart.",
-    difference: "Mean over patients. Negative: the row's method is better.",
-    verdict: "+ the row's method is better, − worse, = equivalent; empty: the patients do not separate the two.",
-    agree: "Share of the patients whose difference has the sign of the mean difference.",
+}
+
+const quantile = (sorted, q) => {
+  const at = (sorted.length - 1) * q, low = Math.floor(at);
+  return sorted[low] + (at - low) * ((sorted[low + 1] ?? sorted[low]) - sorted[low]);
+};
+
+// Whole patients drawn anew: of each contender the interval of its mean rank and the shares of its places.
+function bootstrap(held, metrics, own) {
+  const number = held.patients.length, random = generator(0);
+  const pairs = held.patients.map((_, p) => held.of.filter((patient) => patient === p).length);
+  const parts = metrics.map((id) => ({
+    better: metric(id).better, counts: held.metrics[id].counts ?? pairs, means: patientMeans(held, id),
+    lost: own.map((n) => meanOf(held, id, n) === null),
+  }));
+  const drawn = own.map(() => new Float64Array(RESAMPLES)), places = own.map(() => new Float64Array(own.length + 1));
+  for (let r = 0; r < RESAMPLES; r++) {
+    const times = new Array(number).fill(0);
+    for (let n = 0; n < number; n++) times[Math.floor(random() * number)] += 1;
+    const total = new Float64Array(own.length);
+    for (const { better, counts, means, lost } of parts) {
+      const weights = times.map((t, p) => t * counts[p]), size = weights.reduce((x, y) => x + y, 0);
+      const values = own.map((n, k) => {
+        if (lost[k] || !size) return null;
+        let sum = 0;
+        for (let p = 0; p < number; p++) if (weights[p]) sum += weights[p] * means[p][n];
+        return sum / size;
+      });
+      ranksOf(values, better).forEach((rank, k) => { total[k] += rank; });
+    }
+    const ranks = [...total].map((sum) => Math.round(1e9 * sum / metrics.length) / 1e9);
+    ranks.forEach((rank, k) => { drawn[k][r] = rank; });
+    const sorted = [...ranks].sort((x, y) => x - y);
+    ranks.forEach((rank, k) => {
+      const first = sorted.indexOf(rank), last = sorted.lastIndexOf(rank);
+      for (let place = first; place <= last; place++) places[k][place + 1] += 1 / (last - first + 1) / RESAMPLES;
+    });
+  }
+  const ends = drawn.map((values) => { values.sort(); return [quantile(values, 0.025), quantile(values, 0.975)]; });
+  return { ends, places };
+}
+
+// Differences of every two contenders over patients: first and second, scaled differences by patient, statistic, sign.
+function comparisons(blocks, size) {
+  const found = [];
+  for (let i = 0; i < size; i++) {
+    for (let j = i + 1; j < size; j++) {
+      const d = blocks.map((row) => row[i] - row[j]);
+      const sum = d.reduce((x, y) => x + y, 0), norm = Math.sqrt(d.reduce((x, y) => x + y * y, 0)) || 1;
+      found.push({ i, j, d: d.map((v) => v / norm), sum, observed: Math.abs(sum) / norm });
+    }
+  }
+  return found;
+}
+
+// p of each step by sign flips of whole patients, step-down over comparisons that are sorted by their step (Westfall and
+// Young): all flips where they are few, taken in Gray's order so that each changes one sign; else drawn ones.
+function stepDown(sorted, steps, many) {
+  const patients = sorted[0]?.d.length ?? 0, size = sorted.length;
+  const exact = patients <= 16 && size * 2 ** (patients - 1) <= 6e7;
+  const flips = exact ? 2 ** Math.max(0, patients - 1) : 2000, random = generator(0);
+  const sums = Float64Array.from(sorted, ({ d }) => d.reduce((x, y) => x + y, 0));
+  const columns = Array.from({ length: patients }, (_, p) => Float64Array.from(sorted, ({ d }) => d[p]));
+  const signs = new Array(patients).fill(1), hits = new Float64Array(many), largest = new Float64Array(many);
+  const top = (value) => {
+    largest.fill(0);
+    for (let c = 0; c < size; c++) { const v = value(c); if (v > largest[steps[c]]) largest[steps[c]] = v; }
+    for (let s = many - 2; s >= 0; s--) if (largest[s + 1] > largest[s]) largest[s] = largest[s + 1];
   };
-  const note = notes[what] ?? `Over ${profile().units}, corrected for all comparisons in this table; beside the tests by patient, for those who are asked for it.`;
-  fill("pairwise", table, el("p", { class: "muted" }, note));
+  top((c) => sorted[c].observed * (1 - 1e-9));
+  const reached = Float64Array.from(largest);
+  const flip = (p) => {
+    signs[p] = -signs[p];
+    const column = columns[p], change = 2 * signs[p];
+    for (let c = 0; c < size; c++) sums[c] += change * column[c];
+  };
+  for (let n = 0; n < flips; n++) {
+    if (exact && n) flip(31 - Math.clz32(n & -n));
+    if (!exact) for (let p = 0; p < patients; p++) if (random() < 0.5) flip(p);
+    top((c) => Math.abs(sums[c]));
+    for (let s = 0; s < many; s++) if (largest[s] >= reached[s]) hits[s] += 1;
+  }
+  let least = 0;
+  return Array.from(hits, (h) => { least = Math.max(least, exact ? h / flips : (1 + h) / (1 + flips)); return least; });
 }
 
-function drawStatistics() {
-  options("pair-value", PAIR_VALUES, $("pair-value").value || "p");
-  $("pair-value").onchange = drawPairwise;
-  drawFriedman();
-  drawCd();
-  drawPairwise();
+const smallestP = (patients) => (patients <= 20 ? Math.min(1, 2 ** (1 - patients)) : 1e-5);
+
+// p that each contender is among the best (Hansen, Lunde and Nason, with sign flips); `names` break ties.
+function confidenceSet(blocks, names) {
+  const size = names.length, all = comparisons(blocks, size);
+  if (size < 2) return names.map(() => 1);
+  const worse = names.map(() => new Float64Array(size));
+  for (const { i, j, sum, observed } of all) { worse[i][j] = Math.sign(sum) * observed; worse[j][i] = -worse[i][j]; }
+  let left = [...names.keys()];
+  const leaves = names.map(() => size - 1);
+  for (let step = 0; step < size - 1; step++) {
+    const badness = (m) => Math.max(...left.map((n) => worse[m][n]));
+    const scored = left.map((m) => [badness(m), names[m], m]);
+    const [, , out] = scored.reduce((x, y) => (y[0] > x[0] || (y[0] === x[0] && y[1] > x[1]) ? y : x));
+    leaves[out] = step;
+    left = left.filter((m) => m !== out);
+  }
+  const sorted = all.map((c) => ({ ...c, step: Math.min(leaves[c.i], leaves[c.j]) })).sort((x, y) => x.step - y.step);
+  const p = [...stepDown(sorted, sorted.map((c) => c.step), size - 1), 1];
+  return leaves.map((step) => p[step]);
 }
 
-function drawConventions() {
-  const lines = task().conventions;
-  $("conventions").hidden = !lines.length;
-  const winner = (key, ahead) => el("td", { class: "left" }, key ? method(key).title : "–", ahead ? el("span", { class: "tag" }, `behind ${ahead} control${ahead > 1 ? "s" : ""}`) : null);
-  const about = (id) => el("td", { class: "left", title: metric(id)?.title ?? null }, id);
-  const head = ["Printed as", "Convention", "Other convention", "Kendall's tau", "Best", "Best under the other"];
-  $("convention-table").replaceChildren(
-    el("thead", {}, el("tr", {}, ...head.map((text, n) => el("th", { scope: "col", class: n === 3 ? "" : "left" }, text)))),
-    el("tbody", {}, ...lines.map((line) => el("tr", {}, el("th", { class: "left", scope: "row" }, line.name.toUpperCase()), ...line.columns.map(about),
-      el("td", { class: line.tau !== null && line.tau < 0.5 ? "best" : "" }, number(line.tau, 2)), ...line.best.map((key, n) => winner(key, line.controls_ahead[n]))))));
+// Every two contenders, (0, 1), (0, 2) ...: "b" the first is better, "w" worse, "n" not separable, "u" not decidable.
+function verdictLetters(blocks, size) {
+  if (smallestP(blocks.length) > ALPHA) return "u".repeat((size * (size - 1)) / 2);
+  const all = comparisons(blocks, size), order = [...all.keys()].sort((x, y) => all[y].observed - all[x].observed || x - y);
+  const p = stepDown(order.map((n) => all[n]), order.map((_, n) => n), order.length);
+  const letters = new Array(all.length);
+  order.forEach((n, at) => { letters[n] = p[at] > ALPHA ? "n" : all[n].sum < 0 ? "b" : "w"; });
+  return letters.join("");
+}
+
+// Share of patients on whom the row is ahead of the column; ties count half.
+function winRates(blocks, size) {
+  const rate = (i, j) => blocks.reduce((sum, row) => sum + (row[i] < row[j] ? 1 : row[i] === row[j] ? 0.5 : 0), 0);
+  return [...Array(size).keys()].map((i) => [...Array(size).keys()].map((j) => (i === j ? null : rate(i, j) / blocks.length)));
 }
