@@ -23,7 +23,7 @@ from tests.networks import count, prepared, random_pairs, read_golden, seeded
 
 GOLDEN = Preset(width=16, heads=8)
 TINY = Preset(width=4, heads=2)
-SPECS = {"frufn": SPEC, "efrufn": EQUILIBRIUM}
+SPECS: dict[str, Any] = {"frufn": SPEC, "efrufn": EQUILIBRIUM}
 MAPS = {
     "enc1": "encoder1",
     "enc2": "encoder2",
@@ -134,7 +134,8 @@ def test_anderson_solves_a_linear_system_where_plain_steps_fall_behind():
     exact = torch.linalg.solve(torch.eye(6).double() - matrix, shift)
 
     def step(x: torch.Tensor) -> torch.Tensor:
-        return (x.flatten(1) @ matrix.T + shift).reshape(x.shape)
+        moved: torch.Tensor = x.flatten(1) @ matrix.T + shift
+        return moved.reshape(x.shape)
 
     start = torch.zeros(1, 1, 2, 3).double()
     accelerated, residual = equilibrium.anderson(step, start, steps=8, ridge=1e-12)
