@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from types import ModuleType
 
@@ -96,6 +97,22 @@ def test_verification_computes_anew_and_tells_what_differs(tool: ModuleType, mad
         "scores/harvard/pet-mri/laplacian.csv",
     ]
     assert "differs in 1 of " in bad[1]
+
+
+def test_what_is_made_when_wanted_is_not_committed(tool: ModuleType) -> None:
+    """.gitignore and the tool agree on it: of what is tracked nothing is derived, and all of it is compared."""
+    root = TOOL.parents[1]
+    if not (root / ".git").exists():
+        pytest.skip("needs the repository's history, which is not there")
+    listed = subprocess.run(["git", "ls-files", "results/leaderboard"], cwd=root, capture_output=True, check=True)
+    tracked = [Path(name).relative_to("results") for name in listed.stdout.decode().split()]
+    assert len(tracked) > 100
+    assert [name for name in tracked if tool.derived(name)] == []
+    made = ["index.html", "images/x.webp", "figures/harvard/ct-mri/boxes.pdf", "harvard/ct-mri/dmfnet-pairwise.csv"]
+    assert all(tool.derived(Path("leaderboard") / name) for name in made)
+    names = [f"results/leaderboard/{name}" for name in made]
+    ignored = subprocess.run(["git", "check-ignore", *names], cwd=root, capture_output=True, check=True)
+    assert ignored.stdout.decode().split() == names
 
 
 def test_a_second_run_does_nothing_and_changes_nothing(tool: ModuleType, made: Path) -> None:

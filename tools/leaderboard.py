@@ -23,7 +23,8 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
+from fnmatch import fnmatch
+from pathlib import Path, PurePath
 from typing import Any
 
 import click
@@ -49,6 +50,16 @@ OF_A_RUN = ("versions", "commit", "device", "device_name", "makings")
 OF_A_PAIR = ("seconds", "made_by", "scored_by", "path")
 COMPARED = ("scores", "truth", "leaderboard")
 """Below RESULTS, what --verify compares."""
+DERIVED = ("index.html", "images/*", "figures/*", "*-pairwise.csv", "*-pair-ranks.csv")
+SHOWN = (
+    "figures/lesion/*/truth-cho.png",
+    "figures/harvard/*/rank-blobs.png",
+    "figures/harvard/*/significance-map.png",
+    "figures/phantom/pet-mri/robustness-noise.png",
+    "figures/phantom/pet-mri/robustness-undersample.png",
+)
+"""Below RESULTS/leaderboard: what `fusionbench report` makes of the rest in minutes and is not committed (.gitignore has the
+same patterns), but for the dozen figures that documents show."""
 
 BY_CASE = "by-case-test"
 """Patients apart from training patients: our methods alone, under profile dmfnet; nobody released images of it."""
@@ -278,7 +289,15 @@ def settle(results: Path, metrics: Sequence[str]) -> None:
 def files(results: Path) -> list[str]:
     """Names of all files below a results folder that --verify compares."""
     every = (path.relative_to(results) for path in results.rglob("*") if path.is_file())
-    return sorted(path.as_posix() for path in every if path.parts[0] in COMPARED)
+    return sorted(path.as_posix() for path in every if path.parts[0] in COMPARED and not derived(path))
+
+
+def derived(path: PurePath) -> bool:
+    """Whether a path below a results folder is of what is made when it is wanted."""
+    inside = PurePath(*path.parts[1:])
+    if path.parts[0] != "leaderboard" or any(fnmatch(inside.as_posix(), shown) for shown in SHOWN):
+        return False
+    return any(fnmatch(inside.as_posix(), pattern) for pattern in DERIVED)
 
 
 def differences(before: Path, after: Path) -> list[str]:
