@@ -504,7 +504,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
 def test_a_report_is_a_pure_function_of_the_results(real: tuple[Path, list[Path]], tmp_path: Path) -> None:
     results, data = real
     before = tree(results)
-    chosen = {"profiles": ["dmfnet"], "metrics": ["ssim", "mi"], "data": data}
+    chosen = {"profiles": ["dmfnet"], "metrics": ["ssim", "mi"], "data": data, "paper": figures.Paper("2col", None)}
     first = write_report(results, tmp_path / "one", **chosen)  # type: ignore[arg-type]
     write_report(results, tmp_path / "two", **chosen)  # type: ignore[arg-type]
     one, two = tree(tmp_path / "one"), tree(tmp_path / "two")

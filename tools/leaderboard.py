@@ -55,8 +55,8 @@ SHOWN = (
     "figures/lesion/*/truth-cho.png",
     "figures/harvard/*/rank-blobs.png",
     "figures/harvard/*/significance-map.png",
-    "figures/phantom/pet-mri/robustness-noise.png",
-    "figures/phantom/pet-mri/robustness-undersample.png",
+    "figures/phantom/pet-mri/robustness-noise-b.png",
+    "figures/phantom/pet-mri/robustness-undersample-a.png",
 )
 """Below RESULTS/leaderboard: what `fusionbench report` makes of the rest in minutes and is not committed (.gitignore has the
 same patterns), but for the dozen figures that documents show."""

@@ -341,8 +341,9 @@ def _figures(
     """File stem -> what draws a figure of a board; ``siblings``: of its task; ``found``: its robustness curves."""
     if not board.ranked:
         return {}
+    wanted = board.metrics if paper.width else ()  # for a paper, whose width is known; else they take most of the time
     draw: dict[str, Callable[[], Figure | None]] = {
-        f"boxes-{metric}": functools.partial(figures.boxes, board, metric, paper) for metric in board.metrics
+        f"boxes-{metric}": functools.partial(figures.boxes, board, metric, paper) for metric in wanted
     }
     draw |= {
         "ranks": lambda: figures.heat(board, paper),
