@@ -590,7 +590,7 @@ def test_a_report_shows_the_methods_that_were_chosen(cli: Cli, tmp_path: Path, m
     monkeypatch.setattr(common, "NEXT_LINE", 0.0)
     first = cli("report", "--results", tmp_path, "--pairs", "test-00000", "--images", "none")
     everything = first.stdout
-    assert "report: figures 2 of 8" in first.stderr  # a log, not a terminal
+    assert "report: figures 2 of 7" in first.stderr  # a log, not a terminal
     assert "note: no image grid of phantom/ct-mri: asked to show no images" in first.stderr
     chosen = cli("report", "--results", tmp_path, "--methods", "pca", "--methods", "dwt").stdout
     assert "Laplacian" in everything

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
         title="HybridFusion (compact)",
         family="learned",
         year=2026,
-        reference="HybridFusion: a policy network and a fixed Laplacian pyramid, arXiv 2602.20851",
+        reference="Zhang, He and Liu, Hybrid Fusion: one-minute efficient training for zero-shot cross-domain image fusion, "
+        "arXiv 2602.20851, 2026",
         doi="10.48550/arXiv.2602.20851",
         licence="own implementation and weights, Apache-2.0; trained on generated images",
         trained=True,
