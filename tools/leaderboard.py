@@ -155,15 +155,21 @@ def main(
         if truth:
             done += _observe(results, target, engine, notify)
         if done and not verify:
-            today = datetime.datetime.now(datetime.UTC).date().isoformat()
-            write_json(results / "made.json", {**making("cpu"), "date": today})
+            write_json(
+                results / "made.json", {**making("cpu"), "date": str(datetime.datetime.now(datetime.UTC).date())}
+            )
         settle(target, metrics)
         written = write_report(target, target / "leaderboard", images="public", notify=notify)
         if verify:
-            found = differences(results, target)
-            click.echo("\n".join([*found, f"{len(files(target))} files computed anew, {len(found)} differ"]))
-            raise SystemExit(1 if found else 0)
+            raise SystemExit(_told(results, target))
     click.echo(f"{done} images fused or scored; {len(written)} files in {results / 'leaderboard'}")
+
+
+def _told(results: Path, target: Path) -> int:
+    """Tell what differs; the exit code."""
+    found = differences(results, target)
+    click.echo("\n".join([*found, f"{len(files(target))} files computed anew, {len(found)} differ"]))
+    return 1 if found else 0
 
 
 def _held_methods(results: Path, keys: Sequence[Key]) -> list[str]:

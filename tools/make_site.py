@@ -388,9 +388,8 @@ def write_tutorials(*, execute: bool) -> None:
             folder.mkdir(parents=True)
             NotebookClient(notebook, timeout=1200, resources={"metadata": {"path": str(folder)}}).execute()
         jupytext.write(notebook, OUT / "tutorials" / f"{path.stem}.ipynb")
-        text, resources = MarkdownExporter().from_notebook_node(
-            notebook, resources={"output_files_dir": f"{path.stem}-files"}
-        )
+        files = {"output_files_dir": f"{path.stem}-files"}
+        text, resources = MarkdownExporter().from_notebook_node(notebook, resources=files)
         head, _, rest = text.lstrip().partition("\n")
         for name, content in resources["outputs"].items():
             target = OUT / "tutorials" / name

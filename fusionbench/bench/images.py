@@ -80,13 +80,9 @@ def score_folders(
         Ledger(results, outcome, scoring, made) as ledger,
     ):
         for key, (folder, facts) in zip(found, folders, strict=True):
-            foreign: dict[str, Any] = {
-                "origin": FROM_IMAGES,
-                **facts,
-                "foreign": True,
-                "folder": "/".join(folder.resolve().parts[-2:]),
-            }
-            about = task_about(ref) | {"method": plain(foreign), "settings": {}, "seed": 0}
+            where = {"foreign": True, "folder": "/".join(folder.resolve().parts[-2:])}
+            foreign = plain({"origin": FROM_IMAGES, **facts, **where})
+            about = task_about(ref) | {"method": foreign, "settings": {}, "seed": 0}
             table = ledger.open(key, about, wanted if force else ())
             for pair, record in records[key].items():
                 record["path"] = _reference(results, key, pair, found[key][pair], copy)

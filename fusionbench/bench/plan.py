@@ -37,7 +37,7 @@ from fusionbench.bench.ledger import (
     silent,
 )
 from fusionbench.bench.pools import Engine, open_engine
-from fusionbench.bench.provenance import making, plain
+from fusionbench.bench.provenance import corruption_about, making, plain
 from fusionbench.bench.work import (
     FuseUnit,
     Limits,
@@ -48,12 +48,10 @@ from fusionbench.bench.work import (
     TaskRef,
     fuse_unit,
     plugin_source,
-    reconstruction_about,
     score_unit,
 )
 from fusionbench.datasets import check_pair, task_plugin
-from fusionbench.datasets.degraded import Degradation, parse_degradation
-from fusionbench.datasets.degraded import about as degradation_about
+from fusionbench.datasets.degraded import parse_degradation
 from fusionbench.errors import InputError
 from fusionbench.methods import Created, create_method
 from fusionbench.metrics import METRICS, PROFILES
@@ -392,15 +390,10 @@ def _about(ref: TaskRef, item: Created, sources: Mapping[str, str], seed: int) -
     }
 
 
-def _corruption(degradation: Degradation) -> dict[str, Any]:
-    restored = {"reconstruction": reconstruction_about(degradation.reconstruct)} if degradation.reconstruct else {}
-    return {**degradation_about(degradation), **restored}
-
-
 def task_about(ref: TaskRef) -> dict[str, Any]:
     key = ref.key("")
     task = dataclasses.asdict(task_plugin(ref.name).facts) | {"dataset": key.dataset, "task": key.task}
     own = {"data": {"folders": _folders(ref)}} if task_plugin(ref.name).facts.named else {}
-    flaw = {"corruption": plain(_corruption(parse_degradation(ref.corrupt)))} if ref.corrupt else {}
+    flaw = {"corruption": plain(corruption_about(ref.corrupt))} if ref.corrupt else {}
     channel = {"channel": ref.channel} if ref.channel != "luma" else {}
     return {"task": plain(task), "split": ref.split} | channel | own | flaw

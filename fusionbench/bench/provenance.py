@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from fusionbench.datasets.degraded import about, parse_degradation
+from fusionbench.methods.reconstruction import reconstruction_about
 from fusionbench.scores import fingerprint
 
 PACKAGES = ("torch", "numpy", "scipy", "pillow")
@@ -80,3 +82,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+
+
+def corruption_about(text: str) -> dict[str, Any]:
+    """What score files say of a degradation, and of what restored it."""
+    flaw = parse_degradation(text)
+    restored = {"reconstruction": reconstruction_about(flaw.reconstruct)} if flaw.reconstruct else {}
+    return {**about(flaw), **restored}

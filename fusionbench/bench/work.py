@@ -27,11 +27,11 @@ from fusionbench.datasets.levels import CHANNELS, open_task
 from fusionbench.errors import InputError
 from fusionbench.methods import Created, Method, create_method
 from fusionbench.methods.external import FromFile, load_method
-from fusionbench.methods.reconstruction import RECONSTRUCTIONS, create_reconstruction
+from fusionbench.methods.reconstruction import create_reconstruction, reconstruction_about
 from fusionbench.metrics import prepare
 from fusionbench.pairs import Pair, pixel_digest, read_picture, to_uint8, write_png
 from fusionbench.registry import import_module
-from fusionbench.scores import Key, Record, fingerprint
+from fusionbench.scores import Key, Record
 
 UInt8 = NDArray[np.uint8]
 
@@ -79,13 +79,6 @@ class TaskRef:
         """Where results are kept; a split other than "test" is a dataset of its own, and so are a degraded one, another
         channel and each of the user's: ``folders:mine`` is kept as ``folders-mine``."""
         return Key.of(self.name, split=self.split, channel=self.channel, flaw=self.corrupt, method=method)
-
-
-def reconstruction_about(name: str) -> dict[str, Any]:
-    """What score files say of a reconstruction: its facts, and "made", which changes with what it gives."""
-    facts = RECONSTRUCTIONS[name].facts
-    made = fingerprint(facts.name, facts.version, create_reconstruction(name).digest())
-    return {"facts": dataclasses.asdict(facts), "made": made}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -87,15 +87,11 @@ def train_command(
     """
     spec = _spec(method, f"method {method!r} is not trained here; methods with a network are, such as dmfnet")
     chosen = _settings(device, overrides)
-    tasks = chosen_tasks(task, dataset, data)
-    pairs, copies = training_pairs(tasks, data, split)
+    pairs, copies = training_pairs(chosen_tasks(task, dataset, data), data, split)
     cases = validation_case or validation_cases(pairs)
-    said = (
-        f"{len(pairs)} training pairs; {copies} left out as copies of test images; "
-        f"held out for validation: {', '.join(cases) or 'none, so that the last weights are kept'}"
-    )
     if not is_quiet():
-        click.echo(said)
+        held_out = f"held out for validation: {', '.join(cases) or 'none, so that the last weights are kept'}"
+        click.echo(f"{len(pairs)} training pairs; {copies} left out as copies of test images; {held_out}")
     pairs += phantom_pairs(phantom)
     if prior is not None:
         pairs = with_targets(pairs, prior)

@@ -7,6 +7,7 @@ A reconstruction is a class of keyword-only settings with ``prepare``, ``digest`
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from fusionbench.methods import MethodFacts
 from fusionbench.registry import Registry
+from fusionbench.scores import fingerprint
 
 if TYPE_CHECKING:
     import torch
@@ -109,3 +111,10 @@ class CompressedSensing:
         kept = [tuple(pywt.threshold(band, threshold, "soft") for band in bands) for bands in details]
         back = pywt.waverec2([coarse, *kept], self._wavelet, mode="periodization")
         return np.asarray(np.roll(back, -shift, (0, 1))[:height, :width])
+
+
+def reconstruction_about(name: str) -> dict[str, Any]:
+    """What score files say of a reconstruction: its facts, and "made", which changes with what it gives."""
+    facts = RECONSTRUCTIONS[name].facts
+    made = fingerprint(facts.name, facts.version, create_reconstruction(name).digest())
+    return {"facts": dataclasses.asdict(facts), "made": made}

@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 
 from fusionbench.metrics import METRICS, MetricFacts, _ops, variant
+from fusionbench.metrics._sums import correlation, pixels, products, squared_error, total
 from fusionbench.metrics._triple import Image, Triple
 from fusionbench.metrics.information import CE, cross_entropies
-from fusionbench.metrics.statistics import correlation, pixels, products, squared_error, total
 
 _BETWEEN = (
     "The average of the two sources does best or nearly so, by construction; a copy of one is no worse than most."

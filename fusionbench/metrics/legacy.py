@@ -10,11 +10,12 @@ import torch
 
 from fusionbench.metrics import METRICS, _ops, variant
 from fusionbench.metrics._ops import safe_ratio, unit
+from fusionbench.metrics._sums import pixels, total
 from fusionbench.metrics._triple import Image, Pairs, Triple
 from fusionbench.metrics.edges import SF, sf
 from fusionbench.metrics.gradients import NABF, QABF, characterise, qabf, sobel_polar
 from fusionbench.metrics.information import MI, en
-from fusionbench.metrics.statistics import SD, pixels, total
+from fusionbench.metrics.statistics import SD
 
 _TANG2022 = "Evaluation-for-Image-Fusion (Tang) up to May 2022"
 

@@ -13,12 +13,13 @@ import torch
 
 from fusionbench.metrics import METRICS, MetricFacts, variant
 from fusionbench.metrics._ops import safe_ratio
+from fusionbench.metrics._sums import covariance, squared_error
 from fusionbench.metrics._triple import Image, Pairs, Triple
 from fusionbench.metrics.fidelity import vif_strict
 from fusionbench.metrics.gradients import qabf_strict
 from fusionbench.metrics.information import image_entropy, mutual_information
 from fusionbench.metrics.phase import fsim
-from fusionbench.metrics.statistics import cc, covariance, decibel, scd_terms, squared_error
+from fusionbench.metrics.statistics import cc, decibel, scd_terms
 from fusionbench.metrics.structure import ms_ssim, ssim_strict, uqi
 
 

@@ -174,11 +174,7 @@ def write_report(
     there are no scores or none is left, for an unknown name, or a zoom box outside.
     """
     out = results / "leaderboard" if out is None else out
-    for name in columns:
-        if name not in COLUMNS:
-            raise InputError(f"column {name!r} is unknown; choose from: {', '.join(COLUMNS)}")
-    if images not in IMAGES:
-        raise InputError(f"images={images!r} is unknown; choose from: {', '.join(IMAGES)}")
+    _check_names(columns, images)
     notify("report: reading scores", 0, 1)
     boards = load_boards(results, methods=methods, metrics=metrics, profiles=profiles, only=only)
     notify("report: reading scores", 1, 1)
@@ -209,6 +205,14 @@ def write_report(
         written += figures.save(figure, stem) if figure is not None else []
     told = functools.partial(notify, "report: page")
     return [*written, *page.write(boards, out, results, data, pairs, images, told)]
+
+
+def _check_names(columns: Sequence[str], images: str) -> None:
+    for name in columns:
+        if name not in COLUMNS:
+            raise InputError(f"column {name!r} is unknown; choose from: {', '.join(COLUMNS)}")
+    if images not in IMAGES:
+        raise InputError(f"images={images!r} is unknown; choose from: {', '.join(IMAGES)}")
 
 
 def _tell_unnamed(boards: Sequence[Board], tell: Callable[[str], None]) -> None:

@@ -15,7 +15,6 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +147,7 @@ def made(boards: Sequence[Board], results: Path) -> dict[str, str]:
         whole = dict(json.loads((results / "made.json").read_text("utf-8")))
     except (OSError, ValueError):
         whole = {}
-    found = {"page": version("fusionbench")}
+    found = {"page": __version__}
     versions = _agreed([about.get("versions") or {} for about in (whole, *abouts)])
     found |= {"versions": " · ".join(f"{name} {version}" for name, version in versions.items())}
     told = _agreed([{k: about.get(k) for k in ("commit", "device_name")} for about in (whole, *abouts)])

@@ -177,15 +177,7 @@ class NetworkSpec(Generic[P, N]):
 
         Raises InputError for an unknown stage, preset or field, or pairs without a target where they need one.
         """
-        names = [s.name for s in self.stages]
-        if stage not in ("all", *names):
-            if len(names) == 1:
-                raise InputError(f"{self.title} has one stage; leave --stage out")
-            raise InputError(f"stage {stage!r}: take one of {', '.join([*names, 'all'])}")
-        if self.needs_target and any(pair.target is None for pair in [*split.train, *split.validation]):
-            raise InputError(
-                f"{self.title} learns from prior fused images; make them with fusionbench prior, then give --prior"
-            )
+        self._check(stage, split)
         size, weights = change_fields(self.preset(preset), network, "network setting"), self._loss(preset, loss)
         model, lines = self._start(start, size, preset, overrides)
         lines = {**split.describe(), **lines, **(card or {})}
@@ -202,17 +194,8 @@ class NetworkSpec(Generic[P, N]):
             settings = dataclasses.replace(s.settings(preset), **(overrides or {}))
             again = resume and (s is self.stages[0] or stage == s.name or (folder / "state.pt").is_file())
             recipe, best = s.recipe(model, weights, preset, settings), _Best()
-            train(
-                recipe,
-                split,
-                settings,
-                folder,
-                resume=again,
-                channels_last=s.channels_last,
-                until=until,
-                keep=best,
-                notify=notify,
-            )
+            ends: dict[str, Any] = {"until": until, "keep": best, "notify": notify}
+            train(recipe, split, settings, folder, resume=again, channels_last=s.channels_last, **ends)
             lines[s.name] = {**dataclasses.asdict(settings), **best.line, **s.facts(preset)}
             model.cpu()
             if last:
@@ -222,6 +205,18 @@ class NetworkSpec(Generic[P, N]):
             if stage == s.name:
                 break
         return file
+
+    def _check(self, stage: str, split: Split) -> None:
+        """Raises InputError for a stage that there is not, and for pairs without the targets that are needed."""
+        names = [s.name for s in self.stages]
+        if stage not in ("all", *names):
+            if len(names) == 1:
+                raise InputError(f"{self.title} has one stage; leave --stage out")
+            raise InputError(f"stage {stage!r}: take one of {', '.join([*names, 'all'])}")
+        if self.needs_target and any(pair.target is None for pair in [*split.train, *split.validation]):
+            raise InputError(
+                f"{self.title} learns from prior fused images; make them with fusionbench prior, then give --prior"
+            )
 
     def _start(
         self, file: Path | None, size: P, preset: str, overrides: Mapping[str, Any] | None
