@@ -20,6 +20,7 @@ from typing import Any
 
 from jinja2 import Environment
 
+from fusionbench import __version__
 from fusionbench.files import write_text
 from fusionbench.report import overall, page_images, references, truth
 from fusionbench.report.boards import Board
