@@ -47,8 +47,7 @@ def test_the_site_names_pages_that_there_are() -> None:
     assert {f"tutorials/{path.name}" for path in TUTORIALS} <= set(sources)
 
 
-@pytest.mark.promise
-@pytest.mark.slow
+@pytest.mark.slow  # the site's workflow executes them too, at every pull request
 @pytest.mark.parametrize("tutorial", TUTORIALS, ids=lambda path: path.stem)
 def test_a_tutorial_runs(tutorial: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT)}
