@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -121,3 +122,9 @@ def _connection_error(reason: str) -> Exception:
     import requests
 
     return requests.ConnectionError(reason)
+
+
+def package_version() -> str:
+    """Our own version. The package's face imports this file by way of others, hence it is not imported by name; and what
+    pip calls the distribution is another name."""
+    return str(sys.modules[__name__.partition(".")[0]].__version__)

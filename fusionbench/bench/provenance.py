@@ -6,7 +6,6 @@ import functools
 import platform
 import re
 import subprocess
-import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 from fusionbench.datasets.degraded import about, parse_degradation
+from fusionbench.files import package_version
 from fusionbench.methods.reconstruction import reconstruction_about
 from fusionbench.scores import fingerprint
 
@@ -38,9 +38,7 @@ def making_id(made: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _versions() -> Mapping[str, str]:
-    # The package's own: what pip calls the distribution is another name. Its face imports this package, hence not by name.
-    package = sys.modules[__name__.partition(".")[0]]
-    own = {"python": platform.python_version(), "fusionbench": str(package.__version__)}
+    own = {"python": platform.python_version(), "fusionbench": package_version()}
     return own | {name: version(name) for name in PACKAGES}
 
 

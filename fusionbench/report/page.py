@@ -20,8 +20,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-from fusionbench import __version__
-from fusionbench.files import write_text
+from fusionbench.files import package_version, write_text
 from fusionbench.report import overall, page_images, references, truth
 from fusionbench.report.boards import Board
 from fusionbench.report.columns import BESIDE
@@ -148,7 +147,7 @@ def made(boards: Sequence[Board], results: Path) -> dict[str, str]:
         whole = dict(json.loads((results / "made.json").read_text("utf-8")))
     except (OSError, ValueError):
         whole = {}
-    found = {"page": __version__}
+    found = {"page": package_version()}
     versions = _agreed([about.get("versions") or {} for about in (whole, *abouts)])
     found |= {"versions": " · ".join(f"{name} {version}" for name, version in versions.items())}
     told = _agreed([{k: about.get(k) for k in ("commit", "device_name")} for about in (whole, *abouts)])
