@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, Literal
 
-from fusionbench.methods import METHODS, MethodFacts
-from fusionbench.methods.frufn.method import First, FrufnMethod
+from fusionbench.methods import METHODS
+from fusionbench.methods.frufn.method import FACTS, First, FrufnMethod
 
 if TYPE_CHECKING:
     import torch
@@ -15,23 +16,7 @@ if TYPE_CHECKING:
 Solver = Literal["anderson", "plain"]
 
 
-@METHODS.register(
-    MethodFacts(
-        name="efrufn",
-        title="EFRUFN (compact, wiring inferred)",
-        family="learned",
-        year=2026,
-        reference="Wang, Cao, Deng and Vivone, A general image fusion approach exploiting gradient transfer learning and "
-        "fusion rule unfolding, IEEE TPAMI",
-        doi="10.1109/TPAMI.2026.3655694",
-        licence="own implementation and weights, Apache-2.0; trained on generated images",
-        trained=True,
-        origin="trained here",
-        trained_on=("phantom@train",),
-        trained_for=("ssim", "sd"),
-        identity=False,
-    )
-)
+@METHODS.register(dataclasses.replace(FACTS, name="efrufn", title="EFRUFN (compact, wiring inferred)"))
 class EfrufnMethod(FrufnMethod):
     """Settings: ``weights`` and ``first`` as for ``frufn``, and ``solver``: "anderson", five evaluations as in the authors'
     test, or "plain", five steps.

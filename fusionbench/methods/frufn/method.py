@@ -16,23 +16,24 @@ if TYPE_CHECKING:
 First = Literal["other", "mri"]
 
 
-@METHODS.register(
-    MethodFacts(
-        name="frufn",
-        title="FRUFN (compact)",
-        family="learned",
-        year=2026,
-        reference="Wang, Cao, Deng and Vivone, A general image fusion approach exploiting gradient transfer learning and "
-        "fusion rule unfolding, IEEE TPAMI",
-        doi="10.1109/TPAMI.2026.3655694",
-        licence="own implementation and weights, Apache-2.0; trained on generated images",
-        trained=True,
-        origin="trained here",
-        trained_on=("phantom@train",),
-        trained_for=("ssim", "sd"),
-        identity=False,
-    )
+FACTS = MethodFacts(
+    name="frufn",
+    title="FRUFN (compact)",
+    family="learned",
+    year=2026,
+    reference="Wang, Cao, Deng and Vivone, A general image fusion approach exploiting gradient transfer learning and "
+    "fusion rule unfolding, IEEE TPAMI",
+    doi="10.1109/TPAMI.2026.3655694",
+    licence="own implementation and weights, Apache-2.0; trained on generated images",
+    trained=True,
+    origin="trained here",
+    trained_on=("phantom@train",),
+    trained_for=("ssim", "sd"),
+    identity=False,
 )
+
+
+@METHODS.register(FACTS)
 class FrufnMethod(Learned):
     """Settings: ``weights``: a .safetensors file of ``fusionbench train`` or ``weights import``, "" for the shipped compact
     one; ``first``: which image is the state, to which positive
