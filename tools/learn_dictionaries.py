@@ -1,4 +1,4 @@
-"""Learn the dictionaries of the sparse baselines from the Harvard training pairs, and write them into the package.
+"""Learn the dictionaries of the sparse baselines from the training pairs of docs/protocol.md, and write them into the package.
 
     python tools/learn_dictionaries.py --data DIR
 
@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from protocol_jobs import COUNTS, protocol_split
 from skimage.restoration import denoise_tv_chambolle
 from sklearn.decomposition import MiniBatchDictionaryLearning
 
-from fusionbench.datasets import create_task
 from fusionbench.methods.baselines._convolutional import sparse_codes, spectra, split_bands
 
 Array = NDArray[np.float64]
@@ -29,11 +29,11 @@ TARGET = Path(__file__).parents[1] / "fusionbench/methods/baselines/data/diction
 def training_images(data: Path, pairs_a_task: int = 12) -> list[Array]:
     """Evenly spaced training slices of every modality, (H, W) in [0, 1]."""
     images = []
-    for task_name in ("harvard/ct-mri", "harvard/pet-mri", "harvard/spect-mri"):
-        task = create_task(task_name, data=(data,), split="train")
-        ids = task.ids()
-        for index in np.linspace(0, len(ids) - 1, pairs_a_task).round().astype(int):
-            pair = task.load(ids[index])
+    split = protocol_split(data)
+    for task in COUNTS:
+        pairs = sorted((p for p in split.train if p.task == task), key=lambda p: p.id)
+        for index in np.linspace(0, len(pairs) - 1, pairs_a_task).round().astype(int):
+            pair = pairs[index]
             images += [pair.a / 255, pair.b / 255]
     return images
 
