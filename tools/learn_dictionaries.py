@@ -1,4 +1,4 @@
-"""Learn the dictionaries of the sparse baselines from the training pairs of docs/protocol.md, and write them into the package.
+"""Learn the dictionaries of the sparse baselines from the training pairs of docs/protocol.md, into the package.
 
     python tools/learn_dictionaries.py --data DIR
 
