@@ -26,8 +26,8 @@ def add(x: Tensor, y: Tensor) -> Tensor:
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """1x1 convolution by oneDNN, which PyTorch leaves for plain matrix products on one thread: half the time."""
-    if quick(x) and torch.backends.mkldnn.is_available():
-        return cast(Tensor, torch.mkldnn_convolution(x, weight, bias, (0, 0), (1, 1), (1, 1), 1))
+    if quick(x) and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # torch has no types here
+        return torch.mkldnn_convolution(x, weight, bias, (0, 0), (1, 1), (1, 1), 1)
     return F.conv2d(x, weight, bias)
 
 

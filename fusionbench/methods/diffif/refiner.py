@@ -61,7 +61,7 @@ class TransposedAttention(nn.Module):
             weight[:, s, s] = (cosines[:, s, s] * temperature).softmax(-1)
         # Mixing and projection are both linear in the channels: one product over the pixels in place of two.
         both = self.project_out.weight[:, :, 0, 0] @ weight
-        mixed = v @ both.transpose(1, 2).to(v.dtype)
+        mixed: Tensor = v @ both.transpose(1, 2).to(v.dtype)
         return mixed.reshape(n, h, w, c).permute(0, 3, 1, 2)
 
 

@@ -93,7 +93,7 @@ def decoder_maps(unet: DenoisingUNet, a: Tensor, b: Tensor, noise: Noise) -> lis
             held = [torch.empty(size, dtype=maps[0].dtype, device=a.device, memory_format=layout) for size in sizes]
         for whole, m in zip(held, maps, strict=True):
             for index, single in enumerate(m, first):  # each copied once, to where it belongs
-                whole.unflatten(1, (steps, -1))[index // steps, index % steps] = single
+                whole.view(len(whole), steps, *single.shape)[index // steps, index % steps] = single
     return held
 
 

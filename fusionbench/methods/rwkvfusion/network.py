@@ -128,7 +128,8 @@ def unscan(s: Tensor, size: torch.Size, backwards: bool) -> Tensor:
     """The mean of both scans as a map: (2N,H*W,C) -> (N,C,H,W); size: (H,W)."""
     height, width = size
     both = s.flip(1) if backwards else s
-    rows, columns = both[0::2].unflatten(1, (height, width)), both[1::2].unflatten(1, (width, height))
+    rows = both[0::2].reshape(-1, height, width, s.shape[2])
+    columns = both[1::2].reshape(-1, width, height, s.shape[2])
     return ((rows + columns.transpose(1, 2)) / 2).permute(0, 3, 1, 2)
 
 
@@ -176,13 +177,16 @@ class _Mixer(nn.Module):
     def forward(self, x: Tensor, modal: Tensor, mask: Tensor | None) -> Tensor:
         m, f = self.modal_norm(self.modal_convs(modal)), self.drop(self.feat_convs(x))
         gate = self.act_conv(self.feat_norm(f + m).mean((2, 3), keepdim=True))
-        if hasattr(self, "mask_convs"):  # of no mask nothing is left but a constant per channel
-            gate = gate + (
-                F.silu(self.mask_convs[2].body.bias)[:, None, None] if mask is None else self.mask_convs(mask)
-            )
+        if hasattr(self, "mask_convs"):
+            gate = gate + (self._unmasked() if mask is None else self.mask_convs(mask))
         both = (f + m) * gate
         y: Tensor = self.fusion_proj(both)
         return y
+
+    def _unmasked(self) -> Tensor:
+        """What a mask of zeros gives: a constant per channel, for the norm of zeros is its bias."""
+        bias: Tensor = self.mask_convs.get_parameter("2.body.bias")
+        return F.silu(bias)[:, None, None]
 
     def read(self, y: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """What language makes of the map that ``forward`` gave, and the text after it: ((N,n,H,W), (N,T,n))."""
@@ -271,7 +275,7 @@ def _mix(x: Tensor, norm: nn.Module, modulator: nn.Module, mix: nn.Module, backw
 
 def _mix_channels(x: Tensor, norm: nn.Module, modulator: nn.Module, mix: nn.Module, drop: float) -> Tensor:
     tokens: Tensor = modulator(norm(x.permute(0, 2, 3, 1).flatten(1, 2)), mix, drop)
-    return tokens.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+    return tokens.reshape(-1, *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2)
 
 
 def _three(n: int, bias: bool = True) -> nn.Sequential:
