@@ -62,3 +62,12 @@ def test_norm_with_a_shift_and_a_mean_far_from_zero(layout):
         exact = F.silu(F.group_norm(whole.double(), 4, norm.weight.double(), norm.bias.double()))
         torch.testing.assert_close(norm_silu(norm, x, added).double(), exact, rtol=0, atol=2e-6)
     assert torch.equal(x, kept)
+
+
+@torch.no_grad()
+def test_a_compiler_is_given_layers_that_it_knows():
+    torch.manual_seed(1)
+    layer, conv = Pointwise(6, 6), nn.Conv2d(6, 5, 3, padding=1)
+    compiled = torch.compile(lambda x: up_conv(conv, layer(x)), backend="aot_eager", fullgraph=True)
+    x = maps(6)
+    torch.testing.assert_close(compiled(x), up_conv(conv, layer(x)), rtol=0, atol=1e-5)

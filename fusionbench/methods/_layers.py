@@ -1,7 +1,8 @@
 """Layers that give what PyTorch's give, within rounding, in less time on a CPU when no gradient is asked for.
 
-With a gradient, under autocast, in other than float32 or on another device they are PyTorch's own. Maps are (N,C,H,W); they
-stay in channels-last order where they come in it, in which a CPU convolves without copying them over and back.
+With a gradient, under autocast or ``torch.compile``, in other than float32 or on another device they are PyTorch's own.
+Maps are (N,C,H,W); they stay in channels-last order where they come in it, in which a CPU convolves without copying them over
+and back.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from torch.nn import functional as F
 
 
 def quick(x: Tensor) -> bool:
-    """Whether the quick forms serve x: float32 on a CPU, no gradient, no autocast."""
+    """Whether the quick forms serve x: float32 on a CPU, no gradient, no autocast, not being compiled."""
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_grad_enabled()
-    return plain and not torch.is_autocast_enabled("cpu")
+    return plain and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
 
 
 def add(x: Tensor, y: Tensor) -> Tensor:
