@@ -1,8 +1,8 @@
 """Layers that give what PyTorch's give, within rounding, in less time on a CPU when no gradient is asked for.
 
 With a gradient, under autocast or ``torch.compile``, in other than float32 or on another device they are PyTorch's own.
-Maps are (N,C,H,W); they stay in channels-last order where they come in it, in which a CPU convolves without copying them over
-and back.
+Maps are (N,C,H,W); they stay in channels-last order where they come in it, in which a CPU convolves without copying them
+over and back.
 """
 
 from __future__ import annotations
