@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         licence="own implementation and weights; weights for research use, trained on AANLIB images",
         trained=True,
         origin="trained here",
-        trained_on=("harvard",),
+        trained_on=("harvard:11,15,16,20,21,25,28,29,3,32,33,35,36,37,4,40,41,9,PET 25,PET 41",),
         trained_for=("ssim",),
         identity=False,
     )
