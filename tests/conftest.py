@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,15 @@ def write_plugin(path: Path, text: str) -> Path:
     for name in [name for name in sys.modules if name.startswith(f"fusionbench_plugin_{path.stem}_")]:
         del sys.modules[name]
     return path
+
+
+@pytest.fixture(params=[True, False], ids=["plain", "quick"])
+def either_way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With PyTorch's own layers, then with the quick forms that networks take where no gradient is asked for."""
+    import torch  # heavy; few tests need it
+
+    with torch.set_grad_enabled(request.param):
+        yield
 
 
 Cli = Callable[..., click.testing.Result]

@@ -104,6 +104,7 @@ def test_refiner_gives_the_golden_image_through_the_golden_maps(golden, tiny, so
     assert largest_difference(exact, golden["ref_out_double"]) < 1e-10
 
 
+@pytest.mark.usefixtures("either_way")
 def test_four_sampling_steps_are_golden(golden, tiny):
     steps = list(sample_steps(tiny, golden["other"], golden["mri"], golden["ddim_noise"][:, None]))
     for (prediction, x), tau in zip(steps, TAUS, strict=True):

@@ -49,6 +49,7 @@ def golden_noise(golden):
     )
 
 
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("modality", ["MRI", "Other"])
 @pytest.mark.parametrize("step", [5, 10, 20])
 def test_unet_predicts_the_golden_x0(golden, tiny, modality, step):
@@ -59,6 +60,7 @@ def test_unet_predicts_the_golden_x0(golden, tiny, modality, step):
     torch.testing.assert_close(tiny.unet(noisy, level), golden[f"x0_{modality}_{step}"], rtol=0, atol=1e-5)
 
 
+@pytest.mark.usefixtures("either_way")
 def test_head_reads_the_golden_maps(golden, tiny):
     maps = decoder_maps(tiny.unet, golden["mri"], golden["other"], golden_noise(golden))
     for got, index in zip(maps, (14, 11, 8, 5, 2), strict=True):
@@ -68,6 +70,7 @@ def test_head_reads_the_golden_maps(golden, tiny):
             torch.testing.assert_close(got[row : row + 1, :width], expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.usefixtures("either_way")
 def test_fused_image_is_golden(golden, tiny):
     fused = tiny(golden["mri"], golden["other"], golden_noise(golden))
     torch.testing.assert_close(fused, golden["fused"], rtol=0, atol=1e-5)

@@ -112,6 +112,7 @@ def test_maps_are_golden(golden, tiny, images, name):
     torch.testing.assert_close(seen[0], expected, rtol=0, atol=1e-5 * expected.abs().max().item())
 
 
+@pytest.mark.usefixtures("either_way")
 def test_fused_images_are_golden_without_and_with_a_mask(golden, tiny, images):
     torch.testing.assert_close(tiny(images), golden["fused_raw"], rtol=0, atol=1e-5)
     torch.testing.assert_close(tiny(images, golden["mask"]), golden["fused_mask_raw"], rtol=0, atol=1e-5)

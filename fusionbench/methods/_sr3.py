@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fusionbench.methods._layers import Pointwise, add, norm_silu, quick, up_conv
+
 BLOCKS_DOWN = 2
 BLOCKS_UP = 3
 ATTENTION_SIDE = 16
@@ -87,11 +89,6 @@ def noise_level_mlp(width: int) -> nn.Sequential:
     return nn.Sequential(NoiseLevelEncoding(width), nn.Linear(width, 4 * width), nn.SiLU(), nn.Linear(4 * width, width))
 
 
-def _add(x: Tensor, y: Tensor) -> Tensor:
-    """x + y, into x's memory where no gradient needs x: fresh pages of a large map cost more than the sum."""
-    return x + y if torch.is_grad_enabled() else x.add_(y)
-
-
 class NoiseShift(nn.Module):
     """Adds a learned shift, linear in the noise embedding, to every channel."""
 
@@ -100,7 +97,7 @@ class NoiseShift(nn.Module):
         self.noise_func = nn.Sequential(nn.Linear(width_in, width_out))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        return _add(x, self.noise_func(embedding).to(x.dtype)[:, :, None, None])
+        return add(x, self.noise_func(embedding).to(x.dtype)[:, :, None, None])
 
 
 def _group_norm(norm: nn.GroupNorm, x: Tensor) -> Tensor:
@@ -121,8 +118,11 @@ class NormConv(nn.Module):
             nn.GroupNorm(groups, width_in), nn.SiLU(), drop, nn.Conv2d(width_in, width_out, 3, padding=1)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
+        """shift: (N,C), added to x first; without a gradient only."""
         norm, _, drop, conv = self.block
+        if quick(x) and not self.training:
+            return cast(Tensor, conv(norm_silu(cast(nn.GroupNorm, norm), x, shift)))
         normed = _group_norm(cast(nn.GroupNorm, norm), x)
         return cast(Tensor, conv(drop(F.silu(normed, inplace=not torch.is_grad_enabled()))))
 
@@ -135,11 +135,15 @@ class ResnetBlock(nn.Module):
         self.noise_func = NoiseShift(embedding, width_out)
         self.block1 = NormConv(width_in, width_out, groups)
         self.block2 = NormConv(width_out, width_out, groups, dropout)
-        self.res_conv = nn.Conv2d(width_in, width_out, 1) if width_in != width_out else nn.Identity()
+        self.res_conv = Pointwise(width_in, width_out) if width_in != width_out else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        h = self.block2(self.noise_func(self.block1(x), embedding))
-        return _add(h, self.res_conv(x))
+        h = self.block1(x)
+        if quick(h) and not self.training:
+            h = self.block2(h, self.noise_func.noise_func(embedding))
+        else:
+            h = self.block2(self.noise_func(h, embedding))
+        return add(h, self.res_conv(x))
 
 
 class SelfAttention(nn.Module):
@@ -148,13 +152,13 @@ class SelfAttention(nn.Module):
     def __init__(self, width: int, groups: int) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(groups, width)
-        self.qkv = nn.Conv2d(width, 3 * width, 1, bias=False)
-        self.out = nn.Conv2d(width, width, 1)
+        self.qkv = Pointwise(width, 3 * width, bias=False)
+        self.out = Pointwise(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         n, c, h, w = x.shape
-        qkv = self.qkv(self.norm(x)).reshape(n, 3, c, h * w).transpose(2, 3)
-        mixed = F.scaled_dot_product_attention(qkv[:, 0], qkv[:, 1], qkv[:, 2])
+        qkv = self.qkv(self.norm(x)).reshape(n, 3, 1, c, h * w).transpose(3, 4)  # one head
+        mixed = F.scaled_dot_product_attention(qkv[:, 0], qkv[:, 1], qkv[:, 2])[:, 0]
         return cast(Tensor, x + self.out(mixed.transpose(1, 2).reshape(n, c, h, w)))
 
 
@@ -187,7 +191,7 @@ class Up(nn.Module):
         self.conv = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest")))
+        return up_conv(self.conv, x)
 
 
 class ConditionalUNet(nn.Module):

@@ -11,10 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fusionbench.methods._layers import Pointwise, add
 from fusionbench.methods._sr3 import NoiseShift, noise_level_mlp
 
 
 def _conv(width_in: int, width_out: int, size: int = 1, groups: int = 1) -> nn.Conv2d:
+    if size == 1:
+        return Pointwise(width_in, width_out, bias=False)
     return nn.Conv2d(width_in, width_out, size, padding=size // 2, groups=groups, bias=False)
 
 
@@ -46,17 +49,20 @@ class TransposedAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n, c, h, w = x.shape
-        heads = len(self.temperature)
-        qk, v = self.qkv_dwconv(self.qkv(x)).reshape(n, 3 * c, h * w).split([2 * c, c], dim=1)
+        tokens = self.qkv_dwconv(self.qkv(x)).permute(0, 2, 3, 1).reshape(n, h * w, 3 * c)
+        qk, v = tokens.split([2 * c, c], dim=2)
         # All inner products at once: their diagonal holds the norms that q and k are to be divided by, which costs less
         # than two more passes over all pixels.
-        products = qk @ qk.transpose(1, 2)
+        products = qk.transpose(1, 2) @ qk
         norms = products.diagonal(dim1=1, dim2=2).clamp(min=1e-24).sqrt()
         cosines = products[:, :c, c:] / (norms[:, :c, None] * norms[:, None, c:])
-        of_head = torch.stack([cosines[:, s, s] for s in _slices(c, heads)], dim=1)
-        weight = (of_head * self.temperature).softmax(-1)
-        mixed = weight.to(v.dtype) @ v.reshape(n, heads, c // heads, h * w)
-        return cast(Tensor, self.project_out(mixed.reshape(n, c, h, w)))
+        weight = torch.zeros_like(cosines)
+        for s, temperature in zip(_slices(c, len(self.temperature)), self.temperature, strict=True):
+            weight[:, s, s] = (cosines[:, s, s] * temperature).softmax(-1)
+        # Mixing and projection are both linear in the channels: one product over the pixels in place of two.
+        both = self.project_out.weight[:, :, 0, 0] @ weight
+        mixed: Tensor = v @ both.transpose(1, 2).to(v.dtype)
+        return mixed.reshape(n, h, w, c).permute(0, 3, 1, 2)
 
 
 class FeedForward(nn.Module):
@@ -79,8 +85,8 @@ class TransformerBlock(nn.Module):
         self.ffn = FeedForward(width, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.attn(self.norm1(x))
-        return cast(Tensor, x + self.ffn(self.norm2(x)))
+        x = add(self.attn(self.norm1(x)), x)
+        return add(self.ffn(self.norm2(x)), x)
 
 
 class Stage(nn.ModuleList):

@@ -12,13 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fusionbench.methods._layers import Pointwise
+
 FUSION_STEPS = (5, 10, 20)
 HEAD_WIDTH = 64
 
 
 def _convs(width_in: int, width_out: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(width_in, width_out, 1), nn.ReLU(), nn.Conv2d(width_out, width_out, 3, padding=1), nn.ReLU()
+        Pointwise(width_in, width_out), nn.ReLU(), nn.Conv2d(width_out, width_out, 3, padding=1), nn.ReLU()
     )
 
 

@@ -80,9 +80,7 @@ class DMFNetMethod(Learned):
 
         super().prepare(device)
         model = self.network()
-        # On a CPU, PyTorch's float32 group normalisation of channels-last maps loses a digit.
-        if self._precision != "float32" or device.type == "cuda":
-            torch.nn.utils.convert_conv2d_weight_memory_format(model, torch.channels_last)
+        torch.nn.utils.convert_conv2d_weight_memory_format(model, torch.channels_last)
         self._run = torch.compile(model) if self._compile else model
 
     def fuse(self, a: Tensor, b: Tensor, generator: Generators) -> Tensor:
@@ -126,6 +124,8 @@ class DMFNetMethod(Learned):
         return (fused.clamp(-1, 1) / 2 + 0.5).contiguous()
 
     def _pass(self, x: Tensor, y: Tensor, noise: Noise) -> Tensor:
-        with autocast(self._precision, x.device):
+        import torch  # heavy; not needed to list methods
+
+        with torch.inference_mode(), autocast(self._precision, x.device):
             result: Tensor = self._run(x, y, noise)
         return result.float()

@@ -82,9 +82,19 @@ def decoder_maps(unet: DenoisingUNet, a: Tensor, b: Tensor, noise: Noise) -> lis
     noisy = add_noise(clean, level, noise.eps.reshape(clean.shape).to(a))
     layout = _layout(unet)
     noisy, count = noisy.contiguous(memory_format=layout), _passes_at_once(unet, noisy)
-    parts = [unet.features(x, s) for x, s in zip(torch.split(noisy, count), torch.split(level, count), strict=True)]
-    maps = [torch.cat(level_maps) for level_maps in zip(*parts, strict=True)]
-    return [m.reshape(-1, steps * m.shape[1], *m.shape[2:]).contiguous(memory_format=layout) for m in maps]
+    if count >= len(noisy):
+        maps = unet.features(noisy, level)
+        return [m.reshape(-1, steps * m.shape[1], *m.shape[2:]).contiguous(memory_format=layout) for m in maps]
+    held: list[Tensor] = []
+    for first in range(0, len(noisy), count):
+        maps = unet.features(noisy[first : first + count], level[first : first + count])
+        if not held:
+            sizes = [(len(noisy) // steps, steps * m.shape[1], *m.shape[2:]) for m in maps]
+            held = [torch.empty(size, dtype=maps[0].dtype, device=a.device, memory_format=layout) for size in sizes]
+        for whole, m in zip(held, maps, strict=True):
+            for index, single in enumerate(m, first):  # each copied once, to where it belongs
+                whole.view(len(whole), steps, *single.shape)[index // steps, index % steps] = single
+    return held
 
 
 class DMFNet(nn.Module):

@@ -72,7 +72,10 @@ class RWKVFusionMethod(Learned):
 
     def prepare(self, device: torch.device) -> None:
         """Load the weights, mask and text. Raises InputError when one is missing, damaged or does not fit the network."""
+        import torch  # heavy; not needed to list methods
+
         super().prepare(device)
+        torch.nn.utils.convert_conv2d_weight_memory_format(self.network(), torch.channels_last)
         size = self.network().size
         if self._guides["text"]:
             if not size.text:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fusionbench.errors import InputError
+from fusionbench.methods._layers import Pointwise, pointwise, quick
 from fusionbench.methods._learned import pad_to_multiple
 from fusionbench.methods.rwkvfusion.recurrence import recurrence
 
@@ -118,18 +119,18 @@ def _drop_path(x: Tensor, rate: float) -> Tensor:
 
 def scan(x: Tensor, backwards: bool) -> Tensor:
     """(N,C,H,W) -> (2N,H*W,C): each sample row by row, then column by column; both reversed if `backwards`."""
-    rows, columns = x.flatten(2), x.transpose(2, 3).flatten(2)
-    sequences = torch.stack([rows, columns], 1).flatten(0, 1).transpose(1, 2)
+    rows, columns = x.permute(0, 2, 3, 1).flatten(1, 2), x.permute(0, 3, 2, 1).flatten(1, 2)
+    sequences = torch.stack([rows, columns], 1).flatten(0, 1)
     return sequences.flip(1) if backwards else sequences
 
 
 def unscan(s: Tensor, size: torch.Size, backwards: bool) -> Tensor:
     """The mean of both scans as a map: (2N,H*W,C) -> (N,C,H,W); size: (H,W)."""
     height, width = size
-    both = (s.flip(1) if backwards else s).transpose(1, 2)
-    rows = both[0::2].reshape(-1, s.shape[2], height, width)
-    columns = both[1::2].reshape(-1, s.shape[2], width, height).transpose(2, 3)
-    return (rows + columns) / 2
+    both = s.flip(1) if backwards else s
+    rows = both[0::2].reshape(-1, height, width, s.shape[2])
+    columns = both[1::2].reshape(-1, width, height, s.shape[2])
+    return ((rows + columns.transpose(1, 2)) / 2).permute(0, 3, 1, 2)
 
 
 def _conv(cin: int, cout: int, size: int = 3, bias: bool = False, groups: int = 1) -> nn.Conv2d:
@@ -141,7 +142,7 @@ class _Mlp(nn.Module):
 
     def __init__(self, n: int, maps: bool) -> None:
         super().__init__()
-        self.w1, self.w2 = (nn.Conv2d(n, n, 1, bias=False) if maps else nn.Linear(n, n, bias=False) for _ in range(2))
+        self.w1, self.w2 = (Pointwise(n, n, bias=False) if maps else nn.Linear(n, n, bias=False) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.w2(F.gelu(self.w1(x), approximate="tanh"))
@@ -155,16 +156,14 @@ class _Mixer(nn.Module):
         super().__init__()
         n, self.index = p.width, index
         self.feat_norm = _Norm(n)
-        self.feat_convs = nn.Sequential(
-            _conv(n, n, groups=n), nn.Conv2d(n, n, 1, bias=False), nn.LeakyReLU(0.2), _Norm(n)
-        )
+        self.feat_convs = nn.Sequential(_conv(n, n, groups=n), Pointwise(n, n, bias=False), nn.LeakyReLU(0.2), _Norm(n))
         self.modal_convs = _conv(n, n)
         self.modal_norm = _Norm(n)
-        self.act_conv = nn.Sequential(nn.Conv2d(n, n, 1, bias=False), nn.Sigmoid())
-        self.fusion_proj = nn.Sequential(_Norm(n), nn.Conv2d(n, n, 1))
+        self.act_conv = nn.Sequential(Pointwise(n, n, bias=False), nn.Sigmoid())
+        self.fusion_proj = nn.Sequential(_Norm(n), Pointwise(n, n))
         self.drop = nn.Dropout(_rate(p, index))
         if double:
-            self.mask_convs = nn.Sequential(nn.Conv2d(2, n // 2, 1, bias=False), _conv(n // 2, n), _Norm(n), nn.SiLU())
+            self.mask_convs = nn.Sequential(Pointwise(2, n // 2, bias=False), _conv(n // 2, n), _Norm(n), nn.SiLU())
         if double and p.text:
             self.llm_dense = nn.Sequential(
                 _Norm(2 * n if index == 0 else n), nn.Linear(2 * n if index == 0 else n, n, bias=False)
@@ -178,11 +177,16 @@ class _Mixer(nn.Module):
     def forward(self, x: Tensor, modal: Tensor, mask: Tensor | None) -> Tensor:
         m, f = self.modal_norm(self.modal_convs(modal)), self.drop(self.feat_convs(x))
         gate = self.act_conv(self.feat_norm(f + m).mean((2, 3), keepdim=True))
+        if hasattr(self, "mask_convs"):
+            gate = gate + (self._unmasked() if mask is None else self.mask_convs(mask))
         both = (f + m) * gate
-        if mask is not None:
-            both = both + (f + m) * self.mask_convs(mask)
         y: Tensor = self.fusion_proj(both)
         return y
+
+    def _unmasked(self) -> Tensor:
+        """What a mask of zeros gives: a constant per channel, for the norm of zeros is its bias."""
+        bias: Tensor = self.mask_convs.get_parameter("2.body.bias")
+        return F.silu(bias)[:, None, None]
 
     def read(self, y: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """What language makes of the map that ``forward`` gave, and the text after it: ((N,n,H,W), (N,T,n))."""
@@ -215,7 +219,7 @@ class _Double(nn.Module):
         n = p.width
         self.backwards, self.rate = index % 2 == 1, _rate(p, index)
         self.MIFM = _Mixer(p, index, double=True)
-        self.mm_proj_in = nn.Conv2d(3 * n, n, 1, bias=False)
+        self.mm_proj_in = Pointwise(3 * n, n, bias=False)
         self.lerp_factor = nn.Parameter(torch.zeros(n))
         self.only_img_attn_ln, self.fusion_img_llm_ln = _Norm(n), _Norm(n)
         self.modulator1, self.modulator2 = _Modulator(n), _Modulator(n)
@@ -224,15 +228,21 @@ class _Double(nn.Module):
         if p.text and index < DEPTH // 2:
             self.txt_chan_reduce = nn.Linear(n, n, bias=False)
 
-    def forward(self, x: Tensor, modal: Tensor, mask: Tensor, text: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, x: Tensor, modal: Tensor, mask: Tensor | None, text: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
         mixed = self.MIFM(x, modal, mask)
-        told = torch.zeros_like(x)
+        told = None if quick(x) else torch.zeros_like(x)
         if text is not None:
             image, text = self.MIFM.read(mixed, text)
             told = image * self.lerp_factor[:, None, None]
             if hasattr(self, "txt_chan_reduce"):
                 text = self.txt_chan_reduce(text)
-        x = self.mm_proj_in(torch.cat([x, told, mixed], 1))
+        if told is None:  # a third of the weights would meet zeros
+            own, _, others = self.mm_proj_in.weight.chunk(3, 1)
+            x = pointwise(torch.cat([x, mixed], 1), torch.cat([own, others], 1))
+        else:
+            x = self.mm_proj_in(torch.cat([x, told, mixed], 1))
         rate = self.rate if self.training else 0.0
         x = _mix(x, self.only_img_attn_ln, self.modulator1, self.att_img, self.backwards, rate)
         return _mix_channels(x, self.fusion_img_llm_ln, self.modulator2, self.ffn_fusion, rate), text
@@ -246,7 +256,7 @@ class _Single(nn.Module):
         n = p.width
         self.backwards = index % 2 == 1
         self.MIFM = _Mixer(p, index, double=False)
-        self.mm_proj_in = nn.Conv2d(2 * n, n, 1, bias=False)
+        self.mm_proj_in = Pointwise(2 * n, n, bias=False)
         self.x_ln1, self.x_ln2 = _Norm(n), _Norm(n)
         self.attn_modulator, self.ffn_modulator = _Modulator(n), _Modulator(n)
         self.att = TimeMix(p, index)
@@ -264,14 +274,13 @@ def _mix(x: Tensor, norm: nn.Module, modulator: nn.Module, mix: nn.Module, backw
 
 
 def _mix_channels(x: Tensor, norm: nn.Module, modulator: nn.Module, mix: nn.Module, drop: float) -> Tensor:
-    tokens = modulator(norm(x.flatten(2).transpose(1, 2)), mix, drop)
-    y: Tensor = tokens.transpose(1, 2).reshape(x.shape)
-    return y
+    tokens: Tensor = modulator(norm(x.permute(0, 2, 3, 1).flatten(1, 2)), mix, drop)
+    return tokens.reshape(-1, *x.shape[2:], x.shape[1]).permute(0, 3, 1, 2)
 
 
 def _three(n: int, bias: bool = True) -> nn.Sequential:
     return nn.Sequential(
-        _conv(n, n // 2, bias=bias), nn.LeakyReLU(0.2), nn.Conv2d(n // 2, n // 2, 1, bias=bias), nn.LeakyReLU(0.2),
+        _conv(n, n // 2, bias=bias), nn.LeakyReLU(0.2), Pointwise(n // 2, n // 2, bias=bias), nn.LeakyReLU(0.2),
         _conv(n // 2, n, bias=bias),
     )  # fmt: skip
 
@@ -284,7 +293,9 @@ class _Encoder(nn.Module):
         self.mods = nn.ModuleList([_Double(p, index)])
         self.conv = _three(p.width)
 
-    def forward(self, x: Tensor, modal: Tensor, mask: Tensor, text: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, x: Tensor, modal: Tensor, mask: Tensor | None, text: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
         mixed, text = self.mods[0](x, modal, mask, text)
         return x + self.conv(mixed), text
 
@@ -294,7 +305,7 @@ class _Decoder(nn.Module):
 
     def __init__(self, p: Preset, index: int) -> None:
         super().__init__()
-        self.mods = nn.ModuleList([nn.Conv2d(2 * p.width, p.width, 1, bias=False), _Single(p, index)])
+        self.mods = nn.ModuleList([Pointwise(2 * p.width, p.width, bias=False), _Single(p, index)])
         self.conv = _three(p.width)
 
     def forward(self, x: Tensor, skip: Tensor, modal: Tensor) -> Tensor:
@@ -317,7 +328,7 @@ class _Down(nn.Module):
 class _Up(nn.Module):
     def __init__(self, n: int) -> None:
         super().__init__()
-        self.up_conv = nn.Conv2d(n, n, 1, bias=False)
+        self.up_conv = Pointwise(n, n, bias=False)
         self.norm_scale = nn.Parameter(torch.full((n,), 0.5**0.5))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -333,7 +344,7 @@ class Network(nn.Module):
         super().__init__()
         n = p.width
         self.size = p
-        self.patch_embd, self.modal_in = (nn.Conv2d(2, n, 1, bias=False) for _ in range(2))
+        self.patch_embd, self.modal_in = (Pointwise(2, n, bias=False) for _ in range(2))
         self.encoders = nn.ModuleList([_Encoder(p, index) for index in (0, 1)])
         self.downs = nn.ModuleList([_Down(n), _Down(n)])
         self.middle_blks = _Encoder(p, 2)
@@ -350,7 +361,8 @@ class Network(nn.Module):
         """mask: (N,2,H,W), other modality first, zeros if None; text: (N,tokens,text), None to leave language out."""
         first = x = self.patch_embd(images)
         modal = self.modal_in(images)
-        mask = torch.zeros_like(images) if mask is None else mask
+        if mask is None and not quick(images):
+            mask = torch.zeros_like(images)
         words = None if text is None else self._embed(text)
         skips: list[Tensor] = []
         for level, down in zip(self.encoders, self.downs, strict=True):
@@ -375,12 +387,13 @@ class Network(nn.Module):
         return embedded + self.txt_sine_pe.to(embedded)
 
 
-def _resized(modal: Tensor, mask: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+def _resized(modal: Tensor, mask: Tensor | None, like: Tensor) -> tuple[Tensor, Tensor | None]:
     """Map and mask at the size of `like`, each from its last size: the decoder sees what went through a quarter."""
     size = like.shape[2:]
     if modal.shape[2:] == size:
         return modal, mask
-    return F.interpolate(modal, size, mode="bilinear"), F.interpolate(mask, size, mode="nearest")
+    mask = None if mask is None else F.interpolate(mask, size, mode="nearest")
+    return F.interpolate(modal, size, mode="bilinear"), mask
 
 
 def _positions(tokens: int, n: int) -> Tensor:
