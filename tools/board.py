@@ -4,8 +4,8 @@
     python tools/board.py --check
 
 It holds the published split of the Harvard pairs and the generated pairs, all methods, the core metrics of PROFILES, rounded
-to float32: what ``fusionbench compare`` needs. ``--check`` compares what is said, not bytes, which are zlib's; exit code 1 when
-anything differs.
+to float32: what ``fusionbench compare`` needs. ``--check`` compares what is said, not bytes, which are zlib's; exit code 1
+when anything differs.
 """
 
 from __future__ import annotations

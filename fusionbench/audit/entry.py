@@ -22,8 +22,8 @@ OWN_RUN = "run by its user"
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """What is to be placed: a method that fusionbench runs (``spec``), or a folder of images (``images``) that something else
-    fused; ``facts``: what is said of it, at least ``name`` for images. Of several tasks the folder holds a folder each."""
+    """What is to be placed: a method that fusionbench runs (``spec``), or a folder of ``images`` that something else fused;
+    ``facts``: what is said of it, at least ``name`` for images. Of several tasks the folder holds a folder each."""
 
     spec: str = ""
     images: Path | None = None
@@ -32,10 +32,10 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Placed:
-    """A method's table on one task, as it stands in the user's results, beside ``others``, the board's own on the same pairs.
+    """A method's table on one task beside ``others``, the board's own on the same pairs.
 
-    ``own``: scores in the board's precision, facts as they were said. ``few``: whether the board has more pairs. ``again``: whether
-    the board has a method of that name, which is left out of ``others``.
+    ``own``: scores in the board's precision, facts as they were said. ``few``: whether the board has more pairs.
+    ``again``: whether the board has a method of that name, which is left out of ``others``.
     """
 
     own: Table

@@ -40,6 +40,7 @@ from fusionbench.scores.public import PublicBoard, read_public
 
 AROUND = 2
 """So many methods before and behind one's own are shown."""
+LEADERS_SHOWN = 5
 
 entry_options = options(
     click.option(*METHOD, metavar="METHOD", help="Name[:key=value,...], or a .py or .toml file: fusionbench runs it."),
@@ -47,7 +48,7 @@ entry_options = options(
         "--fused", type=DIRECTORY, help="Instead: images that something else fused; of several tasks a folder each."
     ),
     click.option("--name", default="", help="With --fused: the method's name in the tables."),
-    click.option("-t", "--task", multiple=True, required=True, metavar="TASK", help="Task name or all; repeatable."),
+    click.option("-t", "--task", multiple=True, metavar="TASK", help="Task name or all; repeatable."),
     facts_options,
     dataset_options,
     results_option,
@@ -61,7 +62,9 @@ entry_options = options(
 @options(
     click.option("--unexposed", is_flag=True, help="Beside those alone that have seen no patient of the board."),
     click.option("--without-own", is_flag=True, help="Leave out networks that fusionbench trained itself."),
-    click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="So many leaders are shown."),
+    click.option(
+        "--top", type=click.IntRange(min=1), default=LEADERS_SHOWN, show_default=True, help="So many leaders are shown."
+    ),
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs, with every comparison.")
 @config_option
@@ -82,26 +85,43 @@ def compare_command(
     """
     board = read_public()
     placed, code = placed_as_said(said, board)
-    rows = []
+    only = Only(unexposed, (), without_own)
+    told, found = show(placed, said["results"], board, only=only, top=top, silent=as_json)
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    ctx.exit(max(code, told))
+
+
+def show(
+    placed: Sequence[Placed],
+    results: Path,
+    public: PublicBoard,
+    *,
+    only: Only = EVERYBODY,
+    top: int = LEADERS_SHOWN,
+    silent: bool = False,
+) -> tuple[int, list[dict[str, Any]]]:
+    """Print where a method stands on each task; (1 where it has no place on one, the standings for programs)."""
+    code, rows = 0, []
     for item in placed:
-        boards = boards_of(item, said["results"], Only(unexposed, (), without_own))
+        boards = boards_of(item, results, only)
         method = item.own.key.method
         if reason := boards[0].apart.get(method):
             click.echo(f"{method} has no place on {boards[0].dataset}/{boards[0].task}: {reason}", err=True)
-            code = max(code, 1)
+            code = 1
             continue
         found = standing(boards[0], method)
-        rows.append({"dataset": boards[0].dataset, "task": boards[0].task, "made": board.made, **found.as_dict()})
-        if not as_json and not is_quiet():
-            _show(item, boards, found, board, top)
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-    ctx.exit(code)
+        rows.append({"dataset": boards[0].dataset, "task": boards[0].task, "made": public.made, **found.as_dict()})
+        if not silent:
+            _show(item, boards, found, public, top)
+    return code, rows
 
 
 def placed_as_said(said: Mapping[str, Any], board: PublicBoard) -> tuple[list[Placed], int]:
     """Do what the values of ``entry_options`` ask for, and tell what went wrong: (what is to be placed, exit code)."""
     entry = _entry(said)
+    if not said["task"]:
+        raise InputError("name a task of the board: -t pet-mri, or all")
     tasks = chosen_tasks(said["task"], said["dataset"], said["data"])
     asked = {name: said[name] for name in ("data", "split", "device", "seed", "limit", "force")}
     with progress_bar() as notify:
@@ -145,7 +165,8 @@ def _show(item: Placed, boards: Sequence[Board], found: Standing, public: Public
     board = boards[0]
     data = sheet(board, ("exposed", "rank"), tests=False, styled=console.is_terminal)
     title = f"{data.title} · public board of {public.made.get('date', 'an unknown day')}"
-    print_sheet(console, dataclasses.replace(data, title=title, lines=tuple(_around(data, found, top))))
+    if not is_quiet():
+        print_sheet(console, dataclasses.replace(data, title=title, lines=tuple(_around(data, found, top))))
     for text in sentences(found, board, boards[1:]):
         click.echo(text)
     notes = [note for note in board.notes if note.startswith("compared on") or found.title in note]
@@ -158,7 +179,7 @@ def _show(item: Placed, boards: Sequence[Board], found: Standing, public: Public
 
 
 def _around(data: Sheet, found: Standing, top: int) -> Iterator[Line]:
-    """The first lines of a board and those around a method, by place, what is left out shown as a line; then the controls."""
+    """The first lines of a board and those around a method, by place; a line for those left out; then the controls."""
     lines = [line for line in data.lines if line.kind == "contender"]
     own = next(i for i, line in enumerate(lines) if line.method == found.method)
     kept = [i for i in range(len(lines)) if i < top or abs(i - own) <= AROUND]

@@ -41,7 +41,7 @@ facts_options = options(
     click.option(
         "--trained-on",
         multiple=True,
-        help='What the method has seen: "harvard", or "harvard:16,20" (these cases); repeatable; "nothing" if it learnt nothing.',
+        help='What the method has seen: "harvard", or "harvard:16,20" (these cases), "nothing"; repeatable.',
     ),
     click.option(
         "--trained-for", multiple=True, help="A metric that its loss or choice contains, such as ssim; repeatable."

@@ -2,9 +2,9 @@
 without the repository.
 
 ``fusionbench/scores/data/board.npz`` is made of RESULTS/scores by ``tools/board.py``: ``board`` holds what is said in words
-(UTF-8 JSON), and ``DATASET/TASK`` the scores, (columns, methods, pairs) float32, NaN where a score is undefined. Seven digits
-are enough to rank by, and half the size; whatever is put beside them is rounded alike (:func:`rounded`), so that equal
-images tie.
+(UTF-8 JSON), and ``DATASET/TASK`` the scores, (columns, methods, pairs) float32, NaN where a score is undefined. Seven
+digits are enough to rank by, and half the size; whatever is put beside them is rounded alike (:func:`rounded`), so that
+equal images tie.
 """
 
 from __future__ import annotations
