@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import functools
 import importlib.util
 import json
 import re
 import shlex
 import shutil
+import threading
 import zipfile
 from collections.abc import Callable
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +21,16 @@ import click.testing
 import pytest
 
 from fusionbench.audit.corrections import correct
-from fusionbench.audit.submission import SAID, TERMS, image_problems, open_bundle, problems, write_bundle
+from fusionbench.audit.submission import (
+    SAID,
+    TERMS,
+    Bundle,
+    RejectedError,
+    image_problems,
+    open_bundle,
+    problems,
+    write_bundle,
+)
 from fusionbench.bench import run, score_folders
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS
@@ -192,6 +204,26 @@ def test_a_zip_writes_nowhere_but_into_its_folder(said: dict[str, Any], tmp_path
             (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError):
             open_bundle(tmp_path / name, tmp_path / "more")
+
+
+def test_images_are_fetched_from_where_the_submission_says(
+    said: dict[str, Any], board: PublicBoard, tmp_path: Path
+) -> None:
+    files = {SAID: json.dumps(said).encode(), f"images/{TASK}/test-00000.png": b"1"}
+    write_bundle(tmp_path / "www/mynet.zip", files)
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "www"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        fetch = tool("accept")._with_images
+        bundle = fetch(Bundle({**said, "images_at": f"{address}/mynet.zip"}, {}), None, tmp_path, board)
+        assert {task: sorted(pairs) for task, pairs in bundle.images.items()} == {TASK: ["test-00000"]}
+        with pytest.raises(InputError, match="download failed"):
+            fetch(Bundle({**said, "images_at": f"{address}/nosuch.zip"}, {}), None, tmp_path / "2", board)
+        with pytest.raises(RejectedError, match="is on the board already"):  # nothing is fetched for it
+            fetch(Bundle({**said, "facts": {"name": "dwt", "title": "x"}}, {}), None, tmp_path / "3", board)
+        server.shutdown()
+    assert not (tmp_path / "3").exists()
 
 
 def test_the_withdrawn_stay_on_record_and_are_ranked_no_more(cli: Cli, board: PublicBoard, tmp_path: Path) -> None:

@@ -63,7 +63,8 @@ def compose(placed: Sequence[Placed], by: str, board: PublicBoard, *, day: str, 
     """What a bundle says of a method that was placed on the board. ``by``: who submits, and so accepts the terms; ``day``:
     of that, ``2026-12-31``; ``images_at``: where a bundle with the images is to be had."""
     first = placed[0].own
-    known = {field: first.about["method"].get(field) for field in FIELDS if field != "pattern"}
+    unsaid = {"pattern", "licence"} if "spec" in first.about else {"pattern"}  # a fact sheet's licence is a default
+    known = {field: first.about["method"].get(field) for field in FIELDS if field not in unsaid}
     facts = {field: value for field, value in known.items() if value or value == []}
     settings = f" ({first.key.settings})" if first.key.settings else ""
     facts |= {"name": first.key.method, "title": first.name + settings}
@@ -96,10 +97,9 @@ def problems(said: Any, board: PublicBoard) -> list[str]:
     """Why a submission cannot be taken, whatever its images are: a line a reason, [] where there is none."""
     if not isinstance(said, dict) or said.get("format") != FORMAT:
         return [f"{SAID} is not a submission of format {FORMAT}; make it with fusionbench submit"]
-    parts = [said.get(name) for name in ("facts", "terms", "tasks")]
-    if not all(isinstance(part, dict) for part in parts):
+    facts, terms, tasks = said.get("facts"), said.get("terms"), said.get("tasks")
+    if not (isinstance(facts, dict) and isinstance(terms, dict) and isinstance(tasks, dict)):
         return [f"{SAID} lacks facts, terms or tasks; make it with fusionbench submit"]
-    facts, terms, tasks = parts
     found = [*faults(facts), *_name_problems(facts.get("name"), board)]
     if not isinstance(facts.get("title"), str) or not facts["title"].strip():
         found.append("the method has no title")

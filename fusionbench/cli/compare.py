@@ -89,6 +89,8 @@ def compare_command(
     told, found = show(placed, said["results"], board, only=only, top=top, silent=as_json)
     if as_json:
         click.echo(json.dumps(found, indent=1))
+    else:
+        tell("next: fusionbench submit, with the same options, makes a bundle for the board")
     ctx.exit(max(code, told))
 
 

@@ -95,7 +95,8 @@ def pack(tables: Sequence[Table], columns: Sequence[str], made: Mapping[str, Any
     """
     methods: dict[str, dict[str, Any]] = {}
     versions: dict[str, str] = {}
-    places, arrays = [], {}
+    places: list[dict[str, Any]] = []
+    arrays: dict[str, Any] = {}
     for key in sorted({Key(table.key.dataset, table.key.task) for table in tables}):
         own = {t.key.method: t for t in tables if (t.key.dataset, t.key.task) == (key.dataset, key.task)}
         records = {pair: record for table in own.values() for pair, record in sorted(table.pairs.items())}
@@ -130,7 +131,8 @@ def pack(tables: Sequence[Table], columns: Sequence[str], made: Mapping[str, Any
     }  # fmt: skip
     text = np.frombuffer(json.dumps(words, ensure_ascii=False, separators=(",", ":")).encode(), np.uint8)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{_WORDS: text, **arrays})
+    arrays[_WORDS] = text
+    np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
 
 
