@@ -173,6 +173,15 @@ def test_what_cannot_be_placed_is_told_in_a_line(
     assert not tree(tmp_path)
 
 
+def test_of_several_tasks_all_images_are_looked_at_first(cli: Cli, tmp_path: Path) -> None:
+    said = ["--fused", tmp_path / "theirs", "--name", "x", *LIMIT, "-t", "pet-mri", "--results", tmp_path / "r"]
+    save(tmp_path / "theirs/ct-mri/test-00000.png", slices(1, 256)[0])
+    assert "theirs/pet-mri: no such folder" in cli("compare", *said, code=2).stderr
+    save(tmp_path / "theirs/pet-mri/test-00000.png", slices(1, 64)[0])
+    assert "score images at the size of their pair" in cli("compare", *said, code=2).stderr
+    assert not (tmp_path / "r").exists()
+
+
 def test_other_images_under_the_boards_names_are_refused(cli: Cli, tmp_path: Path) -> None:
     for n, name in enumerate(("25015", "25022")):
         save(tmp_path / "atlas/PET-MRI/test/MRI" / f"{name}.png", slices(1, 64, n)[0])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionbench.bench import Notify, Outcome, run, score_folders, silent
+from fusionbench.bench.images import check_images
 from fusionbench.bench.work import TaskRef
 from fusionbench.errors import InputError
 from fusionbench.scores import Key, Table, read_table
@@ -63,16 +64,19 @@ def place(
     ``limit``: the first so many pairs. Raises InputError for a task that has no board and for pairs that are not the
     board's, before anything is written, and for whatever ``bench.run`` and ``bench.score_folders`` do.
     """
-    pairs = {name: _pairs(board, TaskRef(name, tuple(data), split), limit) for name in tasks}
+    refs = {name: TaskRef(name, tuple(data), split) for name in tasks}
+    pairs = {name: _pairs(board, ref, limit) for name, ref in refs.items()}
+    folders = {name: _folder(entry.images, name, len(tasks) > 1) for name in tasks if entry.images is not None}
+    for name, folder in folders.items():  # all of them before anything of the first is written
+        check_images(folder, entry.facts, refs[name], pairs[name])
     options: dict[str, Any] = {"metrics": board.columns, "data": data, "split": split, "device": device, "force": force}
     placed, outcomes = [], []
     for name in tasks:
         few = options | {"limit": len(pairs[name]), "notify": notify}
-        if entry.images is None:
-            outcomes.append(run([entry.spec], [name], results, seed=seed, **few))
+        if name in folders:
+            outcomes.append(score_folders([(folders[name], entry.facts)], name, results, **few))
         else:
-            folder = _folder(entry.images, name, len(tasks) > 1)
-            outcomes.append(score_folders([(folder, entry.facts)], name, results, **few))
+            outcomes.append(run([entry.spec], [name], results, seed=seed, **few))
         placed += [_placed(read_table(results, key), entry, board, pairs[name]) for key in outcomes[-1].keys]
     return placed, outcomes
 

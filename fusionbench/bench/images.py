@@ -104,6 +104,14 @@ def _reference(results: Path, key: Key, pair: str, image: Path, copy: bool) -> s
     return path.as_posix()
 
 
+def check_images(folder: Path, facts: Mapping[str, Any], ref: TaskRef, wanted: Sequence[str]) -> None:
+    """Raises InputError where :func:`score_folders` would for these images of some pairs; nothing is written."""
+    check_name(str(facts["name"]))
+    found, task = _found(folder, wanted, str(facts.get("pattern") or _PLAIN)), ref.open()
+    for pair in wanted:
+        _foreign_record(task, pair, found[pair], {})
+
+
 def check_name(name: str) -> None:
     """Raises InputError for a name that cannot be a file name, or is that of a method of the suite."""
     if told := name_fault(name):

@@ -174,8 +174,8 @@ def exposure_told(found: Standing, board: Board) -> list[str]:
         said.insert(0, f"{found.title} has seen none of these patients in training, as its facts say.")
     if not found.exposure.known:
         said.insert(1, "Unknown counts as having seen them all: say --trained-on, or --trained-on nothing.")
-    if others := exposed(board):
-        said.append(f"{others} --unexposed compares with the others alone.")
+    if any(board.tables[rival.method].exposure.seen for rival in found.rivals):
+        said.append(f"{exposed(board)} --unexposed compares with the others alone.")
     return said
 
 
