@@ -31,7 +31,7 @@ from fusionbench.audit.submission import (
     problems,
     write_bundle,
 )
-from fusionbench.bench import run, score_folders
+from fusionbench.bench import run
 from fusionbench.errors import InputError
 from fusionbench.methods import METHODS
 from fusionbench.pairs import list_pictures, pixel_digest, read_picture
@@ -322,14 +322,14 @@ def _tampered_bundles_are_rejected(folder: Path, accept: list[str]) -> None:
 def _computed_anew(folder: Path, results: Path, key: Key, board: PublicBoard) -> None:
     """The same bytes from images in the layout of tools/leaderboard.py."""
     leaderboard = tool("leaderboard")
-    images = folder / "published/mynet/PET-MRI"
+    images = folder / "published/mynet/phantom/PET-MRI"
     with zipfile.ZipFile(folder / "mynet.zip") as file:
         for name in file.namelist():
             if name.endswith(".png"):
                 images.mkdir(parents=True, exist_ok=True)
                 (images / Path(name).name).write_bytes(file.read(name))
-    facts = leaderboard._foreign_facts(key, results)
-    score_folders([(images, facts)], TASK, folder / "anew", metrics=board.columns, limit=8)
+    options = {"metrics": board.columns, "limit": 8}
+    assert leaderboard._published(folder / "published", [TASK], folder / "anew", results, options) == 8
     leaderboard.settle(folder / "anew", board.columns)
     assert key.csv(folder / "anew").read_bytes() == key.csv(results).read_bytes()
     assert key.json(folder / "anew").read_bytes() == key.json(results).read_bytes()

@@ -3,9 +3,9 @@
     python tools/leaderboard.py --data HARVARD_FOLDER --published FOLDER [--results results]
     python tools/leaderboard.py --data HARVARD_FOLDER --published FOLDER --verify
 
-``--published`` holds METHOD/TASK/ID.png, as released by third parties. Scores go to RESULTS/scores, tables and figures to
-RESULTS/leaderboard; only what is missing or stale is done, and a run that was killed goes on where it was. Images of the
-atlas are never written into the leaderboard.
+``--published`` holds METHOD/TASK/ID.png, as released by third parties or submitted; of generated pairs METHOD/phantom/TASK.
+Scores go to RESULTS/scores, tables and figures to RESULTS/leaderboard; only what is missing or stale is done, and a run that
+was killed goes on where it was. Images of the atlas are never written into the leaderboard.
 
 What is committed holds nothing that changes from run to run: seconds, versions and the device of a run are taken out of the
 score files and kept in RESULTS/made.json. What `fusionbench profile` measured (seconds a pair, FLOPs, memory) stays in the
@@ -30,7 +30,7 @@ from typing import Any
 import click
 
 from fusionbench.audit.profiling import profile, sample_pair, store
-from fusionbench.audit.submission import record_path
+from fusionbench.audit.submission import published_place, record_path
 from fusionbench.audit.submission import settle as settle_table
 from fusionbench.bench import Notify, run, score_folders
 from fusionbench.bench.ledger import Scoring
@@ -134,15 +134,17 @@ def main(
         target = (work or Path(temporary)) if verify else results
         done = 0
         if data is not None:
-            done += _published(published, data, target, results, {**options, "notify": notify})
             harvard = resolve_tasks(["all"], "harvard", [data])
+            done += _published(published, harvard, target, results, {**options, "data": [data], "notify": notify})
             done += sum(_counts(run(methods, harvard, target, data=[data], notify=notify, **options)))
         if data is not None and by_case:
             wanted = {**options, "metrics": PROFILES["dmfnet"].metrics, "split": BY_CASE}
             done += sum(_counts(run(methods, harvard, target, data=[data], notify=notify, **wanted)))
         if phantom:
             few = {**options, "limit": min(limit or PHANTOM_PAIRS, PHANTOM_PAIRS)}
-            done += sum(_counts(run(methods, resolve_tasks(["all"], "phantom"), target, notify=notify, **few)))
+            generated = resolve_tasks(["all"], "phantom")
+            done += _published(published, generated, target, results, {**few, "notify": notify})
+            done += sum(_counts(run(methods, generated, target, notify=notify, **few)))
         if verify:
             _take_costs(results, target)
             if (results / "made.json").exists():  # the page says it
@@ -183,14 +185,15 @@ def _held_metrics(results: Path, keys: Sequence[Key]) -> list[str]:
     return sorted({metric for about in clean for metric in about["metric_versions"]})
 
 
-def _published(folder: Path | None, data: Path, target: Path, held: Path, options: dict[str, Any]) -> int:
+def _published(folder: Path | None, tasks: Sequence[str], target: Path, held: Path, options: dict[str, Any]) -> int:
     """Score the images that others released or submitted; returns how many. ``held``: the results with the submissions."""
     done = 0
-    for task in resolve_tasks(["all"], "harvard", [data]):
-        places = [item / task.partition("/")[2].upper() for item in sorted(folder.iterdir())] if folder else []
-        found = [(p, _foreign_facts(Key.of(task, method=p.parent.name), held)) for p in places if p.is_dir()]
+    for task in tasks:
+        keys = [Key.of(task, method=item.name) for item in sorted(folder.iterdir()) if item.is_dir()] if folder else []
+        places = {key: folder / published_place(key) for key in keys if folder}
+        found = [(place, _foreign_facts(key, held)) for key, place in places.items() if place.is_dir()]
         if found:
-            done += score_folders(found, task, target, data=[data], **options).scored
+            done += score_folders(found, task, target, **options).scored
     return done
 
 

@@ -319,6 +319,12 @@ def record_path(results: Path, name: str) -> Path:
     return results / "submissions" / f"{name}.json"
 
 
+def published_place(key: Key) -> Path:
+    """Where ``tools/leaderboard.py`` looks for the images of a method that was not run here, below its --published."""
+    task = key.task.upper()
+    return Path(key.method, task) if key.dataset == "harvard" else Path(key.method, key.dataset, task)
+
+
 def _there(said: Mapping[str, Any], results: Path) -> list[str]:
     """The tasks on which the results have a method of that name."""
     name = said["facts"]["name"]
@@ -345,8 +351,8 @@ def accept(
         raise RejectedError(reasons)
     with locked(results):
         for table in tables:
-            # Where the leaderboard's tool looks for the images, so that it computes the same bytes.
-            table.about["method"]["folder"] = f"{table.key.method}/{table.key.task.upper()}"
+            # As where the images are in the end, so that the leaderboard's tool computes the same bytes.
+            table.about["method"]["folder"] = "/".join(published_place(table.key).parts[-2:])
             settle(table)
             write_table(results, table)
         write_json(record_path(results, said["facts"]["name"]), said)
