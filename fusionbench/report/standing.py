@@ -157,14 +157,11 @@ def sentences(found: Standing, board: Board, siblings: Sequence[Board] = ()) -> 
 
 def _against(found: Standing, rival: Rival) -> str:
     way = "behind" if rival.difference > 0 else "ahead of"
-    size = (
-        f"{abs(rival.difference):.2f} ranks {way} it within pairs" if rival.difference else "level with it within pairs"
-    )
+    size = f"{abs(rival.difference):.2f} ranks {way} it within pairs, {rival.agree:.0%} of the patients agree"
+    if not rival.difference:
+        size = "level with it within pairs"
     sure = "" if found.undecidable else f", p {p_text(rival.p)}"
-    return (
-        f"Against {rival.title}, {ordinal(rival.place)} at {rival.mean_rank:.2f}: {rival.verdict}; {size}, "
-        f"{rival.agree:.0%} of the patients agree{sure}."
-    )
+    return f"Against {rival.title}, {ordinal(rival.place)} at {rival.mean_rank:.2f}: {rival.verdict}; {size}{sure}."
 
 
 def exposure_told(found: Standing, board: Board) -> list[str]:
