@@ -147,7 +147,7 @@ def test_a_leaderboard_stays_whole_at_80_columns() -> None:
     title = "A method whose title is longer than a third of the terminal is wide"
     lines = (Line("one", title, "contender", cells[0]), Line("two", "Maximum", "control", cells[1]))
     apart = Line("three", "Third", "apart", (), "scored on other pairs")
-    report._print_sheet(console, Sheet("PET–MRI", headings, (*lines, apart), ()))
+    report.print_sheet(console, Sheet("PET–MRI", headings, (*lines, apart), ()))
     text = shown.getvalue()
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text

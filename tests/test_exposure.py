@@ -46,6 +46,7 @@ def test_a_person_has_one_name_in_all_tasks() -> None:
         ({"trained": True, "trained_on": []}, "unknown"),  # learnt, and does not say from what
         ({"trained": True}, "unknown"),  # as version 0.1.0 wrote it
         ({"foreign": True}, "unknown"),
+        ({"foreign": True, "trained_on": []}, "none"),  # somebody says that it learnt nothing
         ({"trained": False}, "none"),
         ({}, "none"),
     ],

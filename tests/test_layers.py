@@ -76,6 +76,8 @@ INSIDE = {
         "keys": set(),
         "exposure": {"keys"},
         "tables": {"exposure", "keys"},
+        "facts": set(),
+        "public": {"keys", "tables"},
         "__init__": {"exposure", "keys", "tables"},
     },
 }

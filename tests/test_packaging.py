@@ -186,3 +186,5 @@ def test_the_wheel_works_outside_the_repository(tmp_path: Path) -> None:
     ]
     assert versions["fusionbench"] == __version__
     fusionbench("reproduce", "results/scores/phantom/pet-mri/laplacian.json")
+    (row,) = json.loads(fusionbench("compare", "-m", "laplacian:levels=5", "-t", "pet-mri", "--limit", "1", "--json"))
+    assert row["ranked"] > 30  # the public board came along

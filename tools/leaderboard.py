@@ -3,9 +3,9 @@
     python tools/leaderboard.py --data HARVARD_FOLDER --published FOLDER [--results results]
     python tools/leaderboard.py --data HARVARD_FOLDER --published FOLDER --verify
 
-``--published`` holds METHOD/TASK/ID.png, as released by third parties. Scores go to RESULTS/scores, tables and figures to
-RESULTS/leaderboard; only what is missing or stale is done, and a run that was killed goes on where it was. Images of the
-atlas are never written into the leaderboard.
+``--published`` holds METHOD/TASK/ID.png, as released by third parties or submitted; of generated pairs METHOD/phantom/TASK.
+Scores go to RESULTS/scores, tables and figures to RESULTS/leaderboard; only what is missing or stale is done, and a run that
+was killed goes on where it was. Images of the atlas are never written into the leaderboard.
 
 What is committed holds nothing that changes from run to run: seconds, versions and the device of a run are taken out of the
 score files and kept in RESULTS/made.json. What `fusionbench profile` measured (seconds a pair, FLOPs, memory) stays in the
@@ -30,6 +30,8 @@ from typing import Any
 import click
 
 from fusionbench.audit.profiling import profile, sample_pair, store
+from fusionbench.audit.submission import published_place, record_path
+from fusionbench.audit.submission import settle as settle_table
 from fusionbench.bench import Notify, run, score_folders
 from fusionbench.bench.ledger import Scoring
 from fusionbench.bench.observe import SOURCES, observe
@@ -45,9 +47,6 @@ from fusionbench.metrics import PROFILES
 from fusionbench.report import write_report
 from fusionbench.scores import Key, find_tables, read_table, write_json, write_table
 
-OF_A_RUN = ("versions", "commit", "device", "device_name", "makings")
-"""What a score file says of the run that made it: all of this goes to made.json."""
-OF_A_PAIR = ("seconds", "made_by", "scored_by", "path")
 COMPARED = ("scores", "truth", "leaderboard")
 """Below RESULTS, what --verify compares."""
 DERIVED = ("index.html", "images/*", "figures/*", "*-pairwise.csv", "*-pair-ranks.csv")
@@ -135,15 +134,17 @@ def main(
         target = (work or Path(temporary)) if verify else results
         done = 0
         if data is not None:
-            done += _published(published, data, target, {**options, "notify": notify})
             harvard = resolve_tasks(["all"], "harvard", [data])
+            done += _published(published, harvard, target, results, {**options, "data": [data], "notify": notify})
             done += sum(_counts(run(methods, harvard, target, data=[data], notify=notify, **options)))
         if data is not None and by_case:
             wanted = {**options, "metrics": PROFILES["dmfnet"].metrics, "split": BY_CASE}
             done += sum(_counts(run(methods, harvard, target, data=[data], notify=notify, **wanted)))
         if phantom:
             few = {**options, "limit": min(limit or PHANTOM_PAIRS, PHANTOM_PAIRS)}
-            done += sum(_counts(run(methods, resolve_tasks(["all"], "phantom"), target, notify=notify, **few)))
+            generated = resolve_tasks(["all"], "phantom")
+            done += _published(published, generated, target, results, {**few, "notify": notify})
+            done += sum(_counts(run(methods, generated, target, notify=notify, **few)))
         if verify:
             _take_costs(results, target)
             if (results / "made.json").exists():  # the page says it
@@ -184,19 +185,29 @@ def _held_metrics(results: Path, keys: Sequence[Key]) -> list[str]:
     return sorted({metric for about in clean for metric in about["metric_versions"]})
 
 
-def _published(folder: Path | None, data: Path, results: Path, options: dict[str, Any]) -> int:
-    """Score the images that others released; returns how many."""
+def _published(folder: Path | None, tasks: Sequence[str], target: Path, held: Path, options: dict[str, Any]) -> int:
+    """Score the images that others released or submitted; returns how many. ``held``: the results with the submissions."""
     done = 0
-    for task in resolve_tasks(["all"], "harvard", [data]):
-        places = [item / task.partition("/")[2].upper() for item in sorted(folder.iterdir())] if folder else []
-        found = [
-            (p, {"family": "foreign", "origin": "third-party run"} | published_facts(p.parent.name))
-            for p in places
-            if p.is_dir()
-        ]
+    for task in tasks:
+        keys = [Key.of(task, method=item.name) for item in sorted(folder.iterdir()) if item.is_dir()] if folder else []
+        places = {key: folder / published_place(key) for key in keys if folder}
+        found = [(place, _foreign_facts(key, held)) for key, place in places.items() if place.is_dir()]
         if found:
-            done += score_folders(found, task, results, data=[data], **options).scored
+            done += score_folders(found, task, target, **options).scored
     return done
+
+
+def _foreign_facts(key: Key, held: Path) -> dict[str, Any]:
+    """What is known of a method whose images are scored: what its submission says, or else what is known of the name; where
+    that was corrected, what is right."""
+    submission = record_path(held, key.method)
+    if submission.exists():
+        facts = dict(json.loads(submission.read_text("utf-8"))["facts"])
+    else:
+        facts = {"family": "foreign", "origin": "third-party run"} | published_facts(key.method)
+    about = read_table(held, key).about
+    corrected = {field for entry in about.get("corrections", []) for field in entry["changed"]}
+    return {field: about["method"].get(field) if field in corrected else value for field, value in facts.items()}
 
 
 def _counts(outcome: Any) -> tuple[int, int]:
@@ -223,12 +234,16 @@ def _costs(results: Path, key: Key) -> dict[str, Any]:
 
 
 def _take_costs(source: Path, target: Path) -> None:
-    """Copy what was measured: a measurement is not computed anew, and would not come out alike."""
+    """Copy what was measured and what was corrected: neither is computed anew, nor would it come out alike."""
     for key in set(find_tables(source)) & set(find_tables(target)):
         table = read_table(target, key)
         table.about.pop("profile_stats", None)
         if stats := _costs(source, key):
             table.about["profile_stats"] = stats
+        before = read_table(source, key).about
+        if "corrections" in before:
+            table.about["corrections"] = before["corrections"]
+            table.about["method"] |= {f: before["method"].get(f) for e in before["corrections"] for f in e["changed"]}
         write_table(target, table)
 
 
@@ -282,13 +297,7 @@ def settle(results: Path, metrics: Sequence[str]) -> None:
     Scoring(tuple(metrics), Mask(), "cpu").publish(results)
     for key in find_tables(results):
         table = read_table(results, key)
-        for name in OF_A_RUN:
-            table.about.pop(name, None)
-        table.about["metric_versions"] = dict(sorted(table.about["metric_versions"].items()))
-        for record in table.pairs.values():
-            for name in OF_A_PAIR:
-                record.pop(name, None)
-        table.pairs.update({pair: dict(sorted(record.items())) for pair, record in table.pairs.items()})
+        settle_table(table)
         write_table(results, table)
 
 

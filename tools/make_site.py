@@ -128,7 +128,7 @@ def repointed(text: str) -> str:
         "](methods.md)", "](methods/index.md)"
     )
     return re.sub(
-        r"(?<!!)\[([^\]]*)\]\((?:\.\./)+((?:results|fusionbench|tests|tools|benchmarks)/[^)]*|[A-Z]+\.\w+)\)",
+        r"(?<!!)\[([^\]]*)\]\((?:\.\./)+((?:results|fusionbench|tests|tools|benchmarks|\.github)/[^)]*|[A-Z]+\.\w+|action\.yml)\)",
         point,
         text,
     )

@@ -2,7 +2,8 @@
 
 Facts such as ``trained_on`` become known after the scores are made. A correction changes the method's facts in the head of
 its tables and nothing else: scores, digests and fingerprints stay. It is kept when the table is scored on, and holds
-wherever nobody says something else.
+wherever nobody says something else. Images that turn out to be wrong (of other weights, in another convention) are
+``withdrawn``, with the reason: their row stays on record, and is ranked no more.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from fusionbench.errors import InputError
 from fusionbench.methods import METHODS
 from fusionbench.scores import find_tables, read_table, write_table
 
-CORRECTED = ("title", "origin", "reference", "doi", "year", "note", "trained_on", "trained_for")
+CORRECTED = (
+    "title", "origin", "reference", "doi", "year", "code", "url", "note", "trained_on", "trained_for", "withdrawn",
+)  # fmt: skip
 """What may be corrected: words about a method, none of which a score depends on."""
 
 

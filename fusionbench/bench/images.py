@@ -104,12 +104,27 @@ def _reference(results: Path, key: Key, pair: str, image: Path, copy: bool) -> s
     return path.as_posix()
 
 
+def check_images(folder: Path, facts: Mapping[str, Any], ref: TaskRef, wanted: Sequence[str]) -> None:
+    """Raises InputError where :func:`score_folders` would for these images of some pairs; nothing is written."""
+    check_name(str(facts["name"]))
+    found, task = _found(folder, wanted, str(facts.get("pattern") or _PLAIN)), ref.open()
+    for pair in wanted:
+        _foreign_record(task, pair, found[pair], {})
+
+
 def check_name(name: str) -> None:
     """Raises InputError for a name that cannot be a file name, or is that of a method of the suite."""
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9 ._+@=,-]{0,78}[A-Za-z0-9._+@=,-])?", name):
-        raise InputError(f"method name {name!r} cannot be a file name; use at most 80 letters, digits and . _ + @ -")
+    if told := name_fault(name):
+        raise InputError(told)
     if Key("", "", name).method_name in METHODS:
         raise InputError(f"{name!r} is a method of the suite, whose scores would be overwritten; give another name")
+
+
+def name_fault(name: str) -> str:
+    """Why a method's name cannot be a file name; "" where it can."""
+    if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9 ._+@=,-]{0,78}[A-Za-z0-9._+@=,-])?", name):
+        return ""
+    return f"method name {name!r} cannot be a file name; use at most 80 letters, digits and . _ + @ -"
 
 
 def _found(folder: Path, wanted: Sequence[str], pattern: str) -> dict[str, Path]:

@@ -29,6 +29,8 @@ COMMANDS = {
     "run": ("run", "Fuse, save and score methods on tasks."),
     "fuse": ("run", "Fuse one pair of your own images."),
     "score": ("run", "Score a folder of images that something else fused."),
+    "compare": ("compare", "Where does my method stand on the public board?"),
+    "submit": ("submit", "Make a bundle for the public board, or check one."),
     "profile": ("profile", "Parameters, FLOPs, seconds a pair and peak memory of methods."),
     "report": ("report", "Leaderboard, figures and page from a results folder."),
     "observe": ("observe", "Can findings be made in the fused images? Model observers, known truth."),

@@ -194,11 +194,13 @@ def correct_command(results: Path, method: Sequence[str], pairs: Sequence[str], 
     """Correct what score files say of a method, without scoring anything again.
 
     Without --set the methods of this package get what their fact sheets say now of their origin and training. Several
-    entries go by semicolon; "unknown" is a value:
+    entries go by semicolon; "unknown" is a value. What was made with wrong weights or in a wrong convention is withdrawn: it
+    stays on record, and is ranked no more.
 
     \b
     fusionbench correct -m MyNet --set "trained_on=harvard:16,20;NYU-D2" --set "trained_for=ssim;vif" \\
         --author "A. Author" --reason "stated in our paper"
+    fusionbench correct -m MyNet --set "withdrawn=images of other weights" --author "A. Author" --reason "our mistake"
     """
     told = correct(results, author, reason, methods=method, facts=dict(map(_fact, pairs)) if pairs else None)
     click.echo("\n".join([*told, f"{len(told)} tables corrected"]))

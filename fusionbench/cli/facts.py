@@ -16,17 +16,19 @@ from fusionbench.errors import InputError
 from fusionbench.methods.published import published_facts
 from fusionbench.report.references import Entry
 from fusionbench.scores import FROM_IMAGES
+from fusionbench.scores.facts import FIELDS, bare_doi, fault
 
-TEXTS = (
-    "name", "title", "family", "reference", "authors", "venue", "doi", "url", "code", "bibtex", "origin", "licence",
-    "note", "pattern",
+NOTHING = "nothing"
+"""What --trained-on says of a method that learnt nothing."""
+
+OPTIONS = (
+    "facts_file", "title", "year", "reference", "doi", "bibtex_file", "code", "origin", "trained_on", "trained_for", "note",
+    "pattern",
 )  # fmt: skip
-LISTS = ("trained_on", "trained_for")
+"""The parameters of facts_options."""
 
 facts_options = options(
-    click.option(
-        "--facts", "facts_file", type=FILE, help=f"TOML or JSON file of: year, {', '.join((*TEXTS, *LISTS))}."
-    ),
+    click.option("--facts", "facts_file", type=FILE, help=f"TOML or JSON file of: {', '.join(FIELDS)}."),
     click.option("--title", help="Name shown to people, if another."),
     click.option("--year", type=int, help="Year of publication."),
     click.option("--reference", default="", help="Citation [default: made of --bibtex]."),
@@ -39,7 +41,7 @@ facts_options = options(
     click.option(
         "--trained-on",
         multiple=True,
-        help='What the method has seen: "harvard", or "harvard:16,20" (these cases); repeatable.',
+        help='What the method has seen: "harvard", or "harvard:16,20" (these cases), "nothing"; repeatable.',
     ),
     click.option(
         "--trained-for", multiple=True, help="A metric that its loss or choice contains, such as ssim; repeatable."
@@ -56,16 +58,24 @@ def stated_facts(said: Mapping[str, Any]) -> dict[str, Any]:
     what is known here of a method of that name. Raises InputError for a file that cannot be read, a field that there is
     not, or a value that cannot be right.
     """
+    given = given_facts(said)
+    if "name" not in given:
+        raise InputError("name the method: --name NAME, or name = ... in the file of --facts")
+    return {"family": "foreign"} | published_facts(given["name"]) | given
+
+
+def given_facts(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What the options, the file of facts and the BibTeX entry say, and nothing else; raises as :func:`stated_facts`."""
     given: dict[str, Any] = {k: list(v) if isinstance(v, tuple) else v for k, v in said.items() if v}
     facts_file, bibtex_file = given.pop("facts_file", None), given.pop("bibtex_file", None)
     from_file = _read_facts(facts_file) if facts_file else {}
     if bibtex_file:
         given["bibtex"] = _read(bibtex_file)
+    if given.get("trained_on") == [NOTHING]:
+        given["trained_on"] = []
     stated = from_file | given
-    if "name" not in stated:
-        raise InputError("name the method: --name NAME, or name = ... in the file of --facts")
     entry = _of_entry(str(stated["bibtex"]), str(bibtex_file or facts_file)) if "bibtex" in stated else {}
-    return _checked({"family": "foreign"} | published_facts(stated["name"]) | entry | stated)
+    return _checked(entry | stated)
 
 
 def _read(path: Path) -> str:
@@ -84,16 +94,8 @@ def _read_facts(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable as TOML (or, named *.json, JSON): {error}; correct it") from None
     for field, value in table.items() if isinstance(table, dict) else [("the whole", table)]:
-        fits = {
-            "year": type(value) is int,
-            **dict.fromkeys(TEXTS, isinstance(value, str)),
-            **dict.fromkeys(LISTS, isinstance(value, list) and all(isinstance(item, str) for item in value)),
-        }
-        if field not in fits:
-            raise InputError(f"{path}: unknown field {field!r}; there are: {', '.join(fits)}")
-        if not fits[field]:
-            wanted = "a whole number" if field == "year" else "text" if field in TEXTS else "a list of texts"
-            raise InputError(f"{path}: {field} = {value!r} has the wrong type; give {wanted}")
+        if told := fault(field, value):
+            raise InputError(f"{path}: {told}")
     return dict(table)
 
 
@@ -132,13 +134,7 @@ def bibtex_fields(text: str) -> dict[str, str]:
 
 
 def _checked(facts: dict[str, Any]) -> dict[str, Any]:
-    if doi := facts.get("doi"):
-        facts["doi"] = re.sub(r"^(https?://(dx\.)?doi\.org/|doi:\s*)", "", doi.strip(), flags=re.IGNORECASE)
-        if not re.fullmatch(r"10\.\d{4,9}/\S+", facts["doi"]):
-            raise InputError(f"doi {doi!r}: a DOI looks like 10.1109/TMM.2025.3613156; correct it")
-    for field in ("code", "url"):
-        if facts.get(field) and not re.fullmatch(r"https?://[^\s<>\"]+", facts[field]):
-            raise InputError(f"{field} {facts[field]!r}: give an address that begins with http:// or https://")
-    if (year := facts.get("year")) is not None and not 1950 <= year <= 2100:
-        raise InputError(f"year {year}: give the year of publication")
-    return facts
+    for field, value in facts.items():
+        if told := fault(field, value):
+            raise InputError(told)
+    return facts | ({"doi": bare_doi(facts["doi"])} if facts.get("doi") else {})

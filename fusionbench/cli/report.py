@@ -152,7 +152,7 @@ def print_leaderboard(
     shown = [board for board in boards if board.profile in wanted or (board.dataset, board.task) not in full]
     sheets = [sheet(board, ("findings", "rank"), tests=False, std=std, styled=console.is_terminal) for board in shown]
     for item in sheets:
-        _print_sheet(console, item)
+        print_sheet(console, item)
     # What holds for every table is said once, below the last.
     told = {item.title: (*item.notes, *item.legend) for item in sheets}
     for note in dict.fromkeys(note for notes in told.values() for note in notes):
@@ -161,7 +161,7 @@ def print_leaderboard(
         console.print(Text(where + note, style="dim"))
 
 
-def _print_sheet(console: Console, board: Sheet) -> None:
+def print_sheet(console: Console, board: Sheet) -> None:
     """A leaderboard; one below the other where its columns are more than the terminal is wide."""
     lines = [line for line in board.lines if line.cells]
     names = [line.title + (" (control)" if line.kind == "control" else "") for line in lines]

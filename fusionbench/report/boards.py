@@ -3,7 +3,7 @@
 A *board* is one task under one profile. Rules, told again in every output:
 
 * Methods are compared on the pairs that all ranked methods share. One that covers fewer than half of a task's pairs, or
-  lacks a core metric, is listed apart with the reason and takes no part.
+  lacks a core metric, or was withdrawn, is listed apart with the reason and takes no part.
 * Controls get the rank they would have among the contenders, and never a place.
 * An undefined score (NaN) is counted and shown; a mean over the rest is printed with a mark, and ranks last. A pair on
   which a metric is undefined for every method says nothing of the methods, and is left out for that metric.
@@ -347,7 +347,9 @@ def _common_pairs(tables: Mapping[str, Table], core: Sequence[str]) -> tuple[lis
         held = {m for record in table.pairs.values() for m in record.get("scores", {})}
         lacking = [m for m in core if m not in held]
         done = {pair for pair, record in table.pairs.items() if all(m in record.get("scores", {}) for m in core)}
-        if table.pairs and len(table.errors()) == len(table.pairs):
+        if withdrawn := table.about.get("method", {}).get("withdrawn"):
+            apart[method] = f"withdrawn: {withdrawn}"
+        elif table.pairs and len(table.errors()) == len(table.pairs):
             apart[method] = f"failed on all {len(table.pairs)} pairs ({next(iter(table.errors().values()))})"
         elif lacking:
             apart[method] = f"not scored under this profile (lacks {', '.join(lacking)})"

@@ -59,12 +59,12 @@ def exposure(method: Mapping[str, Any], dataset: str, persons: Iterable[str]) ->
 
 
 def training(method: Mapping[str, Any]) -> list[str] | None:
-    """``trained_on`` of a method's facts; None, not known, for one that was trained and does not say on what."""
+    """``trained_on`` of a method's facts; None, not known, for one that was trained and does not say on what. Of a foreign
+    one nothing is known that nobody says; that it learnt nothing can be said, by an empty list."""
     stated = method.get("trained_on")
-    learnt = method.get("trained") or method.get("foreign")
     if stated is None:
-        return None if learnt else []
-    return None if learnt and not stated else list(stated)
+        return None if method.get("trained") or method.get("foreign") else []
+    return None if method.get("trained") and not stated else list(stated)
 
 
 def conflicts(method: Mapping[str, Any], columns: Sequence[str]) -> list[str] | None:
