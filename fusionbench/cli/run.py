@@ -58,7 +58,7 @@ from fusionbench.scores import Column, read_table
     multiple=True,
     metavar="KIND[:PARAMETER=VALUE]",
     help="Degrade one source before fusing, and score against the clean pair; repeatable: noise:sigma=0.05, shift:px=2, "
-    "rotate:deg=2, jpeg:q=75, blur:sigma=1, bias:strength=0.3, undersample:accel=4; ,input=a|b chooses the source, and "
+    "rotate:deg=2, rigid:mm=2, elastic:mm=2 (target registration error), jpeg:q=75, blur:sigma=1, bias:strength=0.3, undersample:accel=4; ,input=a|b chooses the source, and "
     "undersample:accel=4,reconstruct=zero-filled|cs|cmdnet what restores it first.",
 )
 @channel_option
