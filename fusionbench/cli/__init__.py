@@ -28,6 +28,7 @@ COMMANDS = {
     "data": ("data", "What data is where; verify it; download it."),
     "run": ("run", "Fuse, save and score methods on tasks."),
     "fuse": ("run", "Fuse one pair of your own images."),
+    "register": ("volumes", "Register one volume to another; the error against a known transform."),
     "score": ("run", "Score a folder of images that something else fused."),
     "profile": ("profile", "Parameters, FLOPs, seconds a pair and peak memory of methods."),
     "report": ("report", "Leaderboard, figures and page from a results folder."),

@@ -78,13 +78,13 @@ class Degradation:
         return f"{self.kind},{usual.parameter}={self.strength:g}{extra}{restored}"
 
     def pixel(self, pair: Pair) -> float:
-        """Millimetres a pixel where the strength is in millimetres, else 1. Raises InputError for a pair that states no size."""
+        """Millimetres a pixel where the strength is in millimetres, else 1. Raises InputError where a pair states none."""
         if KINDS[self.kind].parameter != "mm":
             return 1.0
         if pair.spacing is None:
             raise InputError(
-                f"pair {pair.id} does not state the size of its pixels, so {self.kind} cannot be given in mm; take shift:px=2 "
-                "or rotate:deg=2, or phantom pairs"
+                f"pair {pair.id} does not state the size of its pixels, so {self.kind} cannot be given in mm; take "
+                "shift:px=2 or rotate:deg=2, or phantom pairs"
             )
         return pair.spacing
 
