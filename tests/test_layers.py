@@ -44,6 +44,7 @@ INSIDE = {
         "volumes": {"work"},
         "registration": {"volumes"},
         "rire": {"registration", "volumes"},
+        "subjects": {"rire", "volumes"},
         "dicom": {"volumes"},
         "pools": {"provenance", "work"},
         "isolate": {"pools", "work"},

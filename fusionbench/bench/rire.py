@@ -30,7 +30,7 @@ _RIGID = 0.01  # mm, root mean square: RIRE's own bound for a transform that is 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Truth:
-    """A true transform. ``source``, ``target``: names as of the file, ``ct`` and ``T1``; ``corners`` and ``moved``: (8, 3) mm;
+    """A true transform. ``source``, ``target``: names as of the file, ``ct`` and ``T1``. ``corners``, ``moved``: (8, 3) mm.
     ``matrix``: (4, 4), the rigid motion between them, source to target."""
 
     source: str

@@ -263,8 +263,8 @@ def fuse_command(
 ) -> None:
     """Fuse MRI with OTHER: CT, PET or SPECT; two pictures, or two volumes (NIfTI files or folders of a DICOM series).
 
-    Colour of a picture is kept. Volumes are fused slice by slice on the MRI's grid, OTHER is resampled to it; an output without
-    a suffix is a folder for a DICOM series.
+    Colour of a picture is kept. Volumes are fused slice by slice on the MRI's grid, OTHER is resampled to it; an output
+    without a suffix is a folder for a DICOM series.
 
     \b
     fusionbench fuse mri.png pet.png -o fused.png -m laplacian

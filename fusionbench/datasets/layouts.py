@@ -11,8 +11,8 @@ rire       ``training_001/{ct,mr_T1,pet,...}/``               https://rire.insig
 brainweb   ``subject_04.bin.gz`` of the package ``brainweb``  doi:10.1109/42.712135
 ========== ================================================== ====================================================
 
-A volume is a subject's: whoever scores slices counts persons, not slices. ``Volumes.manifest`` holds a digest of each file, so
-that a copy can be checked against the one that a result was made from.
+A volume is a subject's: whoever scores slices counts persons, not slices. A manifest holds a digest of each volume, so that
+a copy can be checked against the one that a result was made from.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from fusionbench.errors import InputError
 from fusionbench.files import Progress
 
 NIFTI = r"\.nii(?:\.gz)?"
+Volumes = Mapping[tuple[str, str], Mapping[str, Path]]
+"""(subject, session) -> modality -> file or folder."""
 _BIDS = {"T1w": "T1", "T2w": "T2", "PDw": "PD", "FLAIR": "FLAIR", "pet": "PET", "ct": "CT"}
 _BRATS = {"t1": "T1", "t1n": "T1", "t1ce": "T1CE", "t1c": "T1CE", "t2": "T2", "t2w": "T2", "flair": "FLAIR", "t2f": "FLAIR",
           "seg": "seg"}  # fmt: skip
@@ -37,8 +39,8 @@ _SYNTHRAD = {"mr": "MRI", "ct": "CT", "cbct": "CBCT", "mask": "mask"}
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """``name`` of the collection; ``place``: of a path relative to the folder (with /) -> (subject, session, modality), or None
-    for what belongs to no volume. ``terms``: under which they may be had, and where."""
+    """``place``: a path with / -> (subject, session, modality), or None for what belongs to no volume. ``terms``: under
+    which the collection may be had, and where."""
 
     name: str
     title: str
@@ -107,14 +109,14 @@ LAYOUTS: Mapping[str, Layout] = {
         Layout("brats", "BraTS", _brats, "by registration, https://www.synapse.org/brats"),
         Layout("rire", "RIRE", _rire, "CC BY 3.0 US, https://rire.insight-journal.org"),
         Layout("brainweb", "BrainWeb, 20 normal models", _brainweb,
-               "https://brainweb.bic.mni.mcgill.ca; pip install brainweb; python -c 'import brainweb; brainweb.get_files()'"),
+               "with pip install brainweb, get_files(); https://brainweb.bic.mni.mcgill.ca"),
         Layout("bids", "BIDS", _bids, "those of the data set"),
         Layout("cermep", "CERMEP-IDB-MRXFDG", _bids, "by a form, https://doi.org/10.1186/s13550-021-00830-6"),
     )
 }  # fmt: skip
 
 
-def read_layout(folder: Path, layout: str = "auto") -> tuple[Layout, dict[tuple[str, str], dict[str, Path]]]:
+def read_layout(folder: Path, layout: str = "auto") -> tuple[Layout, Volumes]:
     """The layout, and (subject, session) -> modality -> file or folder, both sorted.
 
     "auto" takes the layout that most files fit. Raises InputError for a folder that fits none, or two files for one volume.
@@ -146,9 +148,7 @@ def read_layout(folder: Path, layout: str = "auto") -> tuple[Layout, dict[tuple[
     return best, {key: dict(sorted(of.items())) for key, of in sorted(found.items())}
 
 
-def manifest(
-    folder: Path, volumes: Mapping[tuple[str, str], Mapping[str, Path]], notify: Progress | None = None
-) -> list[Row]:
+def manifest(folder: Path, volumes: Volumes, notify: Progress | None = None) -> list[Row]:
     """Of each volume its size and digest. Raises InputError for a file that cannot be read."""
     todo = [(s, t, m, path) for (s, t), of in volumes.items() for m, path in of.items()]
     rows = []
