@@ -83,8 +83,8 @@ def observe(
 
     ``channel``: what is fused of a coloured source, "luma" or "level" (see ``datasets.levels``). ``corrupt``: degradations,
     each a study of its own: one source is degraded before fusing, and findings are looked for where they truly are.
-    ``fused``: name -> folder of whole images that something else made of the pairs, named after them. Raises InputError for a task without findings,
-    fewer than 20 subjects, an unknown observer, a missing image, a name that cannot be a file name.
+    ``fused``: name -> folder of whole images that something else made of the pairs, named after them. Raises InputError for
+    a task without findings, fewer than 20 subjects, an unknown observer, a missing image, a name that cannot be a file name.
     """
     for name in observers:
         if name not in READERS:

@@ -132,7 +132,7 @@ def read_layout(folder: Path, layout: str = "auto") -> tuple[Layout, Volumes]:
     most, best = max(fits, key=lambda fit: fit[0])  # the first of equals: CERMEP's is BIDS, and cannot be told from it
     if not most:
         known = best.name if layout != "auto" else ", ".join(LAYOUTS)
-        raise InputError(f"{folder}: no file is named as {known} name theirs; see docs/volumes.md for the layouts")
+        raise InputError(f"{folder}: no file is named as {known} name theirs; see docs/collections.md for the layouts")
     found: dict[tuple[str, str], dict[str, Path]] = {}
     for path in paths:
         if (place := best.place(path)) is None:
