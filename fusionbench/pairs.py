@@ -40,6 +40,7 @@ class Pair:
     it is coloured). ``color``: (H, W, 3) uint8 RGB of the other modality, or None. ``table``: (256, 3) uint8 colours of
     the levels that ``b`` holds, where it is not the luminance of ``color``. ``truth``: ground truth of generated pairs, name
     -> (H, W) array. ``case``: patient or subject, "" where unknown. ``lossy``: a source was a JPEG or WebP.
+    ``spacing``: millimetres a pixel, None where unknown.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Pair:
     table: UInt8 | None = None
     case: str = ""
     lossy: bool = False
+    spacing: float | None = None
     truth: Mapping[str, NDArray[Any]] | None = None
 
     def __post_init__(self) -> None:

@@ -139,8 +139,8 @@ def _graded(found: Sequence[Validated]) -> list[str]:
     n = found[0].agreement.methods
     return [
         f"Over {n} grades of one average of the sources, its weights, blur, noise and contrast changed step by step "
-        "(`tools/graded.py`; 100 subjects, mean scores over the first 8 pairs). Tau, smallest of the tasks; the ten best and "
-        "the ten worst:",
+        "(`tools/graded.py`; 100 subjects, mean scores over the first 8 pairs). Tau, smallest of the tasks; the ten best "
+        "and the ten worst:",
         "",
         "| metric | smallest tau |",
         "|---|---:|",

@@ -28,10 +28,11 @@ from fusionbench.bench.images import check_name
 from fusionbench.bench.ledger import Notify, locked, silent
 from fusionbench.bench.plan import resolve_device
 from fusionbench.bench.pools import open_engine
-from fusionbench.bench.provenance import plain
+from fusionbench.bench.provenance import corruption_about, plain
 from fusionbench.bench.regions import SOURCES, Site, cut_given, make_fused, make_sources
 from fusionbench.bench.work import TaskRef
 from fusionbench.datasets import ShowsFindings, task_plugin
+from fusionbench.datasets.degraded import parse_degradation
 from fusionbench.datasets.levels import color_table, table_of
 from fusionbench.errors import InputError
 from fusionbench.methods import Created, create_method
@@ -70,6 +71,7 @@ def observe(
     subjects: int = 100,
     split: str = "test",
     channel: str = "luma",
+    corrupt: Sequence[str] = (),
     observers: Sequence[str] = ("cho", "dog"),
     fused: Mapping[str, Path] | None = None,
     device: str = "auto",
@@ -79,9 +81,10 @@ def observe(
 ) -> Observed:
     """Judge methods on the first ``subjects`` subjects of tasks of known findings; only missing regions are fused.
 
-    ``channel``: what is fused of a coloured source, "luma" or "level" (see ``datasets.levels``). ``fused``: name -> folder
-    of whole images that something else made of the pairs, named after them. Raises InputError for a task without findings,
-    fewer than 20 subjects, an unknown observer, a missing image, a name that cannot be a file name.
+    ``channel``: what is fused of a coloured source, "luma" or "level" (see ``datasets.levels``). ``corrupt``: degradations,
+    each a study of its own: one source is degraded before fusing, and findings are looked for where they truly are.
+    ``fused``: name -> folder of whole images that something else made of the pairs, named after them. Raises InputError for
+    a task without findings, fewer than 20 subjects, an unknown observer, a missing image, a name that cannot be a file name.
     """
     for name in observers:
         if name not in READERS:
@@ -91,7 +94,8 @@ def observe(
     if subjects < 20:
         raise InputError(f"{subjects} subjects: an observer needs some to learn from; take at least 20")
     created = [create_method(spec) for spec in methods]
-    refs = [TaskRef(name, (), split, channel=channel) for name in tasks]
+    flaws = [parse_degradation(text).label for text in corrupt] or [""]
+    refs = [TaskRef(name, (), split, corrupt=flaw, channel=channel) for name in tasks for flaw in flaws]
     opened_tasks = [_with_findings(ref) for ref in refs]
     out = Observed()
     where = resolve_device(device)
@@ -107,7 +111,7 @@ def _observe_task(
 ) -> None:
     seen = _read_sources(site)
     bounds = _Bounds.of(seen, observers)
-    out.bounds[site.ref.name] = bounds.figures
+    out.bounds[place_name(site.ref.key(SOURCES))] = bounds.figures
     _write(site, site.ref.key(SOURCES), _about(site), bounds.figures)
     items: dict[Key, Created] = {}
     for item in created:
@@ -129,9 +133,14 @@ def _observe_task(
         _write(site, key, _about(site) | {"method": facts[key]}, out.found[key])
 
 
+def place_name(key: Key) -> str:
+    """A task as it is told: ``lesion/pet-mri``, with its degradation where there is one."""
+    return f"{key.base}{f'+{key.flaw}' if key.flaw else ''}/{key.task}"
+
+
 def _with_findings(ref: TaskRef) -> Any:
     ref.open()  # a channel that the task has not is told
-    task = dataclasses.replace(ref, channel="luma").open()
+    task = dataclasses.replace(ref, channel="luma", corrupt="").open()
     if not isinstance(task, ShowsFindings):
         raise InputError(f"{ref.name}: nobody knows what can be found in it; observe lesion/ct-mri and its like")
     return task
@@ -231,6 +240,7 @@ def _about(site: Site) -> dict[str, Any]:
         "task": plain(dataclasses.asdict(facts)),
         "split": site.ref.split,
         "channel": site.ref.channel,
+        **({"corruption": corruption_about(site.ref.corrupt)} if site.ref.corrupt else {}),
         "subjects": len(site.ids) // 4,
         "seed": site.seed,
     }

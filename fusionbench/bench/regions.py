@@ -92,7 +92,9 @@ class Site:
 
     def making(self, *parts: Any) -> str:
         """Changes with the pairs and with whatever else made the regions."""
-        return fingerprint(self.task.digest(self.ids[0]), REGION, self.ref.channel, task_sources(self.ref), *parts)
+        degraded = [self.ref.open().digest(self.ids[0])] if self.ref.corrupt else []
+        pairs = (self.task.digest(self.ids[0]), REGION, self.ref.channel, task_sources(self.ref))
+        return fingerprint(*pairs, *degraded, *parts)
 
     def missing(self, folder: Path, ending: str = ".png") -> list[str]:
         there = {path.name for path in folder.glob("*.png")} if folder.is_dir() else set()

@@ -142,12 +142,13 @@ def fuse_volumes(
     return FusedVolume(np.moveaxis(fused, 0, axis), mri.affine, (window_a, window_b), resampled, scores)
 
 
-def write_volume(path: Path, levels: UInt8, affine: NDArray[np.float64]) -> None:
-    """Write (I, J, K) uint8 as NIfTI-1, atomically; the same bytes for the same content."""
+def write_volume(path: Path, levels: UInt8 | Array, affine: NDArray[np.float64]) -> None:
+    """Write (I, J, K) uint8 levels, or float32 grey values, as NIfTI-1, atomically; the same bytes for the same content."""
     nibabel = _extra("nibabel")
     image = nibabel.Nifti1Image(levels, affine)
     image.header.set_xyzt_units("mm")
-    image.header["cal_max"] = 255
+    if levels.dtype == np.uint8:
+        image.header["cal_max"] = 255
     content = image.to_bytes()
     write_bytes(path, gzip.compress(content, 6, mtime=0) if path.name.lower().endswith(".gz") else content)
 

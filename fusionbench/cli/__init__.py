@@ -28,6 +28,7 @@ COMMANDS = {
     "data": ("data", "What data is where; verify it; download it."),
     "run": ("run", "Fuse, save and score methods on tasks."),
     "fuse": ("run", "Fuse one pair of your own images."),
+    "register": ("volumes", "Register one volume to another; the error against a known transform."),
     "score": ("run", "Score a folder of images that something else fused."),
     "compare": ("compare", "Where does my method stand on the public board?"),
     "submit": ("submit", "Make a bundle for the public board, or check one."),

@@ -11,19 +11,34 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from fusionbench.bench.subjects import put_side_by_side
 from fusionbench.cli.common import (
     DIRECTORY,
+    FILE,
     PLACE,
     chosen_tasks,
     config_option,
     dataset_options,
+    make_console,
     plugin_option,
     progress_bar,
 )
 from fusionbench.datasets import ShowsFindings, Task, create_task, task_plugin
 from fusionbench.datasets.checks import Verification, list_data, verify
+from fusionbench.datasets.collections import download_collection
 from fusionbench.datasets.download import download_harvard
+from fusionbench.datasets.layouts import (
+    LAYOUTS,
+    Layout,
+    Volumes,
+    differences,
+    manifest,
+    manifest_text,
+    read_layout,
+    read_manifest,
+)
 from fusionbench.errors import InputError
+from fusionbench.files import write_text
 from fusionbench.methods import METHODS
 from fusionbench.pairs import write_png
 from fusionbench.scores import Key, exposure, person
@@ -83,13 +98,90 @@ def verify_command(
 
 
 @data_command.command("download")
-@click.argument("name", type=click.Choice(["harvard"]))
-@click.option("--to", type=DIRECTORY, help="Folder to put the images in [default: the user data folder].")
-def download_command(name: str, to: Path | None) -> None:
-    """Fetch the public Harvard pairs and check every image; resumes where an earlier try stopped."""
+@click.argument("name", type=click.Choice(["harvard", *LAYOUTS]))
+@click.option("--to", type=DIRECTORY, help="Folder to put the images in [default of harvard: the user data folder].")
+@click.option("--url", default="", help="Volumes: a mirror's address that the archives lie below.")
+def download_command(name: str, to: Path | None, url: str) -> None:
+    """Fetch the public Harvard pairs and check every image; or volumes whose terms allow it: rire, synthrad.
+
+    Resumes where an earlier try stopped.
+    """
+    if name != "harvard":
+        with progress_bar() as notify:
+            place = download_collection(name, Path(name) if to is None else to, base=url, progress=notify)
+        click.echo(f"{LAYOUTS[name].title}: in {place}, digests in {place / 'manifest.csv'}; {LAYOUTS[name].terms}")
+        return
+    if url:
+        raise InputError("--url is for volumes; the Harvard pairs are one commit of one repository")
     with progress_bar() as notify:
         root = download_harvard(to, progress=notify)
     click.echo(f"{name} pairs are in {root}; `fusionbench run` finds them there")
+
+
+@data_command.command("volumes")
+@click.argument("folder", type=PLACE)
+@click.option("--layout", type=click.Choice(["auto", *LAYOUTS]), default="auto", show_default=True, help="Whose files.")
+@click.option("--manifest", "written", type=FILE, help="CSV file to write: a digest of each volume.")
+@click.option("--check", "wanted", type=FILE, help="A manifest to check against; exit code 1 where anything differs.")
+@click.option("--pair", metavar="FIRST,SECOND", help="With --to: two modalities to put side by side.")
+@click.option("--to", type=DIRECTORY, help="New folder: FIRST/SUBJECT.nii.gz and SECOND/SUBJECT.nii.gz.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_context
+def volumes_command(
+    ctx: click.Context,
+    folder: Path,
+    layout: str,
+    written: Path | None,
+    wanted: Path | None,
+    pair: str | None,
+    to: Path | None,
+    as_json: bool,
+) -> None:
+    """Whose volumes lie in FOLDER (BIDS, BraTS, SynthRAD2023, RIRE, CERMEP, BrainWeb), in which modalities; their digests.
+
+    \b
+    fusionbench data volumes my-bids-folder
+    fusionbench data volumes rire --manifest rire.csv
+    fusionbench data volumes my-bids-folder --pair T1,PET --to pairs
+    """
+    if (pair is None) != (to is None):
+        raise InputError("--pair and --to go together: which modalities, and where to put them")
+    known = None if wanted is None else read_manifest(wanted)
+    found, volumes = read_layout(folder, layout)
+    if pair is not None and to is not None:
+        with progress_bar() as notify:
+            names = put_side_by_side(volumes, pair.split(","), to, notify)
+        click.echo(f"{len(names)} subjects in {to}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}")
+        return
+    rows = []
+    if written is not None or known is not None:
+        with progress_bar() as notify:
+            rows = manifest(folder, volumes, notify)
+    if written is not None:
+        write_text(written, manifest_text(rows))
+    if known is not None:
+        lines = differences(rows, known)
+        click.echo("\n".join(lines) or f"{len(rows)} volumes, all as in {wanted}")
+        ctx.exit(1 if lines else 0)
+    _tell_volumes(found, volumes, as_json)
+
+
+def _tell_volumes(found: Layout, volumes: Volumes, as_json: bool) -> None:
+    if as_json:
+        listed = [
+            {"subject": s, "session": t, "volumes": {m: str(p) for m, p in of.items()}}
+            for (s, t), of in volumes.items()
+        ]
+        click.echo(
+            json.dumps({"layout": found.name, "title": found.title, "terms": found.terms, "subjects": listed}, indent=1)
+        )
+        return
+    table = Table("subject", "session", "modalities", pad_edge=False)
+    for (subject, session), of in volumes.items():
+        table.add_row(subject, session, ", ".join(of))
+    make_console().print(table)
+    people = len({subject for subject, _ in volumes})
+    click.echo(f"{found.title}: {people} subjects, {sum(map(len, volumes.values()))} volumes; terms: {found.terms}")
 
 
 @data_command.command("export")

@@ -29,6 +29,7 @@ NEEDED = ("click", "numba", "numpy", "pandas", "pillow", "piq", "PyWavelets", "s
 EXTRAS = {
     "train": ("accelerate", "tensorboard"),
     "volumes": ("nibabel", "pydicom"),
+    "register": ("SimpleITK",),
     "dask": ("dask", "distributed"),
     "slurm": ("dask-jobqueue",),
     "benchmark": ("torchmetrics",),

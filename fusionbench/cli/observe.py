@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from fusionbench.bench.observe import READERS, Observed, observe
+from fusionbench.bench.observe import READERS, Observed, observe, place_name
 from fusionbench.cli.common import (
     DIRECTORY,
     METHOD,
@@ -26,7 +26,6 @@ from fusionbench.cli.common import (
 )
 from fusionbench.errors import InputError
 from fusionbench.observers.study import Interval
-from fusionbench.scores import Key
 
 FIGURES = {
     "first": "MRI's finding",
@@ -45,6 +44,12 @@ FIGURES = {
     click.option("--dataset", default="lesion", show_default=True, help="A data set of known findings."),
     click.option("--split", default="test", show_default=True, help="test or train."),
     channel_option,
+    click.option(
+        "--corrupt",
+        multiple=True,
+        metavar="KIND[:PARAMETER=VALUE]",
+        help="Degrade one source first, as run does; repeatable.",
+    ),
     click.option("--subjects", type=click.IntRange(min=20), default=100, show_default=True, help="Four images each."),
 )
 @click.option(
@@ -78,6 +83,7 @@ def observe_command(
     dataset: str,
     split: str,
     channel: str,
+    corrupt: Sequence[str],
     subjects: int,
     observer: Sequence[str],
     name: str | None,
@@ -97,12 +103,15 @@ def observe_command(
     fusionbench observe -m dmfnet -m laplacian -t pet-mri
     fusionbench data export lesion/pet-mri --subjects 100 --out pairs
     fusionbench observe --name MyNet --fused mynet/ -t pet-mri
+    fusionbench observe -m all -t pet-mri --corrupt rigid:mm=2 --corrupt rigid:mm=4
     """
     if (name is None) != (fused is None):
         raise InputError("--name and --fused go together: a name for the images, and the folder that holds them")
     if not method and fused is None:
         raise InputError("name a method with -m, or the folder of images to be judged with --name and --fused")
     tasks = chosen_tasks(task, dataset, ())
+    if fused is not None and corrupt:
+        raise InputError("--fused holds images of the clean pairs; leave out --corrupt")
     if fused is not None and len(tasks) != 1:
         raise InputError("--fused holds the images of one task; name it with -t")
     with progress_bar() as notify:
@@ -113,6 +122,7 @@ def observe_command(
             subjects=subjects,
             split=split,
             channel=channel,
+            corrupt=corrupt,
             observers=observer,
             fused=None if fused is None or name is None else {name: fused},
             device=device,
@@ -131,7 +141,7 @@ def observe_command(
 
 def _tell(out: Observed, as_json: bool) -> None:
     by_task = {
-        task: {key.method: found for key, found in out.found.items() if _task_of(key) == task} for task in out.bounds
+        task: {key.method: found for key, found in out.found.items() if place_name(key) == task} for task in out.bounds
     }
     if as_json:
         click.echo(json.dumps({task: {"bounds": out.bounds[task], "methods": of} for task, of in by_task.items()}))
@@ -145,10 +155,6 @@ def _tell(out: Observed, as_json: bool) -> None:
                 if kind.rpartition(", ")[2] == observer
             }
             make_console().print(_table(f"{task}, observer {observer}", rows, own))
-
-
-def _task_of(key: Key) -> str:
-    return f"{key.base}/{key.task}"
 
 
 def _table(

@@ -13,13 +13,15 @@ import torch
 
 from fusionbench.bench import Forecast, Outcome, forecast, resolve_device, run, score_folders
 from fusionbench.bench.isolate import parse_limits
-from fusionbench.bench.volumes import NIFTI, fuse_volumes, is_volume, parse_window, read_volume, write_volume
+from fusionbench.bench.registration import KINDS
+from fusionbench.bench.volumes import is_volume, parse_window
 from fusionbench.bench.work import Mask, fuse_pair
 from fusionbench.cli.common import (
     DEFAULT_PROFILE,
     DIRECTORY,
     FILE,
     METHOD,
+    PLACE,
     channel_option,
     chosen_methods,
     chosen_metrics,
@@ -37,10 +39,10 @@ from fusionbench.cli.common import (
 )
 from fusionbench.cli.facts import facts_options, stated_facts
 from fusionbench.cli.report import print_leaderboard
+from fusionbench.cli.volumes import VolumeJob, check_output, fuse_files, is_series
 from fusionbench.errors import InputError
-from fusionbench.files import write_text
 from fusionbench.methods import Method, create_method
-from fusionbench.metrics import PROFILES, select
+from fusionbench.metrics import select
 from fusionbench.pairs import Pair, read_picture, size_text, write_png
 from fusionbench.scores import Column, read_table
 
@@ -58,8 +60,9 @@ from fusionbench.scores import Column, read_table
     multiple=True,
     metavar="KIND[:PARAMETER=VALUE]",
     help="Degrade one source before fusing, and score against the clean pair; repeatable: noise:sigma=0.05, shift:px=2, "
-    "rotate:deg=2, jpeg:q=75, blur:sigma=1, bias:strength=0.3, undersample:accel=4; ,input=a|b chooses the source, and "
-    "undersample:accel=4,reconstruct=zero-filled|cs|cmdnet what restores it first.",
+    "rotate:deg=2, rigid:mm=2, elastic:mm=2 (target registration error), jpeg:q=75, blur:sigma=1, bias:strength=0.3, "
+    "undersample:accel=4; ,input=a|b chooses the source, and undersample:accel=4,reconstruct=zero-filled|cs|cmdnet what "
+    "restores it first.",
 )
 @channel_option
 @click.option(
@@ -228,7 +231,9 @@ def score_command(
 @click.command("fuse")
 @click.argument("mri", type=click.Path(path_type=Path))
 @click.argument("other", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=FILE, required=True, help="PNG to write; .nii or .nii.gz for volumes.")
+@click.option(
+    "-o", "--output", type=PLACE, required=True, help="PNG to write; of volumes .nii, .nii.gz or a folder for DICOM."
+)
 @click.option(*METHOD, default="laplacian", show_default=True, metavar="METHOD", help="Name[:key=value,...].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of methods that draw noise.")
@@ -236,6 +241,9 @@ def score_command(
     "--window-mri", metavar="LOW,HIGH", help="Volumes: grey values shown as 0 and 255 [default: percentiles]."
 )
 @click.option("--window-other", metavar="LOW,HIGH", help="The same for OTHER, such as 0,80 for a CT of the brain.")
+@click.option("--register", type=click.Choice(KINDS), help="Volumes: register OTHER to the MRI first (SimpleITK).")
+@click.option("--colors", type=click.Choice(["pet", "spect"]), help="DICOM: through this table, as a palette.")
+@click.option("--rgb", is_flag=True, help="DICOM: with --colors, written as RGB instead of a palette.")
 @click.option("--scores", type=FILE, help="Volumes: CSV file for the scores of every slice (profile dmfnet).")
 @config_option
 @plugin_option
@@ -248,32 +256,42 @@ def fuse_command(
     seed: int,
     window_mri: str | None,
     window_other: str | None,
+    register: str | None,
+    colors: str | None,
+    rgb: bool,
     scores: Path | None,
 ) -> None:
     """Fuse MRI with OTHER: CT, PET or SPECT; two pictures, or two volumes (NIfTI files or folders of a DICOM series).
 
-    Colour of a picture is kept. Volumes are fused slice by slice on the MRI's grid, OTHER is resampled to it.
+    Colour of a picture is kept. Volumes are fused slice by slice on the MRI's grid, OTHER is resampled to it; an output
+    without a suffix is a folder for a DICOM series.
 
     \b
     fusionbench fuse mri.png pet.png -o fused.png -m laplacian
     fusionbench fuse mri.nii.gz pet.nii.gz -o fused.nii.gz
+    fusionbench fuse mri_series/ ct_series/ -o fused_series --register rigid
     """
     volumes = is_volume(mri) or is_volume(other)
-    if not volumes and (window_mri or window_other or scores):
-        raise InputError("--window-mri, --window-other and --scores are for volumes; pictures are 8-bit already")
+    if not volumes and (window_mri or window_other or scores or register or colors):
+        raise InputError(
+            "--window-mri, --window-other, --register, --colors and --scores are for volumes; a picture is 8-bit already"
+        )
     if not volumes and output.suffix.lower() != ".png":
         raise InputError(f"{output}: the result is written as PNG, which loses nothing; name it *.png")
-    if volumes and not output.name.lower().endswith(NIFTI):
-        source = mri if is_volume(mri) else other
+    if volumes:
+        check_output(output, mri if is_volume(mri) else other)
+    if (colors and not (volumes and is_series(output))) or (rgb and not colors):
         raise InputError(
-            f"{output}: {source} is a volume (NIfTI file or DICOM folder), and so is the result; name it *.nii.gz or *.nii"
+            "--colors is for DICOM (-o names a folder) and --rgb goes with --colors; NIfTI keeps plain levels"
         )
     specs = [] if method.lower() == "all" else chosen_methods([method])
     if len(specs) != 1:
         raise InputError(f"--method {method}: stands for several methods; name one")
     if volumes:
         windows = tuple(None if text is None else parse_window(text) for text in (window_mri, window_other))
-        _fuse_volumes(mri, other, output, specs[0], resolve_device(device), seed, windows, scores)
+        fuser = _prepared(specs[0], resolve_device(device))
+        job = VolumeJob(mri, other, output, specs[0], windows, register, colors or "", rgb, scores)
+        fuse_files(job, fuser, resolve_device(device), seed)
     else:
         _fuse_pictures(mri, other, output, specs[0], resolve_device(device), seed)
 
@@ -295,27 +313,6 @@ def _fuse_pictures(mri: Path, other: Path, output: Path, spec: str, device: str,
     shown = pair.show(fused)
     write_png(output, fused if shown is None else shown)
     click.echo(f"{output}: {spec}, {seconds:.2f} s")
-
-
-def _fuse_volumes(
-    mri: Path, other: Path, output: Path, spec: str, device: str, seed: int, windows: Any, scores: Path | None
-) -> None:
-    first, second = read_volume(mri), read_volume(other)
-    metrics = PROFILES["dmfnet"].metrics if scores else ()
-    fuser = _prepared(spec, device)
-    with progress_bar() as notify:
-        fused = fuse_volumes(
-            first, second, fuser, device=device, seed=seed, windows=windows, metrics=metrics, notify=notify
-        )
-    write_volume(output, fused.levels, fused.affine)
-    if scores:
-        lines = [",".join(fused.scores[0]), *(",".join(map(repr, row.values())) for row in fused.scores)]
-        write_text(scores, "\n".join(lines) + "\n")
-    shown = ", ".join(f"{low:g} to {high:g}" for low, high in fused.windows)
-    click.echo(
-        f"{output}: {spec}, {fused.levels.shape[first.slice_axis]} slices; windows {shown}; "
-        + ("OTHER resampled to the MRI's grid" if fused.resampled else "one grid")
-    )
 
 
 def _prepared(spec: str, device: str) -> Method:

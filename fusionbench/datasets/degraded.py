@@ -5,6 +5,9 @@ or ``,input=b`` says which source is degraded (a: the structural one), else the 
 drawn from the pair's id and the kind, not from the strength, so that a curve over strengths shows one and the same flaw
 growing. Results are kept under a data set of their own, ``phantom+noise,sigma=0.05`` (some systems allow no colon in names).
 
+``rigid:mm=2`` and ``elastic:mm=2`` are misregistrations whose target registration error over the head is known: root mean
+square, in millimetres, by the size of a pixel that the pair states. ``shift`` and ``rotate`` need no such size.
+
 ``undersample:accel=4,reconstruct=NAME`` restores the image before it is fused, from what was measured of its k-space;
 without it, or with ``zero-filled``, what was not measured is zero. How a name restores is for whoever opens the task to say.
 """
@@ -24,7 +27,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from fusionbench.datasets import Task, check_pair
+from fusionbench.datasets import ChecksPairs, Task, check_pair
+from fusionbench.datasets._displaced import elastic_field, head_of, moved, rigid_field
 from fusionbench.errors import InputError
 from fusionbench.pairs import Pair, UInt8, grey, to_uint8
 from fusionbench.scores import fingerprint
@@ -44,6 +48,7 @@ class Kind:
 
     ``degrade``: (H, W, C) in [0, 1], strength, generator -> the same shape; values may leave [0, 1] and are clipped. All C
     channels get the same random parts. ``low`` and ``high`` bound the strength; ``input``: the source it usually happens to.
+    A strength whose parameter is ``mm`` reaches ``degrade`` in pixels of the pair.
     """
 
     title: str
@@ -72,6 +77,17 @@ class Degradation:
         restored = f",reconstruct={self.reconstruct}" if self.reconstruct else ""
         return f"{self.kind},{usual.parameter}={self.strength:g}{extra}{restored}"
 
+    def pixel(self, pair: Pair) -> float:
+        """Millimetres a pixel where the strength is in millimetres, else 1. Raises InputError where a pair states none."""
+        if KINDS[self.kind].parameter != "mm":
+            return 1.0
+        if pair.spacing is None:
+            raise InputError(
+                f"pair {pair.id} does not state the size of its pixels, so {self.kind} cannot be given in mm; take "
+                "shift:px=2 or rotate:deg=2, or phantom pairs"
+            )
+        return pair.spacing
+
     def apply(self, pair: Pair, restore: Restore | None = None) -> Pair:
         """The pair with one source degraded; of a coloured source all channels are, alike, and its grey follows.
 
@@ -81,11 +97,12 @@ class Degradation:
             raise ValueError(f"{self.label}: give what restores the image")
         rng = np.random.default_rng(list(hashlib.sha256(f"{self.kind}/{pair.id}".encode()).digest()))
         kind = KINDS[self.kind]
+        strength = self.strength / self.pixel(pair)
 
         def degrade(image: UInt8) -> UInt8:
             channels = image[..., None] if image.ndim == 2 else image
             if restore is None:
-                result = kind.degrade(channels / 255.0, self.strength, rng)
+                result = kind.degrade(channels / 255.0, strength, rng)
             else:
                 result = _restored(channels / 255.0, self.strength, rng, restore)
             return to_uint8(np.clip(result[..., 0] if image.ndim == 2 else result, 0.0, 1.0))
@@ -129,6 +146,8 @@ class DegradedTask:
 
     def check(self, id: str) -> None:
         check_pair(self._task, id)
+        if not isinstance(self._task, ChecksPairs):  # generated pairs state the size of their pixels
+            self._degradation.pixel(self._task.load(id))
 
 
 def parse_degradation(text: str) -> Degradation:
@@ -190,6 +209,14 @@ def _rotate(image: Array, degrees: float, rng: np.random.Generator) -> Array:
     return np.asarray(ndimage.rotate(image, sign * degrees, axes=(1, 0), reshape=False, order=1, mode="constant"))
 
 
+def _rigid(image: Array, pixels: float, rng: np.random.Generator) -> Array:
+    return moved(image, rigid_field(head_of(image), pixels, rng))
+
+
+def _elastic(image: Array, pixels: float, rng: np.random.Generator) -> Array:
+    return moved(image, elastic_field(head_of(image), pixels, rng))
+
+
 def _jpeg(image: Array, quality: float, rng: np.random.Generator) -> Array:
     levels = to_uint8(image)
     buffer = io.BytesIO()
@@ -243,6 +270,8 @@ KINDS: Mapping[str, Kind] = {
     "noise": Kind("Gaussian noise, standard deviation as a fraction of full scale", "sigma", 0.05, 0, 1, "b", _noise),
     "shift": Kind("Misregistration: shift in pixels", "px", 2, 0, 64, "b", _shift),
     "rotate": Kind("Misregistration: rotation in degrees", "deg", 2, 0, 45, "b", _rotate),
+    "rigid": Kind("Misregistration, rigid: target registration error in mm", "mm", 2, 0, 20, "b", _rigid),
+    "elastic": Kind("Misregistration, elastic: target registration error in mm", "mm", 2, 0, 20, "b", _elastic),
     "jpeg": Kind("JPEG compression, quality", "q", 75, 1, 100, "b", _jpeg),
     "blur": Kind("Gaussian blur, standard deviation in pixels", "sigma", 1, 0, 32, "b", _blur),
     "bias": Kind("MRI bias field, logarithm of the largest factor", "strength", 0.3, 0, 3, "a", _bias),

@@ -76,7 +76,7 @@ def unpack_archive(archive: Path, staged: Path, sums: Mapping[str, str]) -> None
         with zipfile.ZipFile(archive) as zipped:
             members = zipped.infolist()
             for member in members:
-                _refuse_escape(archive, member)
+                refuse_escape(archive, member)
             wanted = {_inside(member.filename): member for member in members if _inside(member.filename) in sums}
             absent = [path for path in sums if path not in wanted]
             if absent:
@@ -93,7 +93,8 @@ def unpack_archive(archive: Path, staged: Path, sums: Mapping[str, str]) -> None
         raise InputError(f"{archive.name}: not a sound zip archive ({reason}); run the same command again") from None
 
 
-def _refuse_escape(archive: Path, member: zipfile.ZipInfo) -> None:
+def refuse_escape(archive: Path, member: zipfile.ZipInfo) -> None:
+    """Raises InputError for a member that would be written outside the folder that is unpacked to, and for a link."""
     name = member.filename
     parts = PurePosixPath(name.replace("\\", "/")).parts
     absolute = name.startswith(("/", "\\")) or ":" in name

@@ -127,7 +127,7 @@ class _Lesion:
         truth["place"] = np.zeros_like(head.lesion)
         truth["place"][row, column] = 1
         truth |= {name: shape.astype(np.float32) for name, shape in zip(("mri", "other"), shapes, strict=True)}
-        return Pair(id=id, a=a, b=b, color=color, case=self.case(id), truth=truth)
+        return Pair(id=id, a=a, b=b, color=color, case=self.case(id), spacing=head.mm, truth=truth)
 
     def check(self, id: str) -> None:
         _parse(self.facts.name, id)

@@ -93,7 +93,7 @@ class _Phantom:
         b, color, uptake = self._other(rng, head)
         truth = tissue_maps(head, uptake)
         truth["lesion"] = head.lesion
-        return Pair(id=id, a=a, b=b, color=color, case=self.case(id), truth=truth)
+        return Pair(id=id, a=a, b=b, color=color, case=self.case(id), spacing=head.mm, truth=truth)
 
     def _other(self, rng: np.random.Generator, head: Head) -> tuple[UInt8, UInt8 | None, Array | None]:
         raise NotImplementedError

@@ -68,13 +68,15 @@ class Judged:
         return bool(self.abouts[method].get("method", {}).get("control"))
 
 
-def read_truth(results: Path) -> list[Judged]:
-    """All studies of a results folder; [] where there is none.
+def read_truth(results: Path, *, degraded: bool = False) -> list[Judged]:
+    """All studies of a results folder; [] where there is none. ``degraded``: those of degraded sources instead.
 
     Raises InputError naming a damaged file.
     """
     found = []
     for folder in sorted(path for path in (results / "truth").glob("*/*") if path.is_dir()):
+        if bool(Key(folder.parent.name, folder.name).flaw) != degraded:
+            continue
         files = {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
         sources = files.pop(SOURCES, None)
         if sources is None or not files:
@@ -252,7 +254,49 @@ def write(results: Path, out: Path) -> tuple[list[Path], list[str]]:
             stem = out / "figures" / judged.dataset / judged.task / f"truth-{observer.replace(' ', '-')}"
             written += save(plane(judged, observer), stem)
         texts.append(text)
+    for (dataset, task), text in curves_csv(results).items():
+        path = out / dataset / task / "truth-robustness.csv"
+        write_text(path, text)
+        written.append(path)
     return written, texts
+
+
+def curves_csv(results: Path) -> dict[tuple[str, str], str]:
+    """(data set, task) -> task truth against the strength of each degradation: a line a method and observer. The clean study
+    comes first, at strength 0; empty where nothing degraded was observed."""
+    clean = {(judged.dataset, judged.task): judged for judged in read_truth(results)}
+    lines: dict[tuple[str, str], list[list[Any]]] = {}
+    for judged in read_truth(results, degraded=True):
+        place = Key(judged.dataset, judged.task).clean
+        said = next(iter(judged.abouts.values())).get("corruption", {})
+        lines.setdefault((place.dataset, place.task), []).extend(_steps(judged, said.get("kind"), said.get("strength")))
+    texts = {}
+    for at, rows in lines.items():
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        ends = [f"{name}{end}" for name in AREAS for end in ("", "_low", "_high")]
+        writer.writerow(["degradation", "strength", "observer", "method", "subjects", *ends])
+        none = _steps(clean[at], "none", 0) if at in clean else []
+        writer.writerows([*none, *sorted(rows, key=lambda row: (row[0], row[2], row[3], row[1]))])
+        texts[at] = buffer.getvalue()
+    return texts
+
+
+def _steps(judged: Judged, kind: Any, strength: Any) -> list[list[Any]]:
+    """Rows of a study; its bounds, which say what is lost before any fuser, are methods in brackets."""
+    own = [(f"({kind_.rpartition(', ')[0]})", kind_.rpartition(", ")[2], f) for kind_, f in judged.bounds.items()]
+    own += [(method, observer, f) for method, of in judged.methods.items() for observer, f in of.items()]
+    return [
+        [
+            kind,
+            strength,
+            observer,
+            method,
+            judged.subjects,
+            *(v for name in AREAS for v in figures.get(name, ("", "", ""))),
+        ]
+        for method, observer, figures in own
+    ]
 
 
 def _drawn(observers: Sequence[str]) -> list[str]:
