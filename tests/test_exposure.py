@@ -235,5 +235,7 @@ def test_data_verify_and_the_board_agree_on_who_is_exposed(shared: Path, tmp_pat
     run(["csr", "laplacian"], ["harvard/ct-mri"], tmp_path, metrics=["en"], data=[data], limit=1, device="cpu")
     for method in ("csr", "laplacian"):
         seen = read_table(tmp_path, Key("harvard", "ct-mri", method)).exposure
-        lines = [text for text in told.splitlines() if "patients seen in training" in text]  # one for each set of patients
+        lines = [
+            text for text in told.splitlines() if "patients seen in training" in text
+        ]  # one for each set of patients
         assert any(method in line for line in lines) == bool(seen.seen)

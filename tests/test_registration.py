@@ -175,7 +175,7 @@ def shift_by(*voxels: float) -> np.ndarray:
 
 def test_rire_files(tmp_path: Path) -> None:
     """The example of RIRE's own pages: five columns, three rows, two slices; and its example of a transform."""
-    data = np.arange(1, 31, dtype=np.float32).reshape(2, 3, 5).T / 8
+    data = (np.arange(1, 31).reshape(2, 3, 5).T / 8).astype(np.float32)
     write_rire(tmp_path / "ct", Volume(data, np.diag([-1.25, -1.5, 4.0, 1.0])), "L : P : H")
     volume = read_any(tmp_path / "ct")
     np.testing.assert_array_equal(volume.data[:, 0, 0], [1, 2, 3, 4, 5])

@@ -183,7 +183,8 @@ def _refer(item: Any, sources: Sequence[Series]) -> None:
     code = dataset()
     code.CodeValue, code.CodingSchemeDesignator = "121322", "DCM"
     code.CodeMeaning = "Source image for image processing operation"
-    images, by_study = [], {}
+    images: list[Any] = []
+    by_study: dict[str, dict[str, list[Any]]] = {}
     for series in sources:
         for kind, instance, series_uid, study in series.images:
             one = dataset()

@@ -51,7 +51,7 @@ class Registration:
     def points(self, points: Points) -> Points:
         """(N, 3) in the fixed volume, RAS mm -> where they lie in the moving one."""
         there = [self.transform.TransformPoint(tuple(map(float, point))) for point in np.atleast_2d(points) * _FLIP]
-        return np.array(there, np.float64).reshape(-1, 3) * _FLIP
+        return np.asarray(np.array(there, np.float64).reshape(-1, 3) * _FLIP)
 
 
 def register(
@@ -221,8 +221,8 @@ def _method(sitk: Any, fixed: Any, seed: int) -> Any:
 def _step(sitk: Any, fixed: Any, moving: Any, kind: str, before: Any, seed: int) -> tuple[Any, float, int]:
     """Optimise one kind of transform from what came before it: (transform, negative mutual information, iterations)."""
     method = _method(sitk, fixed, seed)
-    levels = _LEVELS[:2] if kind == "bspline" else _LEVELS
-    levels = tuple((s, mm) for s, mm in levels if min(fixed.GetSize()) // s >= 4) or _LEVELS[2:]
+    levels = list(_LEVELS[:2] if kind == "bspline" else _LEVELS)
+    levels = [(s, mm) for s, mm in levels if min(fixed.GetSize()) // s >= 4] or [_LEVELS[2]]
     method.SetShrinkFactorsPerLevel([s for s, _ in levels])
     method.SetSmoothingSigmasPerLevel([mm for _, mm in levels])
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()

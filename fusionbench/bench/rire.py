@@ -101,8 +101,10 @@ def check_registration(
         raise InputError(
             f"{folder}: holds no *.standard file; give the folder of RIRE's training_001 with transformations/"
         )
-    pairs = [(truth, *(_volume_of(folder, name) for name in (truth.source, f"mr_{truth.target}")))
-             for truth in map(read_truth, files)]  # fmt: skip
+    pairs = [
+        (truth, _volume_of(folder, truth.source), _volume_of(folder, f"mr_{truth.target}"))
+        for truth in map(read_truth, files)
+    ]
     out = []
     for done, (truth, source, target) in enumerate(pairs):
         notify(f"registering {source.name} to {target.name}", done, len(pairs))

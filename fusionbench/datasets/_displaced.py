@@ -30,9 +30,9 @@ def rigid_field(head: Mask, size: float, rng: np.random.Generator) -> Array:
     Both are exact for any size below the head's radius of gyration: a turn by w moves a pixel at distance r by
     2 r sin(w / 2), and over the head shift and turn are uncorrelated.
     """
-    angle, sign = rng.uniform(0, 2 * np.pi), rng.choice([-1.0, 1.0])
-    rows, columns = np.indices(head.shape, dtype=np.float64)
-    down, right = rows - rows[head].mean(), columns - columns[head].mean()
+    angle, sign = rng.uniform(0, 2 * np.pi), float(rng.choice([-1.0, 1.0]))
+    rows, columns = (np.asarray(axis, np.float64) for axis in np.indices(head.shape))
+    down, right = rows - float(rows[head].mean()), columns - float(columns[head].mean())
     gyration = float(np.sqrt((down[head] ** 2 + right[head] ** 2).mean()))
     turn = 2 * np.arcsin(min(1.0, size / (2 * np.sqrt(2) * gyration))) * sign
     cos, sin = np.cos(turn) - 1, np.sin(turn)
