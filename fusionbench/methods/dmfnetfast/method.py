@@ -19,8 +19,9 @@ if TYPE_CHECKING:
         title="DM-FNet, one-pass student",
         family="learned",
         year=2026,
-        reference="this suite: a small U-Net trained to give the averaged image of its DM-FNet (He, Wang, Liu, Li, Huang, "
-        "IEEE TMM 2025, doi 10.1109/TMM.2025.3613156)",
+        reference="this suite: a small U-Net trained to give the averaged image of its DM-FNet; after He, Wang, Liu, Li, "
+        "Huang, IEEE TMM 2025",
+        doi="10.1109/TMM.2025.3613156",
         licence="own implementation and weights; weights for research use, trained on AANLIB images",
         trained=True,
         origin="trained here",
