@@ -161,6 +161,28 @@ def test_a_signal_stops_after_the_step_and_the_resumed_run_repeats_the_unbroken_
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
+def test_a_signal_while_a_validation_is_recorded_loses_nothing_of_it(tmp_path, split, unbroken):
+    """Nothing of it is done twice after a resume: the figures are there once, and one file of events a session."""
+    whole, _ = unbroken
+    told = []
+
+    def keep(state, step):
+        told.append(step)
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(Interrupted(), split, settings(), tmp_path / "broken", keep=keep)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    state = load_pickle(tmp_path / "broken" / "state.pt")
+    assert [check["step"] for check in state["checks"]] == told == [state["step"]]
+    assert len(list((tmp_path / "broken" / "tensorboard").iterdir())) == 1
+    train(Interrupted(), split, settings(), tmp_path / "broken", resume=True)
+    assert (whole / "validation.csv").read_bytes() == (tmp_path / "broken" / "validation.csv").read_bytes()
+
+
 def test_any_task_can_be_trained_on(cli: Cli, tmp_path: Path) -> None:
     folders = make_folders(tmp_path / "mine")
     out = tmp_path / "out"

@@ -35,6 +35,9 @@ if TYPE_CHECKING:  # of the extra `train`, imported when a training starts: weig
 Notify = Callable[[str, int, int, str], None]
 """How progress is told: (what is trained, steps done, steps in all, the losses)."""
 
+Checked = tuple[dict[str, float], Tensor | None]
+"""What a validation finds: figures, the first the loss, and pictures."""
+
 FORMAT = 1
 LOOK_EVERY = 20  # steps between two looks at the losses on a GPU, each of which waits for it
 
@@ -73,7 +76,7 @@ def train(
         while not stopping:
             if run.validation_due(split.validation):
                 tell(recipe.name, run.step, settings.steps, "validating")
-                stops.interruptible(lambda: run.validate(split.validation))
+                run.record(stops.interruptible(lambda: run.validate(split.validation)))
             stopping = run.any_process(stops.asked is not None)
             late = until is not None and run.any_process(time.monotonic() >= until)
             if stopping or late or run.step >= last:
@@ -84,7 +87,7 @@ def train(
                 run.save()
                 saved = time.monotonic()
         if late and run.step and split.validation and not run.validated():
-            run.validate(split.validation)
+            run.record(run.validate(split.validation))
         run.save()
         run.close()
     if stopping or stops.asked is not None:  # or while that was saved
@@ -265,14 +268,19 @@ class _Run:
     def validated(self) -> bool:
         return bool(self.checks) and self.checks[-1]["step"] == self.step
 
-    def validate(self, pairs: list[TrainingPair]) -> None:
-        """Score the averaged weights; keep them if they are the best so far."""
+    def validate(self, pairs: list[TrainingPair]) -> Checked | None:
+        """Figures and pictures of the averaged weights, which nothing keeps yet; None off the main process."""
         self.look()
         if not self.accelerator.is_main_process:
-            return
+            return None
         with torch.no_grad():
-            figures = dict(self.recipe.validate(self.average, pairs))
-            pictures = self.recipe.samples(self.average, pairs)
+            return dict(self.recipe.validate(self.average, pairs)), self.recipe.samples(self.average, pairs)
+
+    def record(self, checked: Checked | None) -> None:
+        """Keep what a validation found, and its weights if they are the best so far; nothing where it found nothing."""
+        if checked is None:
+            return
+        figures, pictures = checked
         score = next(iter(figures.values()))
         if score < self.best_score:
             self.best, self.best_score = self.averaged(), score

@@ -7,8 +7,9 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
+Found = TypeVar("Found")
 _NOTE = b"\nstopping: the step at hand is finished and saved first\n"
 
 
@@ -47,15 +48,16 @@ class Stops:
             self._at_once = False
             raise Stopped
 
-    def interruptible(self, work: Callable[[], None]) -> None:
-        """Do what need not be finished, since it is done again after a resume; a stop breaks it off."""
+    def interruptible(self, work: Callable[[], Found]) -> Found | None:
+        """What ``work`` finds, None where a stop broke it off: for what is done again after a resume. Whatever leaves a
+        trace (files, records) comes after it, not inside."""
         try:
             self._at_once = True
-            if self.asked is None:
-                work()
+            found = None if self.asked is not None else work()
             self._at_once = False
         except Stopped:
-            pass
+            return None
+        return found
 
     def pass_on(self) -> None:
         """After leaving: do what the signal did before. Raises KeyboardInterrupt if that was to go on as if nothing were."""
