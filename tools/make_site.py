@@ -135,13 +135,14 @@ def repointed(text: str) -> str:
 
 
 def copy_page(leaderboard: Path) -> None:
-    """The live page, with the images beside it; a word in its place where none was made."""
+    """The live page, with what it reads beside it; a word in its place where none was made."""
     target = OUT / "page"
     target.mkdir()
     if (leaderboard / "index.html").exists():
         shutil.copy(leaderboard / "index.html", target)
-        if (leaderboard / "images").is_dir():
-            shutil.copytree(leaderboard / "images", target / "images")
+        for part in ("patients", "images"):
+            if (leaderboard / part).is_dir():
+                shutil.copytree(leaderboard / part, target / part)
     else:
         print(f"{leaderboard}/index.html is not there: the site has no live page; make it with `fusionbench report`")
         (target / "index.html").write_text(
