@@ -50,7 +50,7 @@ OF_A_RUN = ("versions", "commit", "device", "device_name", "makings")
 OF_A_PAIR = ("seconds", "made_by", "scored_by", "path")
 COMPARED = ("scores", "truth", "leaderboard")
 """Below RESULTS, what --verify compares."""
-DERIVED = ("index.html", "patients/*", "images/*", "figures/*", "*-pairwise.csv", "*-pair-ranks.csv")
+DERIVED = ("index.html", "patients/*", "images/*", "figures/*", "*.tex", "*-pairwise.csv", "*-pair-ranks.csv")
 SHOWN = (
     "figures/lesion/*/truth-cho.png",
     "figures/harvard/*/rank-blobs.png",
