@@ -67,16 +67,17 @@ SHIFTS = """
 
 
 class _Gzip(http.server.SimpleHTTPRequestHandler):
-    """Files of a folder; pages are sent compressed."""
+    """Files of a folder; pages and scripts are sent compressed."""
 
     def do_GET(self) -> None:
         path = Path(self.translate_path(self.path))
-        if path.suffix != ".html":
+        if path.suffix not in (".html", ".js"):
             super().do_GET()
             return
         content = gzip.compress(path.read_bytes(), 6)
         self.send_response(200)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
+        kind = "text/html" if path.suffix == ".html" else "text/javascript"
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -130,8 +131,14 @@ def scroll_through(driver: Any) -> None:
 
 
 def sizes(page: Path) -> dict[str, float]:
-    content = page.read_bytes()
-    return {"bytes": len(content), "bytes, gzipped": len(gzip.compress(content, 9))}
+    """Of the page with all files of patients, which are read when a task is shown, and of the page alone; images apart."""
+    parts = [path.read_bytes() for path in [page, *sorted((page.parent / "patients").rglob("*.js"))]]
+    packed = [len(gzip.compress(part, 9)) for part in parts]
+    return {
+        "bytes": sum(map(len, parts)),
+        "bytes, gzipped": sum(packed),
+        "bytes of the page alone, gzipped": packed[0],
+    }
 
 
 def behaviour(address: str, repeats: int) -> dict[str, float]:

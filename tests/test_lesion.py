@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 import json
 import re
 import shutil
@@ -26,7 +27,8 @@ from fusionbench.metrics import PROFILES
 from fusionbench.observers.study import REGION, Study, judge
 from fusionbench.pairs import pixel_digest, read_picture, write_png
 from fusionbench.report import leaderboards, write_report
-from fusionbench.report.validation import Validated, read_means, read_ratings, recommend
+from fusionbench.report.figures import PAGE
+from fusionbench.report.validation import Validated, forest, read_means, read_ratings, recommend
 from fusionbench.scores import Key, read_table
 from tools.validation import CHECK, DECIDE, compared
 
@@ -197,6 +199,24 @@ def test_bad_ratings_are_told(text: str, says: str, tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text(text)
     with pytest.raises(InputError, match=says):
         read_ratings(tmp_path / "r.csv")
+
+
+@pytest.mark.parametrize("number", [3, 100])
+def test_every_metric_of_the_figure_can_be_read_on_a_page(number: int) -> None:
+    """No text below 8 points, no higher than a page, names apart from each other, the best on top."""
+    found = [
+        Validated(f"lesion/{task}", f"metric-{n}", "x", stats.Agreement(n / 200, n / 300, n / 150, 0.7, 20))
+        for task in ("ct-mri", "pet-mri", "spect-mri")
+        for n in range(number)
+    ]
+    figure = forest(found)
+    figure.draw_without_rendering()
+    assert figure.get_figheight() <= PAGE
+    labels = [label for axis in figure.axes for label in axis.get_yticklabels() if label.get_text()]
+    assert [label.get_text() for label in labels] == [f"metric-{n}" for n in reversed(range(number))]
+    assert min(float(label.get_fontsize()) for label in labels) >= 8
+    boxes = [label.get_window_extent() for label in labels]
+    assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
 
 
 def test_the_rule_takes_the_best_of_each_family_and_no_metric_that_knows_nothing() -> None:

@@ -478,6 +478,96 @@ def test_widths_and_themes(browser: Any, width: int, theme: str) -> None:
     assert sticky == "sticky"
 
 
+EXERCISE = """
+  const done = arguments[0], used = new Set();
+  HTMLAnchorElement.prototype.click = () => {};
+  const pause = () => new Promise((go) => requestAnimationFrame(() => setTimeout(go)));
+  const use = async (selector, act) => {
+    for (let n = 0; n < document.querySelectorAll(selector).length; n++) {
+      const node = document.querySelectorAll(selector)[n];
+      if (node.disabled || !node.checkVisibility()) continue;
+      used.add(node.id || node.dataset.preset || node.ariaLabel || node.textContent);
+      await act(node);
+      await pause();
+    }
+  };
+  const twice = async (node) => { node.click(); await pause(); if (node.isConnected) node.click(); };
+  const each = async (node) => {
+    const id = node.id, before = node.value;
+    for (const value of [...[...node.options].map((o) => o.value), before]) {
+      document.getElementById(id).value = value;
+      document.getElementById(id).dispatchEvent(new Event('change'));
+      await pause();
+    }
+  };
+  const put = (node, value) => { node.value = value; node.dispatchEvent(new Event('input')); };
+  const go = async () => {
+    const click = async (node) => node.click();
+    for (const id of [...document.querySelectorAll('.pick')].map((pick) => pick.id)) {
+      await use(`#${id} summary`, click);
+      await use(`#${id} input`, twice);
+      await use(`#${id} .list button`, click);
+    }
+    await use('#controls, #every, #ranking thead button', twice);
+    await use('#presets button, #clear, #copy-link', click);
+    for (const text of ['lap', '']) await use('#find', async (node) => put(node, text));
+    for (const part of document.querySelectorAll('details')) part.open = !part.classList.contains('pick');
+    document.getElementById('images').scrollIntoView();
+    while (!document.getElementById('compare').dataset.ready) await pause();
+    for (const figure of document.querySelectorAll('#chart-list figure')) {
+      figure.scrollIntoView();
+      for (let n = 0; n < 3; n++) await pause();
+    }
+    await use('select:not(#left, #right)', each);
+    await use('#swap, #reset, #colour, figcaption button', click);
+    await use('input[type=range]', async (node) => { put(node, node.max); put(node, node.min); });
+    await use('#board tbody .who button', click);
+    document.querySelector('#details .close').click();
+    await use('[role=tab]', click);
+    await use('#theme', twice);
+    document.getElementById('tab-0').click();
+    document.getElementById('clear').click();
+    return [...used];
+  };
+  go().then(done, (error) => done(String(error.stack)));
+"""
+"""Every control of the page, one after the other; the names of those used."""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280, 1440])
+def test_every_control_at_every_width_leaves_the_page_whole(browser: Any, width: int, theme: str) -> None:
+    """The fixture holds that the console stays empty."""
+    with phone(browser, width, theme):
+        order = rows(browser)
+        used = browser.execute_async_script(EXERCISE)
+        assert isinstance(used, list), used
+        assert {"profile", "family", "find", "controls", "every", "copy-link", "save-csv", "theme", "tab-1"} <= set(
+            used
+        )
+        assert {"SSIM ↑", "published", "pair", "swap", "split", "zoom", "robust-kind", "Robustness as PNG"} <= set(used)
+        assert len(used) > 60
+        settled(browser)
+        assert rows(browser) == order
+        assert js(browser, "document.documentElement.scrollWidth") <= width
+
+
+def test_without_the_file_of_patients_ranks_are_there_and_tests_are_not(browser: Any, tmp_path: Path) -> None:
+    """As when index.html alone is sent by mail."""
+    alone = tmp_path / "index.html"
+    shutil.copy(browser.current_url.partition("#")[0].removeprefix("file://"), alone)
+    browser.get(alone.as_uri())
+    click(browser, "[data-preset=classical]")
+    settled(browser)
+    assert numbers(browser, "rank") == sorted(numbers(browser, "rank"))
+    assert "need the file patients/folders/pet-mri.js beside this page" in text(browser, "#answer")
+    click(browser, '[data-method="laplacian"]')
+    assert "Burt and Adelson" in text(browser, "#details")
+    errors = browser.get_log("browser")
+    assert len(errors) == 1
+    assert "patients/folders/pet-mri.js" in errors[0]["message"]
+
+
 def test_the_switch_of_the_theme_is_kept(browser: Any) -> None:
     paper = js(browser, "getComputedStyle(document.body).backgroundColor")
     click(browser, "#theme")

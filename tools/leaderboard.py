@@ -49,7 +49,7 @@ from fusionbench.scores import Key, find_tables, read_table, write_json, write_t
 
 COMPARED = ("scores", "truth", "leaderboard")
 """Below RESULTS, what --verify compares."""
-DERIVED = ("index.html", "images/*", "figures/*", "*-pairwise.csv", "*-pair-ranks.csv")
+DERIVED = ("index.html", "patients/*", "images/*", "figures/*", "*.tex", "*-pairwise.csv", "*-pair-ranks.csv")
 SHOWN = (
     "figures/lesion/*/truth-cho.png",
     "figures/harvard/*/rank-blobs.png",

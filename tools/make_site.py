@@ -43,14 +43,6 @@ OUT = Path(os.environ.get("SITE_DOCS") or ROOT / "build" / "site-docs")
 IMAGES = ROOT / "build" / "site-images"
 SHOWN = {"ct-mri": "test-00001", "pet-mri": "test-00004"}
 """The generated pairs of the gallery."""
-CSS = """
-.formula { overflow-x: auto; padding: .6em 0; font-size: 1.15em; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .6rem; }
-.tiles figure { margin: 0; }
-.tiles img { width: 100%; display: block; }
-.tiles figcaption { font-size: .7rem; text-align: center; margin: .2em 0 0; }
-.md-typeset table:not([class]) :is(th, td) { min-width: 0; padding: .4rem .6rem; }
-"""
 SYMBOLS = r"""
 ## Symbols
 
@@ -95,7 +87,6 @@ def main() -> None:
     shutil.rmtree(OUT, ignore_errors=True)
     shutil.copytree(DOCS, OUT, ignore=shutil.ignore_patterns("*.py", "*.toml", "methods.md"))
     (OUT / "start.md").rename(OUT / "index.md")
-    write("site.css", CSS)
     if not given.quick:
         draw_gallery()
     boards = public_boards()
@@ -135,13 +126,14 @@ def repointed(text: str) -> str:
 
 
 def copy_page(leaderboard: Path) -> None:
-    """The live page, with the images beside it; a word in its place where none was made."""
+    """The live page, with what it reads beside it; a word in its place where none was made."""
     target = OUT / "page"
     target.mkdir()
     if (leaderboard / "index.html").exists():
         shutil.copy(leaderboard / "index.html", target)
-        if (leaderboard / "images").is_dir():
-            shutil.copytree(leaderboard / "images", target / "images")
+        for part in ("patients", "images"):
+            if (leaderboard / part).is_dir():
+                shutil.copytree(leaderboard / part, target / part)
     else:
         print(f"{leaderboard}/index.html is not there: the site has no live page; make it with `fusionbench report`")
         (target / "index.html").write_text(
@@ -296,7 +288,8 @@ def method_page(name: str, boards: Mapping[str, Board]) -> str:
         ("Draws noise", "yes, from the run's seed" if facts.stochastic else ""),
         ("As it stands", reason),
     )
-    lines = [f"# {facts.title}", "", *(f"- **{label}:** {value}" for label, value in rows if value), ""]
+    lines = [f"# {facts.title}", "", "[All methods](index.md)", ""]
+    lines += [*(f"- **{label}:** {value}" for label, value in rows if value), ""]
     lines += [
         "```sh",
         f"fusionbench run -m {name} -t all",
@@ -305,7 +298,7 @@ def method_page(name: str, boards: Mapping[str, Board]) -> str:
     ]
     if plugin.settings:
         lines += ["", "| setting | default |", "| --- | --- |"]
-        lines += [f"| `{key}` | `{p.default}` |" for key, p in plugin.settings.items()]
+        lines += [f"| `{key}` | {f'`{p.default}`' if str(p.default) else 'none'} |" for key, p in plugin.settings.items()]
     tiles = [
         tile(task, image_name(name), f"{task.upper()}, generated pair")
         for task in SHOWN

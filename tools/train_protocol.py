@@ -6,8 +6,8 @@
 
 ``pack`` gathers the pairs that the protocol trains and validates on, checks their numbers and writes them into one file.
 ``run`` starts a process for each job, measures how fast the jobs go beside each other, sets the steps, trains, and leaves in
---out ``protocol.json`` (facts, curves) and ``weights-N.tar`` (below 16 MB each), renewed every minute: whatever ends it, the
-best weights so far are there. A job that fails is reported and the others go on; with --strict none starts unless all can.
+--out ``protocol.json`` (facts, curves) and ``jobs/NAME.safetensors``, renewed every minute: whatever ends it, the best
+weights so far are there. A job that fails is reported and the others go on; with --strict none starts unless all can.
 ``keep`` writes a run's configurations as they would be shipped (those above 1 MB as float16), their cards without curves.
 """
 
@@ -17,14 +17,11 @@ import argparse
 import csv
 import dataclasses
 import gc
-import io
 import json
 import multiprocessing
 import os
 import signal
 import sys
-import tarfile
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -57,8 +54,6 @@ from fusionbench.files import write_bytes
 from fusionbench.methods.dmfnet.spec import DENOISE
 from fusionbench.methods.dmfnet.spec import SPEC as DMFNET
 from fusionbench.training import Split, Trial, save_weights, train
-
-TAR_BYTES = 15_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,20 +243,8 @@ class Crew:
         self.collect()
 
     def collect(self) -> None:
-        """Write the log and the weights that there are by now."""
+        """Write what became of each job by now."""
         self.collected = time.monotonic()
-        tars: list[list[Path]] = []
-        for file in (self.scratch / f"{job.name}.safetensors" for job in JOBS):
-            if file.is_file():
-                if not tars or sum(f.stat().st_size for f in [*tars[-1], file]) > TAR_BYTES:
-                    tars.append([])
-                tars[-1].append(file)
-        for number, files in enumerate(tars, 1):
-            buffer = io.BytesIO()
-            with tarfile.open(fileobj=buffer, mode="w") as tar:
-                for file in files:
-                    tar.add(file, file.name)
-            write_bytes(self.out / f"weights-{number}.tar", buffer.getvalue())
         jobs = {}
         for name, note in self.notes.items():
             rows = read_csv(self.scratch / name / "log.csv")
@@ -274,7 +257,7 @@ class Crew:
 def run(options: argparse.Namespace) -> int:
     """Returns how many jobs gave no weights."""
     begin, seconds, size = time.monotonic(), options.seconds, SIZES[options.size]
-    scratch = options.scratch or options.out / "jobs"
+    scratch = options.out / "jobs"
     features = scratch / f"{UNTRAINED}.safetensors"
     untrained_card = {"protocol": {"page": "docs/protocol.md", "configuration": UNTRAINED, "seed": 0, "steps": 0}}
     DMFNET.save_part(features, DENOISE, untrained(size), size.dmfnet, untrained_card)
@@ -346,25 +329,21 @@ def _direct(crew: Crew, strict: bool, begin: float, seconds: float, scratch: Pat
 def keep(out: Path, kept: Path) -> list[Path]:
     """Write a run's weights into a folder; those of Stage I are in the files of the networks that read them."""
     written = []
-    for archive in sorted(out.glob("weights-*.tar")):
-        with tempfile.TemporaryDirectory() as folder, tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
-            for file in sorted(Path(folder).iterdir()):
-                with safetensors.safe_open(file, "pt") as weights:
-                    card = json.loads(weights.metadata()["card"])
-                    tensors = {key: weights.get_tensor(key) for key in weights.keys()}  # noqa: SIM118 (not a dict)
-                if card["kind"] == f"{DMFNET.name}-{DENOISE.name}":
-                    continue
-                for facts in (card["protocol"], card.get("stage_one") or {}):
-                    facts.pop("curve", None)
-                    facts["validation"] = [
-                        {key: float(f"{value:.5g}") for key, value in row.items()}
-                        for row in facts.get("validation", [])
-                    ]
-                save_weights(kept / file.name, tensors, card, half=file.stat().st_size > 1_000_000)
-                written.append(kept / file.name)
+    for file in sorted((out / "jobs").glob("*.safetensors")):
+        with safetensors.safe_open(file, "pt") as weights:
+            card = json.loads(weights.metadata()["card"])
+            tensors = {key: weights.get_tensor(key) for key in weights.keys()}  # noqa: SIM118 (not a dict)
+        if card["kind"] == f"{DMFNET.name}-{DENOISE.name}":
+            continue
+        for facts in (card["protocol"], card.get("stage_one") or {}):
+            facts.pop("curve", None)
+            facts["validation"] = [
+                {key: float(f"{value:.5g}") for key, value in row.items()} for row in facts.get("validation", [])
+            ]
+        save_weights(kept / file.name, tensors, card, half=file.stat().st_size > 1_000_000)
+        written.append(kept / file.name)
     if not written:
-        raise InputError(f"{out}: no weights-N.tar of a run; give the --out of one")
+        raise InputError(f"{out}: no jobs/*.safetensors of a run; give the --out of one")
     return written
 
 
@@ -380,7 +359,6 @@ def main() -> int:
     trainer = commands.add_parser("run", help="train all configurations")
     trainer.add_argument("pairs", type=Path)
     trainer.add_argument("--out", type=Path, default=Path("training/protocol"))
-    trainer.add_argument("--scratch", type=Path, help="folder of checkpoints and logs; default: jobs in --out")
     trainer.add_argument("--seconds", type=float, default=540.0, help="wall time of it all")
     trainer.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     trainer.add_argument("--size", choices=list(SIZES), default="compact")

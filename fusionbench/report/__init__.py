@@ -2,7 +2,8 @@
 
 ::
 
-    OUT/index.html                     the page: one file, no network
+    OUT/index.html                     the page: no network
+    OUT/patients/DATASET/TASK.js       what the page ranks anew by
     OUT/images/DATASET/TASK/ID/*.webp  images that the page shows, where they may be shown
     OUT/README.md                      all tables, as GitHub shows them
     OUT/DATASET/TASK/PROFILE.{md,csv,tex}

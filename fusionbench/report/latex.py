@@ -13,8 +13,6 @@ from fusionbench.report.plots import shortened
 from fusionbench.report.references import Entry, escaped
 from fusionbench.report.tables import Cell, Line, sheet
 
-CHARACTER = 4.1
-"""Points that a character of 8-point text is wide, on average and a little more: figures are 4 in Computer Modern."""
 GAP = 6.0
 """Points between two columns."""
 CITED = 16.0
@@ -69,8 +67,8 @@ def _fitting(board: Board, columns: Sequence[str], std: bool, paper: Paper) -> s
     """The columns that fit beside the methods' names: mean rank first, then the core, then the others."""
     data = sheet(board, columns, std=std)
     lines = [line for line in data.lines if _among(line, paper)]
-    names = [len(shortened(board, line.method, _name_width(paper))) for line in lines]
-    left = WIDTHS[paper.width or "2col"] * 72.27 - max(names, default=0) * CHARACTER - CITED
+    names = [_points(shortened(board, line.method, _name_width(paper))) for line in lines]
+    left = WIDTHS[paper.width or "2col"] * 72.27 - max(names, default=0.0) - CITED
     every = [*columns, *board.metrics]
     kept = set()
 
@@ -79,12 +77,19 @@ def _fitting(board: Board, columns: Sequence[str], std: bool, paper: Paper) -> s
 
     for name in sorted(every, key=wish):
         index = every.index(name)
-        texts = [data.headings[index], *(f"{line.cells[index].text}{line.cells[index].std}" for line in lines)]
-        width = max(map(len, texts)) * CHARACTER + GAP
+        cells = [line.cells[index] for line in lines]
+        widths = [_points(cell.text + (f" ± {cell.std}" if cell.std else ""), cell.place == "best") for cell in cells]
+        width = max([_points(data.headings[index]), *widths]) + GAP
         if width <= left or name == "rank":
             kept.add(name)
             left -= width
     return kept
+
+
+def _points(text: str, bold: bool = False) -> float:
+    """How wide 8-point text is, in points: about the widths of Computer Modern, whose figures are 4.25 and 4.9 in bold."""
+    width = sum(6.2 if c.isupper() else 2.4 if c in "., ()il" else 4.25 for c in text)
+    return width * (1.16 if bold else 1.0)
 
 
 def document(names: Iterable[str]) -> str:
@@ -95,7 +100,8 @@ def document(names: Iterable[str]) -> str:
     inputs = "\n\\clearpage\n".join(f"\\input{{{name}}}" for name in names)
     return (
         "\\documentclass[10pt]{article}\n\\usepackage[utf8]{inputenc}\n\\usepackage[T1]{fontenc}\n\\usepackage{textcomp}\n"
-        "\\usepackage[a4paper,textwidth=181mm,textheight=250mm]{geometry}\n\\usepackage{booktabs,siunitx}\n"
+        "\\usepackage[a4paper,textwidth=181mm,textheight=265mm]{geometry}\n\\usepackage{booktabs,siunitx}\n"
+        "\\IfFileExists{lmodern.sty}{\\usepackage{lmodern}}{}\n"
         f"\\begin{{document}}\n{inputs}\n\\clearpage\n"
         "\\bibliographystyle{unsrt}\n\\bibliography{references}\n\\end{document}\n"
     )

@@ -1,9 +1,9 @@
-"""The leaderboard as one HTML file and, where images may be shown, a folder of them beside it: no network, no server.
+"""The leaderboard as an HTML file and, beside it, files that it reads when they are wanted: no network, no server.
 
 Python prepares a plain data object (``page_data``); the scripts in ``templates/`` only show it. It is embedded as JSON with
 ``<``, ``>`` and ``&`` escaped and reaches the page through ``textContent`` alone, and a content security policy lets the
-page's own script run and no other: a method's name can hold no markup. Images are lossless WebP files below ``images/``,
-read when a reader asks for them.
+page's own script run and what that fetches (``patients/``: what re-ranking needs of a task), and no other: a method's name
+can hold no markup. Images, where they may be shown, are lossless WebP files below ``images/``.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from fusionbench.report import overall, page_images, references, truth
 from fusionbench.report.boards import Board
 from fusionbench.report.columns import BESIDE
 from fusionbench.report.curves import curves
-from fusionbench.report.page_data import LEVELS, interned, metric_data, same_task, task_data, trim
+from fusionbench.report.page_data import LEVELS, apart, interned, metric_data, same_task, task_data, trim
 from fusionbench.report.page_overall import overall_data
 from fusionbench.scores import Key
 
 SCRIPTS = (
     "core.js",
+    "patients.js",
     "statistics.js",
     "view.js",
     "address.js",
@@ -57,8 +58,8 @@ def write(
     images: str = "auto",
     notify: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Path]:
-    """Write OUT/index.html and OUT/images; the paths. ``images``: "auto" and "public" show only what may be passed on,
-    "all" whatever is at hand, "none" nothing.
+    """Write OUT/index.html, OUT/patients and OUT/images; the paths. ``images``: "auto" and "public" show only what may be
+    passed on, "all" whatever is at hand, "none" nothing.
 
     ``notify`` is called with (tasks done, all tasks). Raises InputError for a damaged file of task truth.
     """
@@ -69,7 +70,7 @@ def write(
     for task, own in zip(content["tasks"], groups, strict=True):
         task["images"], paths = page_images.pictures(own[0], results, data, pairs, images, out)
         task["images"]["findings"] = []
-        written += paths
+        written += paths + _patients(task, out)
         for judged in studies:
             if same_task(Key(judged.dataset, judged.task), own[0]):
                 entries, paths = page_images.findings(judged, results, images, out)
@@ -77,6 +78,17 @@ def write(
                 written += [path for path in paths if path not in written]
     write_text(out / "index.html", render(content))
     return [*written, out / "index.html"]
+
+
+def _patients(task: dict[str, Any], out: Path) -> list[Path]:
+    """Put what re-ranking needs of a task into a file beside the page; its path, if there is such a thing."""
+    found = apart(task)
+    if not found:
+        return []
+    dataset, _, name = task["id"].partition("/")
+    task["patients"] = f"patients/{page_images.plain(dataset)}/{page_images.plain(name)}.js"
+    write_text(out / task["patients"], f"fusionbenchPatients({_json(task['id'])}, {_json(found)});\n")
+    return [out / task["patients"]]
 
 
 def page_data(
@@ -116,16 +128,13 @@ def render(data: Mapping[str, Any]) -> str:
     script = "\n".join(
         ['"use strict";', "(() => {", *((folder / name).read_text("utf-8") for name in SCRIPTS), "})();"]
     )
-    content = _json(data)
-    for character in "<>&\u2028\u2029":
-        content = content.replace(character, f"\\u{ord(character):04x}")
     template = Environment(autoescape=True, keep_trailing_newline=True, trim_blocks=True).from_string(
         (folder / "page.html.j2").read_text("utf-8")
     )
     style = (folder / "page.css").read_text("utf-8")
     first = data["tasks"][0]["profiles"][0]["verdict"] if data["tasks"] else {"answer": [], "seen": ""}
     return template.render(
-        data=content,
+        data=_json(data),
         style=style,
         script=script,
         script_hash=_sha256(script),
@@ -169,7 +178,11 @@ def _agreed(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _json(data: Any) -> str:
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    """JSON that is safe inside HTML and inside a script."""
+    content = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        content = content.replace(character, f"\\u{ord(character):04x}")
+    return content
 
 
 def _sha256(text: str) -> str:

@@ -23,7 +23,7 @@ from fusionbench.report import conventions, references
 from fusionbench.report.boards import Board, acronym
 from fusionbench.report.columns import BESIDE, Value
 from fusionbench.report.truth import Judged, stars
-from fusionbench.report.verdicts import exposed, p_text, summary, verdict
+from fusionbench.report.verdicts import exposed, p_text, seen, summary, unexposed, verdict
 from fusionbench.scores import Key
 
 PLACES = 12
@@ -90,6 +90,20 @@ def trim(tasks: Sequence[Mapping[str, Any]], most: int = DETAIL) -> None:
         for found in values if most < 0 else ():
             found.pop("patients", None)
             found.pop("orders", None)
+            found.pop("counts", None)
+
+
+def apart(task: dict[str, Any]) -> list[dict[str, Any]]:
+    """Take what re-ranking needs out of a task, for a file of its own: of each cohort, metric -> what it was."""
+    found = []
+    for cohort in task["cohorts"]:
+        own = {}
+        for name, values in cohort["metrics"].items():
+            if "patients" in values:
+                own[name] = {part: values.pop(part) for part in ("patients", "orders", "counts") if part in values}
+                values["detail"] = 1
+        found.append(own)
+    return found if any(found) else []
 
 
 def _cohort_key(board: Board) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -218,9 +232,13 @@ def _letters(board: Board) -> str:
 
 
 def _verdict(board: Board, boards: Sequence[Board]) -> dict[str, Any]:
-    """``answer``: who is first, and what patients tell of it; ``more``: the other sentences; ``basis``: what it rests on."""
+    """``answer``: who is first, and what patients tell of it; ``seen``: who has seen the patients, the first ones foremost;
+    ``more``: the other sentences; ``basis``: what it rests on."""
     said = verdict(board, boards)
-    return {"answer": said[:2], "seen": exposed(board), "more": said[2:], "basis": summary(board)}
+    own = [text for method in board.first for text in seen(method, {"": board})]
+    told = " ".join(filter(None, [*own, exposed(board), unexposed(board)]))
+    more = [text for text in said[2:] if text not in own]
+    return {"answer": said[:2], "seen": told, "more": more, "basis": summary(board)}
 
 
 def _method_data(board: Board, method: str) -> dict[str, Any]:

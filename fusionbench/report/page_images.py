@@ -51,7 +51,7 @@ def pictures(
         task = sources.available(board, data)
     if isinstance(task, str):
         return {"reason": task}, []
-    folder = out / "images" / _plain(board.dataset) / _plain(board.task)
+    folder = out / "images" / plain(board.dataset) / plain(board.task)
     entries: list[dict[str, Any]] = []
     files: dict[Path, NDArray[np.uint8]] = {}
     for pair in sources.choose(board, [p for p in wanted if p in board.pairs], SHOWN):
@@ -73,7 +73,7 @@ def findings(judged: Judged, results: Path, images: str, out: Path) -> tuple[lis
         task = open_task(f"{place.base}/{judged.task}", place.channel)
     except InputError:
         return [], []
-    folder = out / "images" / _plain(judged.dataset) / _plain(judged.task)
+    folder = out / "images" / plain(judged.dataset) / plain(judged.task)
     entries: list[dict[str, Any]] = []
     files: dict[Path, NDArray[np.uint8]] = {}
     for state, words in STATES.items():
@@ -94,9 +94,9 @@ def _entry(
     out: Path, folder: Path, pair: Pair, fused: Mapping[str, NDArray[np.uint8]]
 ) -> tuple[dict[str, Any], Images]:
     """What the page is told of a pair, and its files: sources, colours and fused luminances."""
-    own = folder / _plain(pair.id)
+    own = folder / plain(pair.id)
     images = {"a": pair.a, "b": pair.b} | ({} if pair.color is None else {"color": pair.color})
-    names = {method: f"m-{_plain(method)}" for method in fused}
+    names = {method: f"m-{plain(method)}" for method in fused}
     images |= {names[method]: image for method, image in fused.items()}
     entry = {
         "id": pair.id,
@@ -113,7 +113,7 @@ def _write(files: Images) -> list[Path]:
     return list(files)
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A name as part of an address: what would need escaping there is told by its number."""
     return re.sub(r"[^A-Za-z0-9._=@+~-]", lambda found: f"-x{ord(found[0]):x}", name)
 

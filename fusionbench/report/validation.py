@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from fusionbench import stats
 from fusionbench.errors import InputError
 from fusionbench.files import write_text
-from fusionbench.report.figures import style
+from fusionbench.report.figures import PAGE, ROW, WIDTHS, style
 from fusionbench.report.plots import GREY, OKABE_ITO
 from fusionbench.report.truth import Judged, read_truth
 from fusionbench.scores import Column, Key, find_tables, read_metric_facts, read_table
@@ -179,25 +179,30 @@ def csv_text(found: Sequence[Validated]) -> str:
 
 
 def forest(found: Sequence[Validated]) -> Figure:
-    """Tau of every metric with its interval, a panel a task; in the order of the mean over tasks."""
+    """Tau of every metric with its interval, a panel a task; in the order of the mean over tasks, beside each other in two
+    halves where a page is not high enough."""
     tasks = {task: {i.metric: i.agreement for i in items} for task, items in itertools.groupby(found, lambda i: i.task)}
     metrics = sorted({item.metric for item in found})
     level = {m: sum(own[m].tau for own in tasks.values() if m in own) / len(tasks) for m in metrics}
-    metrics.sort(key=lambda m: (level[m], m))
+    metrics.sort(key=lambda m: (-level[m], m))
+    halves = 1 if len(metrics) * ROW + 0.7 <= PAGE else 2
+    rows = -(-len(metrics) // halves)
+    panels = [(metrics[n : n + rows], task) for n in range(0, len(metrics), rows) for task in tasks]
     with style():
-        figure = Figure(figsize=(1.6 + 1.8 * len(tasks), 0.6 + 0.115 * len(metrics)), layout="constrained")
-        axes = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
-        for axis, (task, own) in zip(axes, tasks.items(), strict=True):
+        figure = Figure(figsize=(WIDTHS["2col"], rows * ROW + 0.7), layout="constrained")
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axis, (shown, task) in zip(axes, panels, strict=True):
             axis.axvline(0, color=GREY, lw=0.6, ls=":")
-            for y, metric in enumerate(metrics):
-                if metric in own:
-                    a = own[metric]
+            for y, metric in enumerate(shown):
+                if metric in tasks[task]:
+                    a = tasks[task][metric]
                     color = OKABE_ITO[0] if a.low > 0 else OKABE_ITO[4] if a.high < 0 else GREY
                     axis.plot([a.low, a.high], [y, y], color=color, lw=0.8)
                     axis.plot(a.tau, y, "o", color=color, ms=2.2)
-            axis.set_title(task, loc="left")
-            axis.set_xlabel("Kendall's tau")
+            axis.set_title(task if halves == 1 else task.partition("/")[2], loc="left")
+            axis.set_xlabel("tau")
             axis.set_xlim(-1, 1)
-            axis.set_ylim(-1, len(metrics))
-        axes[0].set_yticks(range(len(metrics)), metrics, fontsize=5)
+            axis.set_ylim(rows - 0.4, -0.6)
+            first = task == next(iter(tasks))
+            axis.set_yticks(range(len(shown)), shown if first else [""] * len(shown))
     return figure

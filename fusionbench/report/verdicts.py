@@ -171,6 +171,19 @@ def exposed(board: Board) -> str:
     return f"{len(may)} of {number} have seen patients of this board in training, or may have."
 
 
+def unexposed(board: Board) -> str:
+    """Of how many methods the training data are not known, and who comes first of those that have seen nobody of a board;
+    "" where no method has, or may have."""
+    exposures = {m: board.tables[m].exposure for m in board.order}
+    unknown = sum(not e.known for e in exposures.values())
+    if not unknown and not any(e.seen for e in exposures.values()):
+        return ""
+    said = [f"Of {count(unknown, 'method')} it is not known."] if unknown else []
+    free = next((m for m, e in exposures.items() if e.known and not e.seen), None)
+    said += [f"The first that has seen none is {board.name(free)}, at place {board.place_of(free)}."] if free else []
+    return " ".join(said)
+
+
 def _independent(board: Board) -> str:
     """The warning of a test that counts pairs where patients are too few."""
     if board.tests.units == "patients" or not board.patients_known:

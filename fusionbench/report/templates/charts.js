@@ -1,6 +1,6 @@
 // Charts are drawn when they are scrolled to; the room that each will take is kept, so that nothing moves.
 const ROW = 17;
-const CHARTS = {}; // id -> {title, note(), height(), draw()}: `draw` returns a picture, or a sentence why there is none
+const CHARTS = {}; // id -> {title, note(), height(), draw()}: `draw` returns a picture, or a sentence why there is none; `needs()`: the file of patients
 const stale = new Set();
 const onScreen = new Set();
 let watcher = null;
@@ -40,10 +40,13 @@ function addCharts() {
 }
 
 function drawChart(id) {
-  if (!stale.delete(id) || $(`figure-${id}`).hidden) return;
+  if (!stale.has(id) || $(`figure-${id}`).hidden) return null;
+  if (CHARTS[id].needs?.() && !here()) return withPatients().then(() => drawChart(id), chartsChanged);
+  stale.delete(id);
   const drawn = CHARTS[id].draw();
   $(`chart-${id}`).replaceChildren(drawn instanceof Node ? drawn : el("p", { class: "muted" }, drawn));
   $(`chart-${id}`).dataset.drawn = "yes";
+  return null;
 }
 
 // The view has changed: what is on the screen is drawn now, the rest when it comes there.

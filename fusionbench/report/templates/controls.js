@@ -20,13 +20,14 @@ function drawView() {
   chartsChanged();
   const shown = view();
   if (shown.ready) return;
-  setTimeout(() => {
+  const then = (end) => () => {
     if (shown !== view()) return; // another choice has overtaken this one
-    finish(shown);
+    end(shown);
     drawAnswer();
     drawTable();
     chartsChanged();
-  }, 30);
+  };
+  withPatients().then(() => setTimeout(then(finish), 30), then(unknown));
 }
 
 function drawControls() {

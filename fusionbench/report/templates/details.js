@@ -27,14 +27,23 @@ function factsOf(key) {
 }
 
 function patientTable(key) {
-  const group = cohort(), n = positionOf(group, key), ids = core().filter((id) => group.metrics[id]?.patients);
-  if (n < 0 || !ids.length) return null;
+  const group = cohort(), n = positionOf(group, key), ids = core().filter((id) => rerankable(group, [id]));
+  if (n < 0 || !ids.length) return [];
   const means = ids.map((id) => patientMeans(group, id));
   const pairs = group.patients.map((_, p) => group.of.filter((patient) => patient === p).length);
   const head = ["Patient", "Pairs", ...ids.map(heading)];
-  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Means by patient" }, el("table", {},
+  return [el("h3", {}, "Means by patient"), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Means by patient" }, el("table", {},
     el("thead", {}, el("tr", {}, ...head.map((text, at) => el("th", { scope: "col", class: at ? null : "text" }, text)))),
-    el("tbody", {}, ...group.patients.map((name, p) => el("tr", {}, el("th", { scope: "row", class: "text" }, name), el("td", {}, pairs[p]), ...means.map((m) => el("td", {}, number(m[p][n], 3))))))));
+    el("tbody", {}, ...group.patients.map((name, p) => el("tr", {}, el("th", { scope: "row", class: "text" }, name), el("td", {}, pairs[p]), ...means.map((m) => el("td", {}, number(m[p][n], 3)))))))),
+  el("p", { class: "muted" }, "To within a five-hundredth of the methods' span on a patient; the CSV files beside this page hold every number.")];
+}
+
+// Shown at once where its figures are here, else when they come and the sheet is still open.
+async function drawPatients(key) {
+  if (!task().patients) return;
+  const box = $("by-patient");
+  if (!here()) await withPatients().catch(() => {});
+  if (box === $("by-patient")) box.replaceChildren(...patientTable(key));
 }
 
 function openDetails(key) {
@@ -43,7 +52,6 @@ function openDetails(key) {
   remember();
   const errors = Object.entries(found.errors).map(([pair, why]) => el("li", {}, `${pair}: ${why}`));
   const place = now.place[key] ? `Place ${now.place[key]} of ${now.order.length}, ` : found.control ? "A control, " : "";
-  const table = patientTable(key);
   $("details").replaceChildren(
     el("div", { class: "head" }, el("div", {}, el("h2", { id: "details-title" }, found.title), el("p", { class: "muted" }, `${task().title} · ${task().dataset} · ${key}`)),
       el("span", { class: "grow" }),
@@ -53,7 +61,7 @@ function openDetails(key) {
       now.rank[key] !== undefined ? el("p", {}, `${place}mean rank ${now.rank[key].toFixed(2)}${ends ? ` (95 % interval ${ends[0].toFixed(2)} to ${ends[1].toFixed(2)})` : ""}.`) : null,
       el("dl", {}, ...factsOf(key).flatMap(([name, text]) => [el("dt", {}, name), el("dd", {}, linked(name, text))])),
       errors.length ? el("h3", {}, "Failed on") : null, errors.length ? el("ul", {}, ...errors) : null,
-      table ? el("h3", {}, "Means by patient") : null, table,
-      table ? el("p", { class: "muted" }, "To within a five-hundredth of the methods' span on a patient; the CSV files beside this page hold every number.") : null));
+      el("div", { id: "by-patient" })));
+  drawPatients(key);
   if (!$("details").open) $("details").showModal();
 }

@@ -66,6 +66,7 @@ function drawTask() {
   drawView();
   drawBelow();
   imagesChanged();
+  fetchPatients();
 }
 
 function selectTask(index) {

@@ -35,6 +35,7 @@ CHARTS.significance = {
   note: () => (view().undecidable ? `No two methods can be told apart: ${view().undecidable}.`
     : el("span", {}, ...legend([["b", "row better"], ["w", "worse"], ...(view().whole ? [["e", "equivalent"]] : []), ["n", "not separable"]]), `sign flips by patient, step-down max-T over all methods${firstOnes()}.`)),
   height: () => compared().length * 13 + 140,
+  needs: () => !view().whole && view().known,
   draw() {
     const shown = view(), keys = compared();
     if (twoMethods() || (!shown.whole && !shown.known)) return twoMethods() || "Not in this page for a choice on this task.";
@@ -51,6 +52,7 @@ CHARTS.wins = {
   there: () => Boolean(view().whole ? rerankable(cohort(), core()) : view().known),
   note: () => el("span", {}, "Share of patients on whom the row has the better mean rank: ", ...legend([["r0", "0"], ["r2", "¼"], ["r4", "½"], ["r6", "¾"], ["r8", "1"]]), firstOnes().slice(2) || "by mean rank within pairs"),
   height: () => compared().length * 13 + 140,
+  needs: () => true,
   draw() {
     const shown = view(), keys = compared();
     if (twoMethods()) return twoMethods();

@@ -2,6 +2,7 @@
 // does, on means by patient and the order of methods within each pair. Pure functions of a cohort; no page, no state.
 const RESAMPLES = 1000;
 const ALPHA = 0.05;
+const ENOUGH = 5; // patients, for intervals
 const DIGITS = [...Array(92).keys()].map((n) => String.fromCharCode(35 + n)).filter((c) => !"&<>\\".includes(c)).join("");
 
 // Average ranks of values, 1 the best; null comes last.
@@ -38,7 +39,8 @@ function meanRanks(held, metrics, own, controls) {
   return [total, beside].map((sums) => sums.map((sum) => sum / metrics.length));
 }
 
-const rerankable = (held, metrics) => metrics.every((id) => held.metrics[id]?.patients);
+// Whether the page, with the file beside it, has what re-ranking needs.
+const rerankable = (held, metrics) => !task().lost && metrics.every((id) => held.metrics[id]?.detail);
 
 // (patients) lists of means by patient, a value a method, null where undefined.
 function patientMeans(held, id) {

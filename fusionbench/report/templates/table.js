@@ -1,5 +1,5 @@
 // The ranking: which columns, sorting, filtering.
-const AT_ONCE = 26;
+const AT_ONCE = () => Math.ceil(innerHeight / 26); // rows that a screen holds
 const USUAL = ["rank", "interval", "first", "exposed", "seconds"];
 
 // A column of DATA.columns: `value` to sort by, `show` what is printed.
@@ -30,8 +30,8 @@ function columns() {
   const every = DATA.columns.filter((c) => there(c) && (!c.ranking || c.id in { rank: 1, interval: 1, first: 1, conflict: 1 })).map(beside);
   const usual = (c) => USUAL.includes(c.id) || state.columns.has(c.id);
   const last = every.filter((c) => c.id === "seconds");
-  const ranking = ["rank", "interval", "first"].map((id) => every.find((c) => c.id === id)).filter(Boolean);
-  const rest = every.filter((c) => !ranking.includes(c) && !last.includes(c) && usual(c));
+  const ranking = (cohort().patients.length < ENOUGH ? ["rank"] : ["rank", "interval", "first"]).map((id) => every.find((c) => c.id === id)).filter(Boolean);
+  const rest = every.filter((c) => !["rank", "interval", "first"].includes(c.id) && !last.includes(c) && usual(c));
   const ids = state.every ? [...core(), ...profile().metrics.filter((id) => !core().includes(id))] : core();
   const group = cohort();
   const scores = ids.filter((id) => group.metrics[id]).map((id) => ({
@@ -114,16 +114,16 @@ function drawTable() {
   const divide = (text) => el("tr", { class: "divide" }, el("th", { scope: "rowgroup", class: "who" }, text), el("td", { colspan: wide }));
   const contenders = sorted(now.order.filter(visible), shown), controls = sorted(now.controls.filter(visible), shown);
   const apart = Object.entries(profile().apart).filter(([key]) => visible(key));
-  // After a click the lines that a screen holds come first, the others in the next frame; the first drawing is whole.
-  const at = drawTable.before ? Math.min(AT_ONCE, contenders.length) : contenders.length, late = contenders.slice(at);
+  // The lines that a screen holds come first, the others in the next frame.
+  const at = Math.min(AT_ONCE(), contenders.length), late = contenders.slice(at);
   const body = contenders.slice(0, at).map(line("contender"));
   if (controls.length) body.push(divide("Controls, which win no place"), ...controls.map(line("control")));
   if (apart.length) body.push(divide("Not ranked"), ...apart.map(([key, why]) => el("tr", { class: "apart", "data-row": key }, nameCell(key), el("td", { class: "text", colspan: wide }, why))));
   $("board").replaceChildren(el("caption", { class: "hidden" }, `Ranking for ${task().title} on ${task().dataset}`),
     el("thead", {}, drawHead(shown)), el("tbody", {}, ...body));
   drawNotes(contenders.length, marks);
-  drawTable.before = body[at - 1];
-  if (late.length) requestAnimationFrame(() => setTimeout(() => { if (now === view() && body[at - 1].isConnected) body[at - 1].after(...late.map(line("contender"))); }));
+  const last = body[at - 1];
+  if (late.length) requestAnimationFrame(() => setTimeout(() => { if (now === view() && last.isConnected) last.after(...late.map(line("contender"))); }));
 }
 
 // One line says what is shown.

@@ -54,7 +54,7 @@ function choiceView() {
 // Intervals, P(first) and the confidence set of a choice: a tenth of a second or so, hence after the ranks are shown.
 function finish(shown) {
   const group = cohort(), own = shown.order.map((key) => positionOf(group, key));
-  if (own.length > 1 && group.patients.length >= 5) {
+  if (own.length > 1 && group.patients.length >= ENOUGH) {
     const { ends, places } = bootstrap(group, shown.core, own);
     shown.order.forEach((key, n) => { shown.ends[key] = ends[n]; shown.first[key] = places[n][1]; });
     shown.places = places.map((row) => [...row.entries()].filter(([n, share]) => n && share >= 5e-4));
@@ -64,6 +64,11 @@ function finish(shown) {
     shown.among = new Set(shown.order.filter((_, n) => p[n] > ALPHA));
   }
   shown.ready = true;
+}
+
+// The file that they are made of is not there.
+function unknown(shown) {
+  Object.assign(shown, { known: false, ready: true });
 }
 
 function choiceBlocks(shown) {
@@ -91,6 +96,7 @@ function answer(shown) {
 
 function separated(shown, first) {
   if (shown.undecidable) return `Whether that is more than chance: ${shown.undecidable}.`;
+  if (!shown.known && task().lost) return `Tests of a choice need the file ${task().patients} beside this page, and it could not be read.`;
   if (!shown.known) return "Tests of a choice are not in this page for this task; `fusionbench report --method` makes them.";
   if (!shown.among) return "Tests are being made …";
   const others = shown.order.filter((key) => shown.among.has(key) && !first.includes(key)).map((key) => method(key).title);
