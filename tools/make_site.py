@@ -298,7 +298,9 @@ def method_page(name: str, boards: Mapping[str, Board]) -> str:
     ]
     if plugin.settings:
         lines += ["", "| setting | default |", "| --- | --- |"]
-        lines += [f"| `{key}` | {f'`{p.default}`' if str(p.default) else 'none'} |" for key, p in plugin.settings.items()]
+        lines += [
+            f"| `{key}` | {f'`{p.default}`' if str(p.default) else 'none'} |" for key, p in plugin.settings.items()
+        ]
     tiles = [
         tile(task, image_name(name), f"{task.upper()}, generated pair")
         for task in SHOWN
