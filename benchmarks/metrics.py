@@ -16,7 +16,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ from fusionbench.metrics import PROFILES, evaluate, perceptual, prepare
 
 Grey = NDArray[np.float64]
 METHODS = 20
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def entropy(f: Grey) -> float:
@@ -171,6 +172,12 @@ def others(a: NDArray[np.uint8], b: NDArray[np.uint8], f: NDArray[np.uint8]) -> 
     return found
 
 
+def _apart(a: Grey, b: Grey, fused: Sequence[Grey]) -> float:
+    """Largest relative difference of ours from the transcription."""
+    ours, theirs = evaluate(fused[3], a, b, "dmfnet"), transcription(fused[3], a, b)
+    return max(abs(float(ours[k][0]) / v - 1) for k, v in theirs.items())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=3)
@@ -178,10 +185,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write docs/metrics/speed.md")
     options = parser.parse_args()
     triples = pairs(options.pairs)
-    worst = 0.0
-    for a, b, fused in triples:
-        ours, theirs = evaluate(fused[3], a, b, "dmfnet"), transcription(fused[3], a, b)
-        worst = max([worst, *(abs(float(ours[k][0]) / v - 1) for k, v in theirs.items())])
+    worst = max(_apart(*triple) for triple in triples)
     if worst > 1e-9:
         raise SystemExit(f"ours and the transcription differ by {worst:.1e}; the times would mean nothing")
 
@@ -231,12 +235,9 @@ def main() -> None:
         lines.append(f"| {label} | {wall:.2f} | {cpu:.2f} | {plain[0] / wall:.0f} | {plain[1] / cpu:.0f} |")
     lines += ["", "| one pair | wall, ms | processor, ms |", "| --- | ---: | ---: |"]
     lines += [f"| {name} | {wall:.1f} | {cpu:.1f} |" for name, (wall, cpu) in rest.items()]
-    text = "\n".join(lines) + "\n"
-    print(text)
+    print("\n".join(lines))
     if options.write:
-        target = Path(__file__).resolve().parents[1] / "docs" / "metrics" / "speed.md"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
+        (DOCS / "metrics" / "speed.md").write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
 if __name__ == "__main__":

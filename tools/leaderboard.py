@@ -134,17 +134,14 @@ def main(
         target = (work or Path(temporary)) if verify else results
         done = 0
         if data is not None:
-            harvard = resolve_tasks(["all"], "harvard", [data])
-            done += _published(published, harvard, target, results, {**options, "data": [data], "notify": notify})
-            done += sum(_counts(run(methods, harvard, target, data=[data], notify=notify, **options)))
-        if data is not None and by_case:
-            wanted = {**options, "metrics": PROFILES["dmfnet"].metrics, "split": BY_CASE}
-            done += sum(_counts(run(methods, harvard, target, data=[data], notify=notify, **wanted)))
+            real, harvard = {**options, "data": [data], "notify": notify}, resolve_tasks(["all"], "harvard", [data])
+            done += _scored(methods, published, harvard, target, results, real)
+            if by_case:
+                wanted = {**real, "metrics": PROFILES["dmfnet"].metrics, "split": BY_CASE}
+                done += sum(_counts(run(methods, harvard, target, **wanted)))
         if phantom:
-            few = {**options, "limit": min(limit or PHANTOM_PAIRS, PHANTOM_PAIRS)}
-            generated = resolve_tasks(["all"], "phantom")
-            done += _published(published, generated, target, results, {**few, "notify": notify})
-            done += sum(_counts(run(methods, generated, target, notify=notify, **few)))
+            few = {**options, "limit": min(limit or PHANTOM_PAIRS, PHANTOM_PAIRS), "notify": notify}
+            done += _scored(methods, published, resolve_tasks(["all"], "phantom"), target, results, few)
         if verify:
             _take_costs(results, target)
             if (results / "made.json").exists():  # the page says it
@@ -156,14 +153,26 @@ def main(
         if truth:
             done += _observe(results, target, engine, notify)
         if done and not verify:
-            write_json(
-                results / "made.json", {**making("cpu"), "date": str(datetime.datetime.now(datetime.UTC).date())}
-            )
+            today = str(datetime.datetime.now(datetime.UTC).date())
+            write_json(results / "made.json", {**making("cpu"), "date": today})
         settle(target, metrics)
         written = write_report(target, target / "leaderboard", images="public", notify=notify)
         if verify:
             raise SystemExit(_told(results, target))
     click.echo(f"{done} images fused or scored; {len(written)} files in {results / 'leaderboard'}")
+
+
+def _scored(
+    methods: Sequence[str],
+    published: Path | None,
+    tasks: Sequence[str],
+    target: Path,
+    results: Path,
+    options: dict[str, Any],
+) -> int:
+    """Others' images and those of our methods on some tasks; how many were fused or scored."""
+    others = _published(published, tasks, target, results, options)
+    return others + sum(_counts(run(methods, tasks, target, **options)))
 
 
 def _told(results: Path, target: Path) -> int:

@@ -110,10 +110,8 @@ def observe_command(
     if not method and fused is None:
         raise InputError("name a method with -m, or the folder of images to be judged with --name and --fused")
     tasks = chosen_tasks(task, dataset, ())
-    if fused is not None and corrupt:
-        raise InputError("--fused holds images of the clean pairs; leave out --corrupt")
-    if fused is not None and len(tasks) != 1:
-        raise InputError("--fused holds the images of one task; name it with -t")
+    if fused is not None and (corrupt or len(tasks) != 1):
+        raise InputError("--fused holds images of one task's clean pairs; name it with -t, leave out --corrupt")
     with progress_bar() as notify:
         out = observe(
             chosen_methods(method),

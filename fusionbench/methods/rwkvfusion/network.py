@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from fusionbench.errors import InputError
 from fusionbench.methods._layers import Pointwise, pointwise, quick
 from fusionbench.methods._learned import pad_to_multiple
-from fusionbench.methods.rwkvfusion.recurrence import recurrence
+from fusionbench.methods.rwkvfusion.recurrence import recurrence, scan, unscan
 
 STRIDE, SMALLEST = 4, 8
 DEPTH = 5
@@ -115,22 +115,6 @@ def _drop_path(x: Tensor, rate: float) -> Tensor:
         return x
     kept = (torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) >= rate).to(x.dtype)
     return x * kept / (1 - rate)
-
-
-def scan(x: Tensor, backwards: bool) -> Tensor:
-    """(N,C,H,W) -> (2N,H*W,C): each sample row by row, then column by column; both reversed if `backwards`."""
-    rows, columns = x.permute(0, 2, 3, 1).flatten(1, 2), x.permute(0, 3, 2, 1).flatten(1, 2)
-    sequences = torch.stack([rows, columns], 1).flatten(0, 1)
-    return sequences.flip(1) if backwards else sequences
-
-
-def unscan(s: Tensor, size: torch.Size, backwards: bool) -> Tensor:
-    """The mean of both scans as a map: (2N,H*W,C) -> (N,C,H,W); size: (H,W)."""
-    height, width = size
-    both = s.flip(1) if backwards else s
-    rows = both[0::2].reshape(-1, height, width, s.shape[2])
-    columns = both[1::2].reshape(-1, width, height, s.shape[2])
-    return ((rows + columns.transpose(1, 2)) / 2).permute(0, 3, 1, 2)
 
 
 def _conv(cin: int, cout: int, size: int = 3, bias: bool = False, groups: int = 1) -> nn.Conv2d:

@@ -62,3 +62,19 @@ def _half(x: Tensor, half: int, which: int) -> Tensor:
     """(..., chunk, size) -> (..., stretches, half, size): the first or second half of each stretch of 2 * half tokens."""
     *outer, chunk, size = x.shape
     return x.view(*outer, chunk // (2 * half), 2, half, size)[..., which, :, :]
+
+
+def scan(x: Tensor, backwards: bool) -> Tensor:
+    """(N,C,H,W) -> (2N,H*W,C): each sample row by row, then column by column; both reversed if `backwards`."""
+    rows, columns = x.permute(0, 2, 3, 1).flatten(1, 2), x.permute(0, 3, 2, 1).flatten(1, 2)
+    sequences = torch.stack([rows, columns], 1).flatten(0, 1)
+    return sequences.flip(1) if backwards else sequences
+
+
+def unscan(s: Tensor, size: torch.Size, backwards: bool) -> Tensor:
+    """The mean of both scans as a map: (2N,H*W,C) -> (N,C,H,W); size: (H,W)."""
+    height, width = size
+    both = s.flip(1) if backwards else s
+    rows = both[0::2].reshape(-1, height, width, s.shape[2])
+    columns = both[1::2].reshape(-1, width, height, s.shape[2])
+    return ((rows + columns.transpose(1, 2)) / 2).permute(0, 3, 1, 2)
