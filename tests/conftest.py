@@ -159,3 +159,11 @@ def process(*arguments: object, **options: Any) -> subprocess.Popen[str]:
 def tree(folder: Path) -> dict[str, bytes]:
     """Relative path -> bytes of every file below a folder; {} where it does not exist."""
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def refused_in_a_line(cli: Cli, folder: Path, *arguments: object) -> str:
+    """What a command says that ends with exit code 2: one line; of it nothing is written into ``folder``, where it runs."""
+    done = cli(*arguments, code=2)
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not tree(folder)
+    return done.stderr

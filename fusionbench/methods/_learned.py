@@ -63,6 +63,8 @@ class Trained:
 
     package = ""
     """Of ``fusionbench.methods``: the folder that holds the network, its spec and the shipped weights."""
+    channels_last = False
+    """Whether its maps lie in channels-last order, in which a CPU convolves them without copying."""
 
     def __init__(self, *, weights: str = "") -> None:
         self._fetched = weights == AUTHORS
@@ -111,7 +113,12 @@ class Trained:
                 f"{self._file}: the authors' weights are not here; get them with: "
                 f"fusionbench weights fetch {self.spec().name}"
             )
-        self._network = self.spec().load(self._file)[0].eval().requires_grad_(False).to(device)
+        network = self.spec().load(self._file)[0].eval().requires_grad_(False).to(device)
+        if self.channels_last:
+            import torch  # heavy; not needed to list methods
+
+            torch.nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
+        self._network = network
 
     def network(self) -> Any:
         """The network, ready. Raises RuntimeError before ``prepare``."""

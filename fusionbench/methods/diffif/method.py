@@ -39,6 +39,7 @@ class DiffIFMethod(Learned):
     published; ``draws``: noise draws to average; ``precision``: "float32", or "bf16" and "fp16" autocast."""
 
     package = "diffif"
+    channels_last = True
 
     def __init__(
         self,
@@ -58,13 +59,6 @@ class DiffIFMethod(Learned):
         from fusionbench.methods.diffif.spec import SPEC  # heavy; not needed to list methods
 
         return SPEC
-
-    def prepare(self, device: torch.device) -> None:
-        """Load the weights. Raises InputError when they are missing, damaged or of another network."""
-        import torch  # heavy; not needed to list methods
-
-        super().prepare(device)
-        torch.nn.utils.convert_conv2d_weight_memory_format(self.network(), torch.channels_last)
 
     def fuse(self, a: Tensor, b: Tensor, generator: Generators) -> Tensor:
         """(N,1,H,W) float32 in [0, 1] twice -> fused, the same. ``generator``: one, or one a pair. One pair at a time: the

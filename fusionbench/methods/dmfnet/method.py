@@ -48,6 +48,7 @@ class DMFNetMethod(Learned):
     size that overlap by a quarter and are blended; ``batch``: most pairs at once; ``compile``: use ``torch.compile``."""
 
     package = "dmfnet"
+    channels_last = True
 
     def __init__(
         self,
@@ -80,7 +81,6 @@ class DMFNetMethod(Learned):
 
         super().prepare(device)
         model = self.network()
-        torch.nn.utils.convert_conv2d_weight_memory_format(model, torch.channels_last)
         self._run = torch.compile(model) if self._compile else model
 
     def fuse(self, a: Tensor, b: Tensor, generator: Generators) -> Tensor:

@@ -8,8 +8,6 @@ from fusionbench.methods import METHODS, MethodFacts
 from fusionbench.methods._learned import Learned
 
 if TYPE_CHECKING:
-    import torch
-
     from fusionbench.training import NetworkSpec
 
 
@@ -35,16 +33,10 @@ class DMFNetFastMethod(Learned):
     use where the teacher's seconds a pair are too many."""
 
     package = "dmfnetfast"
+    channels_last = True
 
     @classmethod
     def spec(cls) -> NetworkSpec[Any, Any]:
         from fusionbench.methods.dmfnetfast.spec import SPEC  # heavy; not needed to list methods
 
         return SPEC
-
-    def prepare(self, device: torch.device) -> None:
-        """Load the weights. Raises InputError when they are missing, damaged or of another network."""
-        import torch  # heavy; not needed to list methods
-
-        super().prepare(device)
-        torch.nn.utils.convert_conv2d_weight_memory_format(self.network(), torch.channels_last)

@@ -50,6 +50,7 @@ class RWKVFusionMethod(Learned):
     """
 
     package = "rwkvfusion"
+    channels_last = True
 
     def __init__(self, *, weights: str = "", precision: Precision = "float32", mask: str = "", text: str = "") -> None:
         super().__init__(weights=weights)
@@ -72,10 +73,7 @@ class RWKVFusionMethod(Learned):
 
     def prepare(self, device: torch.device) -> None:
         """Load the weights, mask and text. Raises InputError when one is missing, damaged or does not fit the network."""
-        import torch  # heavy; not needed to list methods
-
         super().prepare(device)
-        torch.nn.utils.convert_conv2d_weight_memory_format(self.network(), torch.channels_last)
         size = self.network().size
         if self._guides["text"]:
             if not size.text:
